@@ -1,0 +1,22 @@
+//! The component register block: 64 KiB in a BAR, found through the Register Locator DVSEC (CXL 3.2, 8.2.3).
+//!
+//! ```text
+//! 0x0000  CXL.io registers: reserved, read 0
+//! 0x1000  CXL.cache and CXL.mem: capability array, and the capabilities that it points to
+//! 0x2000  implementation specific
+//! 0xe000  ARB/MUX
+//! 0xe400  reserved
+//! ```
+
+pub mod array;
+pub mod hdm;
+pub mod ras;
+
+/// Length of the block in bytes, and its alignment in the BAR.
+pub const BLOCK_SIZE: u64 = 0x1_0000;
+
+/// Where the CXL.cache and CXL.mem registers begin in the block: the capability array is first.
+pub const CACHEMEM_OFFSET: u64 = 0x1000;
+
+/// Length of the primary range of CXL.cache and CXL.mem registers.
+pub const CACHEMEM_SIZE: u64 = 0x1000;

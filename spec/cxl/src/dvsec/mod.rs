@@ -1,0 +1,68 @@
+//! CXL DVSECs: the vendor-specific extended capabilities of the CXL consortium (CXL 3.2, 8.1.2).
+//!
+//! Every DVSEC begins with the extended capability header and two headers of its own; offsets in the modules
+//! below count from the extended capability header.
+
+use arbitrary_int::u4;
+use arbitrary_int::u12;
+
+pub mod device;
+pub mod flex_bus;
+pub mod gpf;
+pub mod register_locator;
+
+crate::register! {
+    /// Whose DVSEC it is, and how long.
+    pub struct Header1("DVSEC Header 1"): u32 {
+        /// [`VENDOR`] for all DVSECs here.
+        vendor: u16 = 15:0, HwInit;
+        /// Revision of the layout.
+        revision: u4 = 19:16, HwInit;
+        /// Length in bytes, headers included.
+        length: u12 = 31:20, HwInit;
+    }
+
+    /// Which DVSEC it is.
+    pub struct Header2("DVSEC Header 2"): u16 {
+        /// See [`id`].
+        id: u16 = 15:0, HwInit;
+    }
+}
+
+/// The vendor id of the CXL consortium.
+pub const VENDOR: u16 = 0x1e98;
+
+/// Offset of header 1.
+pub const HEADER_1: u64 = 0x04;
+/// Offset of header 2.
+pub const HEADER_2: u64 = 0x08;
+/// Offset of the first byte that is the DVSEC's own.
+pub const BODY: u64 = 0x0a;
+
+/// DVSEC ids (CXL 3.2, table 8-2).
+pub mod id {
+    /// PCIe DVSEC for CXL devices: [`device`](super::device).
+    pub const DEVICE: u16 = 0;
+    /// GPF DVSEC for CXL devices: [`gpf`](super::gpf).
+    pub const GPF_DEVICE: u16 = 5;
+    /// PCIe DVSEC for Flex Bus port: [`flex_bus`](super::flex_bus).
+    pub const FLEX_BUS: u16 = 7;
+    /// Register Locator DVSEC: [`register_locator`](super::register_locator).
+    pub const REGISTER_LOCATOR: u16 = 8;
+}
+
+/// The name of a DVSEC of the consortium, for people.
+pub fn name(dvsec: u16) -> &'static str {
+    match dvsec {
+        id::DEVICE => "CXL device",
+        2 => "non-CXL function map",
+        3 => "CXL extensions for ports",
+        4 => "GPF for ports",
+        id::GPF_DEVICE => "GPF for devices",
+        id::FLEX_BUS => "Flex Bus port",
+        id::REGISTER_LOCATOR => "register locator",
+        9 => "multiple logical devices",
+        0xa => "compliance test",
+        _ => "unknown",
+    }
+}

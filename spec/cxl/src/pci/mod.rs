@@ -1,0 +1,82 @@
+//! PCI configuration space: the header, the capability headers, and the capabilities that an endpoint has.
+
+use arbitrary_int::u4;
+use arbitrary_int::u12;
+
+pub mod aer;
+pub mod express;
+pub mod header;
+pub mod msix;
+
+crate::register! {
+    /// First byte of a capability: which it is.
+    pub struct CapabilityId("Capability ID"): u8 {
+        /// See [`capability`].
+        id: u8 = 7:0, HwInit;
+    }
+
+    /// Second byte of a capability: where the next is.
+    pub struct NextPointer("Next Capability Pointer"): u8 {
+        /// Offset of the next capability, 0 at the end; the low two bits are reserved.
+        next: u8 = 7:0, HwInit;
+    }
+
+    /// First dword of an extended capability (PCIe 6.2, 7.6.3).
+    pub struct ExtendedCapability("Extended Capability Header"): u32 {
+        /// See [`extended_capability`].
+        id: u16 = 15:0, HwInit;
+        /// Version of the capability.
+        version: u4 = 19:16, HwInit;
+        /// Offset of the next extended capability, 0 at the end; the low two bits are reserved.
+        next: u12 = 31:20, HwInit;
+    }
+}
+
+/// Length of a configuration space with extended capabilities.
+pub const CONFIG_SPACE_SIZE: u64 = 0x1000;
+
+/// Offset of the first extended capability.
+pub const EXTENDED_CAPABILITIES: u64 = 0x100;
+
+/// Capability ids.
+pub mod capability {
+    /// MSI-X.
+    pub const MSIX: u8 = 0x11;
+    /// PCI Express.
+    pub const EXPRESS: u8 = 0x10;
+}
+
+/// Extended capability ids.
+pub mod extended_capability {
+    /// Advanced error reporting.
+    pub const AER: u16 = 0x0001;
+    /// Designated vendor-specific.
+    pub const DVSEC: u16 = 0x0023;
+}
+
+/// The name of a capability, for people.
+pub fn capability_name(id: u8) -> &'static str {
+    match id {
+        0x01 => "power management",
+        0x05 => "MSI",
+        0x09 => "vendor specific",
+        capability::EXPRESS => "PCI Express",
+        capability::MSIX => "MSI-X",
+        _ => "unknown",
+    }
+}
+
+/// The name of an extended capability, for people.
+pub fn extended_capability_name(id: u16) -> &'static str {
+    match id {
+        extended_capability::AER => "advanced error reporting",
+        0x0003 => "device serial number",
+        0x000b => "vendor specific",
+        0x000f => "address translation services",
+        0x0013 => "page request interface",
+        0x001b => "process address space ID",
+        extended_capability::DVSEC => "designated vendor specific",
+        0x002e => "data object exchange",
+        _ => "unknown",
+    }
+}
