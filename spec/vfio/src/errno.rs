@@ -45,6 +45,8 @@ errnos! {
     ENODEV = 19;
     /// The message makes no sense.
     EINVAL = 22;
+    /// The device does not know this request.
+    ENOTTY = 25;
     /// A limit is reached.
     ENOSPC = 28;
     /// A number is out of range.

@@ -1,0 +1,192 @@
+//! The component register region: a shadow that hardware never sees the writes of.
+//!
+//! It is taken dword by dword when the driver binds, and its HDM part again at every open and after every reset.
+//! Then the host's address is hidden: of a decoder that is committed *and* locked the shadow's base is cleared,
+//! and its lock, so that a virtual machine monitor can program its own. Of a decoder that is committed and not
+//! locked nothing is cleared: **the host's address shows**. That is what the kernel does.
+//!
+//! | offset in HDM | write                                                            |
+//! |---------------|------------------------------------------------------------------|
+//! | 0x00          | dropped                                                          |
+//! | 0x04          | bit 1; bit 0 only with the capability                            |
+//! | base, size    | dropped while LOCK; low halves lose bits 27:0                    |
+//! | control       | see [`control_written`]                                          |
+//! | others        | dropped                                                          |
+
+use arbitrary_int::u4;
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
+use cxl_spec::component::CACHEMEM_OFFSET;
+use cxl_spec::component::array;
+use cxl_spec::component::hdm;
+use cxl_spec::component::hdm::Control;
+
+use super::region_size;
+use crate::profile::Faults;
+use crate::silicon::Silicon;
+
+/// A copy of the component registers, from the capability array to the end of the HDM decoders.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    dwords: Vec<u32>,
+    hdm: u64,
+    bar: u8,
+    block: u64,
+    faults: Faults,
+}
+
+impl Shadow {
+    /// Takes the shadow of a device whose HDM decoder capability is at `hdm`.
+    pub(super) fn probe(silicon: &Silicon, hdm: u64) -> Self {
+        let size = region_size(hdm, silicon.profile().decoders().number());
+        let component = &silicon.profile().profile().component;
+        let mut shadow = Self {
+            dwords: Access::split(0, size, Width::Dword)
+                .map(|access| hardware(silicon, access.offset()))
+                .collect(),
+            hdm,
+            bar: component.bar,
+            block: component.offset.0,
+            faults: silicon.profile().profile().faults.clone(),
+        };
+        if shadow.faults.hdm_missing {
+            shadow.forget_hdm();
+        }
+        shadow
+    }
+
+    /// Reads the HDM part of the hardware again and hides the host's address.
+    pub(super) fn refresh(&mut self, silicon: &Silicon) {
+        for access in Access::split(self.hdm, self.size() - self.hdm, Width::Dword) {
+            self.set(access.offset(), hardware(silicon, access.offset()));
+        }
+        for index in 0..silicon.profile().decoders().number() {
+            let decoder = self.hdm + hdm::decoder_offset(index);
+            let control = self.control(decoder);
+            if control.committed() && control.lock_on_commit() {
+                self.set(decoder + hdm::CONTROL, control.with_lock_on_commit(false).raw());
+                self.set(decoder + hdm::BASE_LOW, 0);
+                self.set(decoder + hdm::BASE_HIGH, 0);
+            }
+        }
+    }
+
+    /// The BAR that holds the component block.
+    pub(super) fn bar(&self) -> u8 {
+        self.bar
+    }
+
+    /// Offset in that BAR of the first register that is shadowed.
+    pub(super) fn bar_offset(&self) -> u64 {
+        self.block.saturating_add(CACHEMEM_OFFSET)
+    }
+
+    /// Length of the region in bytes.
+    pub(super) fn size(&self) -> u64 {
+        4 * self.dwords.len() as u64
+    }
+
+    /// The dword at an offset of the region.
+    pub(super) fn read(&self, offset: u64) -> u32 {
+        index(offset).and_then(|index| self.dwords.get(index)).copied().unwrap_or(0)
+    }
+
+    /// Software writes the dword at an offset of the region.
+    pub(super) fn write(&mut self, offset: u64, value: u32, cache_capable: bool) {
+        let Some(inside) = offset.checked_sub(self.hdm) else { return };
+        let Some(register) = inside.checked_sub(hdm::HEADER_SIZE) else {
+            if inside == hdm::GLOBAL_CONTROL {
+                self.set(offset, self.global_control_written(value));
+            }
+            return;
+        };
+        let decoder = offset - register % hdm::DECODER_SIZE;
+        let control = self.control(decoder);
+        match register % hdm::DECODER_SIZE {
+            hdm::CONTROL => {
+                let written = Control::new(value);
+                let after = control_written(control, written, self.capability(), cache_capable, &self.faults);
+                self.set(offset, after.raw());
+            }
+            // The freeze tests the lock alone: a committed decoder that is not locked takes a new range.
+            hdm::BASE_LOW | hdm::BASE_HIGH if control.lock_on_commit() || self.faults.base_write_dropped => {}
+            hdm::SIZE_LOW | hdm::SIZE_HIGH if control.lock_on_commit() => {}
+            hdm::BASE_LOW | hdm::SIZE_LOW => self.set(offset, hdm::join(value, 0) as u32),
+            hdm::BASE_HIGH | hdm::SIZE_HIGH => self.set(offset, value),
+            _ => {}
+        }
+    }
+
+    fn capability(&self) -> hdm::Capability {
+        hdm::Capability::new(self.read(self.hdm + hdm::CAPABILITY))
+    }
+
+    fn control(&self, decoder: u64) -> Control {
+        Control::new(self.read(decoder + hdm::CONTROL))
+    }
+
+    fn global_control_written(&self, value: u32) -> u32 {
+        let written = hdm::GlobalControl::new(value);
+        let poison = written.poison_on_decode_error() && self.capability().poison_on_decode_error();
+        hdm::GlobalControl::new(0)
+            .with_decoder_enable(written.decoder_enable())
+            .with_poison_on_decode_error(poison)
+            .raw()
+    }
+
+    fn set(&mut self, offset: u64, value: u32) {
+        if let Some(dword) = index(offset).and_then(|index| self.dwords.get_mut(index)) {
+            *dword = value;
+        }
+    }
+
+    /// Turns the array's entry for the HDM decoders into one to skip.
+    fn forget_hdm(&mut self) {
+        let entries = 1..=array::Header::new(self.read(0)).entries();
+        for offset in entries.map(array::entry_offset) {
+            if array::Entry::new(self.read(offset)).id() == array::id::HDM_DECODER {
+                self.set(offset, 0);
+            }
+        }
+    }
+}
+
+/// What the control register's shadow reads after a write.
+///
+/// While LOCK is set, a write without LOCK clears that bit **and nothing else**: hardware knows no such thing, it
+/// is the virtual machine monitor's way in. A write with LOCK is ignored. Otherwise commit and committed go
+/// together at once, whatever base and size are, and nothing is ever refused.
+fn control_written(
+    before: Control,
+    written: Control,
+    capability: hdm::Capability,
+    cache_capable: bool,
+    faults: &Faults,
+) -> Control {
+    if before.lock_on_commit() {
+        let unlocked = !written.lock_on_commit() && !faults.lock_clear_ignored;
+        return if unlocked { before.with_lock_on_commit(false) } else { before };
+    }
+    let uio = capability.uio();
+    let set_position = if uio { written.set_position() } else { u4::new(0) };
+    Control::new(0)
+        .with_interleave_granularity(written.interleave_granularity())
+        .with_interleave_ways(written.interleave_ways())
+        .with_lock_on_commit(written.lock_on_commit())
+        .with_commit(written.commit())
+        .with_committed(written.commit() && !faults.commit_ignored)
+        .with_error_not_committed(before.error_not_committed())
+        .with_host_only(before.host_only())
+        .with_back_invalidate(written.back_invalidate() && cache_capable)
+        .with_uio(written.uio() && uio)
+        .with_set_position(set_position)
+}
+
+fn hardware(silicon: &Silicon, offset: u64) -> u32 {
+    let access = Access::dword_around(CACHEMEM_OFFSET.saturating_add(offset));
+    silicon.component().read(access) as u32
+}
+
+fn index(offset: u64) -> Option<usize> {
+    usize::try_from(offset / 4).ok()
+}

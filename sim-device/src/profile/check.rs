@@ -1,0 +1,248 @@
+//! What a profile must obey before a device is made of it.
+
+use std::ops::Range;
+
+use cxl_spec::address::Hpa;
+use cxl_spec::address::Span;
+use cxl_spec::component::BLOCK_SIZE;
+use cxl_spec::component::CACHEMEM_SIZE;
+use cxl_spec::component::array;
+use cxl_spec::component::hdm;
+use cxl_spec::component::ras;
+use cxl_spec::pci::msix;
+
+use super::Profile;
+use super::quantity::Quantity;
+
+/// A geometry that cannot be: which field, its value, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field} = {value}: {must}")]
+pub struct Impossible {
+    /// The field, as a dotted path.
+    pub field: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What it must be.
+    pub must: String,
+}
+
+/// A profile whose geometry can be.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    profile: Profile,
+    decoders: hdm::DecoderCount,
+    host_range: Span<Hpa>,
+}
+
+/// Length of BAR 0: MSI-X table in the lower half, pending bits behind it.
+pub(crate) const CONTROL_BAR_SIZE: u64 = 0x1_0000;
+
+/// Offset of the pending bits in BAR 0.
+pub(crate) const PENDING_OFFSET: u64 = 0x8000;
+
+/// The most vectors that MSI-X has.
+const MAX_VECTORS: u16 = 2048;
+
+const _: () = assert!(MAX_VECTORS as u64 * msix::ENTRY_SIZE <= PENDING_OFFSET);
+
+/// The largest BAR and the largest memory: with 2^46 bytes each, every sum of them fits 64 bits many times.
+const LARGEST: u64 = 1 << 46;
+
+impl Profile {
+    /// The profile, if its geometry can be.
+    ///
+    /// # Errors
+    /// The first field whose value cannot be.
+    pub fn check(&self) -> Result<Checked, Impossible> {
+        self.check_ids()?;
+        self.check_block()?;
+        let decoders = self.check_capabilities()?;
+        let host_range = self.check_memory()?;
+        self.check_faults()?;
+        Ok(Checked { profile: self.clone(), decoders, host_range })
+    }
+
+    fn check_ids(&self) -> Result<(), Impossible> {
+        let class = self.ids.class;
+        require(class < 1 << 24, "ids.class", format!("{class:#x}"), "must have 24 bits")?;
+        let vectors = self.interrupts.msix_vectors;
+        let fits = (1..=MAX_VECTORS).contains(&vectors);
+        require(fits, "interrupts.msix_vectors", vectors, "must be 1 to 2048")
+    }
+
+    fn check_block(&self) -> Result<(), Impossible> {
+        let component = &self.component;
+        let bar = component.bar;
+        require(
+            matches!(bar, 2 | 4),
+            "component.bar",
+            bar,
+            "must be 2 or 4: BARs are 64-bit and BAR 0 has MSI-X",
+        )?;
+        let Quantity(size) = component.bar_size;
+        let fits = size.is_power_of_two() && (BLOCK_SIZE..=LARGEST).contains(&size);
+        require(
+            fits,
+            "component.bar_size",
+            component.bar_size,
+            "must be a power of two from 64KiB to 64TiB",
+        )?;
+        let Quantity(offset) = component.offset;
+        let aligned = offset.is_multiple_of(BLOCK_SIZE);
+        require(aligned, "component.offset", component.offset, "must be a multiple of 64KiB")?;
+        let inside = offset <= size - BLOCK_SIZE;
+        let must = format!("must leave room for the 64KiB block in a BAR of {}", component.bar_size);
+        require(inside, "component.offset", component.offset, must)
+    }
+
+    fn check_capabilities(&self) -> Result<hdm::DecoderCount, Impossible> {
+        let count = self.decoder.count;
+        let decoders = hdm::DecoderCount::of(count).filter(|_| count <= 10);
+        let decoders = decoders.ok_or_else(|| Impossible {
+            field: "decoder.count",
+            value: count.to_string(),
+            must: "must be 1, 2, 4, 6, 8 or 10: a device's counts".to_owned(),
+        })?;
+        // The array's header and two entries are first.
+        let array_end = array::entry_offset(3);
+        let ras = self.capability("component.ras", self.component.ras, array_end, ras::SIZE)?;
+        let hdm = self.capability("component.hdm", self.component.hdm, array_end, hdm::length(count))?;
+        let apart = ras.end <= hdm.start || hdm.end <= ras.start;
+        let must = format!("must not overlap the RAS capability at {}", self.component.ras);
+        require(apart, "component.hdm", self.component.hdm, must)?;
+        Ok(decoders)
+    }
+
+    /// The place of a capability in the CXL.cache and CXL.mem registers.
+    fn capability(
+        &self,
+        field: &'static str,
+        offset: Quantity,
+        first: u64,
+        size: u64,
+    ) -> Result<Range<u64>, Impossible> {
+        let must = format!("must be a multiple of 4 from {first:#x}, with {size:#x} bytes below 0x1000");
+        let Quantity(at) = offset;
+        let fits = at.is_multiple_of(4) && at >= first && at <= CACHEMEM_SIZE - size;
+        require(fits, field, offset, must)?;
+        Ok(at..at + size)
+    }
+
+    fn check_memory(&self) -> Result<Span<Hpa>, Impossible> {
+        let Quantity(size) = self.memory.size;
+        let fits = size.is_multiple_of(hdm::GRANULE) && (hdm::GRANULE..=LARGEST).contains(&size);
+        require(fits, "memory.size", self.memory.size, "must be a multiple of 256MiB from 256MiB to 64TiB")?;
+        let Quantity(base) = self.firmware.host_base;
+        let aligned = base.is_multiple_of(hdm::GRANULE) && base > 0;
+        let field = "firmware.host_base";
+        require(aligned, field, self.firmware.host_base, "must be a multiple of 256MiB and not 0")?;
+        Span::new(Hpa::new(base), size).ok_or_else(|| Impossible {
+            field,
+            value: self.firmware.host_base.to_string(),
+            must: format!("must leave room for {} below 2^64", self.memory.size),
+        })
+    }
+
+    fn check_faults(&self) -> Result<(), Impossible> {
+        let Some(Quantity(at)) = self.faults.host_base_at else { return Ok(()) };
+        let inside = at.is_multiple_of(8) && at <= self.component.bar_size.0 - 8;
+        let must = format!("must be a multiple of 8 inside a BAR of {}", self.component.bar_size);
+        require(inside, "faults.host_base_at", Quantity(at), must)
+    }
+}
+
+fn require(
+    holds: bool,
+    field: &'static str,
+    value: impl ToString,
+    must: impl Into<String>,
+) -> Result<(), Impossible> {
+    if holds { Ok(()) } else { Err(Impossible { field, value: value.to_string(), must: must.into() }) }
+}
+
+impl Checked {
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// How many decoders there are.
+    pub fn decoders(&self) -> hdm::DecoderCount {
+        self.decoders
+    }
+
+    /// The host addresses at which firmware put the memory.
+    pub fn host_range(&self) -> Span<Hpa> {
+        self.host_range
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::profile::DEFAULT_PRESET;
+    use crate::profile::PRESETS;
+
+    #[test]
+    fn the_default_preset_is_the_default_of_every_field() {
+        assert_eq!(Profile::find(DEFAULT_PRESET).unwrap(), Profile::default());
+    }
+
+    #[test]
+    fn every_preset_can_be_and_comes_back_from_its_text() {
+        for preset in PRESETS {
+            let profile = Profile::find(preset.name).unwrap();
+            assert_eq!(Profile::parse(preset.name, &profile.to_toml()).unwrap(), profile);
+        }
+    }
+
+    #[rstest]
+    #[case("[ids]\nclass = 0x100_0000", 2, "ids.class = 0x1000000: must have 24 bits")]
+    #[case("[interrupts]\nmsix_vectors = 0", 2, "interrupts.msix_vectors = 0: must be 1 to 2048")]
+    #[case("[interrupts]\nmsix_vectors = 2049", 2, "interrupts.msix_vectors = 2049: must be 1 to 2048")]
+    #[case("[component]\nbar = 0", 2, "component.bar = 0: must be 2 or 4")]
+    #[case("[component]\nbar_size = \"96KiB\"", 2, "component.bar_size = 96KiB: must be a power of two")]
+    #[case("[component]\nbar_size = \"32KiB\"", 2, "component.bar_size = 32KiB: must be a power of two")]
+    #[case("[component]\noffset = 0x1000", 2, "component.offset = 4KiB: must be a multiple of 64KiB")]
+    #[case("[component]\n\noffset = \"1MiB\"", 3, "component.offset = 1MiB: must leave room")]
+    #[case("[component]\nras = 8", 2, "component.ras = 0x8: must be a multiple of 4 from 0xc")]
+    #[case("[component]\nhdm = 0x112", 2, "component.hdm = 0x112: must be a multiple of 4")]
+    #[case(
+        "[component]\nhdm = 0xfd4",
+        2,
+        "component.hdm = 0xfd4: must be a multiple of 4 from 0xc, with 0x30"
+    )]
+    #[case("[component]\nhdm = 0x80", 2, "component.hdm = 0x80: must not overlap the RAS capability")]
+    #[case("[decoder]\ncount = 3", 2, "decoder.count = 3: must be 1, 2, 4, 6, 8 or 10")]
+    #[case("[decoder]\ncount = 12", 2, "decoder.count = 12: must be 1, 2, 4, 6, 8 or 10")]
+    #[case("[memory]\nsize = \"128MiB\"", 2, "memory.size = 128MiB: must be a multiple of 256MiB")]
+    #[case("[memory]\nsize = 0", 2, "memory.size = 0x0: must be a multiple of 256MiB")]
+    #[case("[firmware]\nhost_base = 0x1000", 2, "firmware.host_base = 4KiB: must be a multiple of 256MiB")]
+    #[case("[firmware]\nhost_base = \"0xffff_ffff_f000_0000\"", 2, "must leave room for 256MiB below 2^64")]
+    #[case(
+        "[faults]\nhost_base_at = \"1MiB\"",
+        2,
+        "faults.host_base_at = 1MiB: must be a multiple of 8 inside"
+    )]
+    #[case("[ids]\nvendro = 1", 2, "unknown field `vendro`")]
+    #[case("[ids]\nvendor = 0x1_0000", 2, "in `vendor = 0x1_0000`")]
+    #[case("[memory]\nsize = \"big\"", 2, "\"big\" is no number")]
+    #[case("colour = 1", 1, "unknown field `colour`")]
+    fn an_impossible_profile_is_refused_by_line_field_and_value(
+        #[case] text: &str,
+        #[case] line: usize,
+        #[case] message: &str,
+    ) {
+        let mistake = Profile::parse("p.toml", text).unwrap_err();
+        assert_eq!(mistake.line, line, "{mistake}");
+        assert!(mistake.to_string().contains(message), "{mistake}");
+    }
+
+    #[test]
+    fn an_unknown_profile_is_refused_with_the_names_that_there_are() {
+        let error = Profile::find("t2-comitted").unwrap_err().to_string();
+        assert_eq!(error, "profile \"t2-comitted\" is neither a preset (t2-committed) nor a file");
+    }
+}

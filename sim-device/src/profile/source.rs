@@ -1,0 +1,93 @@
+//! Where in a TOML file a mistake is: one line that names the file, the line, the field and the value.
+
+use std::ops::Range;
+
+use toml::de::DeTable;
+use toml::de::DeValue;
+
+/// A mistake in a file of the user's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {message}")]
+pub struct Mistake {
+    /// The file, as the user named it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong, with field and value.
+    pub message: String,
+}
+
+impl Mistake {
+    /// The mistake that the TOML reader found in `text`, with the line's own text behind it.
+    pub fn of_reader(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim();
+        let message = error.message().replace('\n', " ");
+        let message = if written.is_empty() { message } else { format!("{message}, in `{written}`") };
+        Self { file: file.to_owned(), line, message }
+    }
+
+    /// A mistake in the value at `path`, a list of keys and indices such as `["device", "0", "name"]`. Where the
+    /// value is not in the text, because it is a default, the nearest table that should hold it is named.
+    pub fn of_value(file: &str, text: &str, path: &[&str], message: String) -> Self {
+        let line = span_of(text, path).map_or(1, |span| line_of(text, span.start));
+        Self { file: file.to_owned(), line, message }
+    }
+}
+
+/// The line that holds the byte at `offset`, from 1.
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1)
+}
+
+/// The bytes of the value at `path`, or of the innermost part of the path that is there.
+fn span_of(text: &str, path: &[&str]) -> Option<Range<usize>> {
+    let table = DeTable::parse(text).ok()?;
+    let mut span = table.span();
+    let mut value = DeValue::Table(table.into_inner());
+    for key in path {
+        let inner = match value {
+            DeValue::Table(table) => {
+                table.into_iter().find(|(name, _)| name.get_ref() == key).map(|(_, to)| to)
+            }
+            DeValue::Array(array) => key.parse().ok().and_then(|index| array.into_iter().nth(index)),
+            _ => None,
+        };
+        let Some(inner) = inner else { break };
+        span = inner.span();
+        value = inner.into_inner();
+    }
+    Some(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "title = 1\n[memory]\nsize = 3\n\n[[device]]\nname = \"a\"\n[[device]]\nname = \"b\"\n";
+
+    fn line(path: &[&str]) -> usize {
+        Mistake::of_value("file", TEXT, path, String::new()).line
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_path() {
+        assert_eq!(line(&["title"]), 1);
+        assert_eq!(line(&["memory", "size"]), 3);
+        assert_eq!(line(&["device", "1", "name"]), 8);
+    }
+
+    #[test]
+    fn a_value_that_is_not_written_is_found_at_its_table() {
+        assert_eq!(line(&["memory", "color"]), 2);
+        assert_eq!(line(&["nothing"]), 1);
+    }
+
+    #[test]
+    fn a_mistake_of_the_reader_quotes_the_line() {
+        let error = toml::from_str::<toml::Table>("a = 1\nb = = 2\n").unwrap_err();
+        let text = Mistake::of_reader("x.toml", "a = 1\nb = = 2\n", &error).to_string();
+        assert!(text.starts_with("x.toml:2: ") && text.ends_with("in `b = = 2`"), "{text}");
+    }
+}

@@ -1,0 +1,119 @@
+//! One client's socket: one receive per message, one send per answer.
+
+use std::io;
+use std::io::IoSlice;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::RecvAncillaryBuffer;
+use rustix::net::RecvAncillaryMessage;
+use rustix::net::RecvFlags;
+use rustix::net::SendAncillaryBuffer;
+use rustix::net::SendAncillaryMessage;
+use rustix::net::SendFlags;
+use vfio_abi::inbox::Inbox;
+use vfio_abi::inbox::Taken;
+
+use super::Ending;
+use super::session::MAX_FDS;
+use super::session::MAX_PAYLOAD;
+
+/// A client's socket and the bytes that came from it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+    inbox: Inbox<OwnedFd>,
+    patience: Duration,
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+impl Connection {
+    /// A connection whose client may take `patience` over the middle of a message.
+    pub(super) fn new(stream: UnixStream, patience: Duration) -> io::Result<Self> {
+        stream.set_read_timeout(Some(patience))?;
+        stream.set_write_timeout(Some(patience))?;
+        Ok(Self { stream, inbox: Inbox::new(MAX_PAYLOAD), patience })
+    }
+
+    /// The next message. Between messages a client may wait for ever.
+    pub(super) fn take(&mut self) -> Result<Taken<'_, OwnedFd>, Ending> {
+        let mut begun: Option<Instant> = None;
+        while !self.inbox.is_ready().map_err(Ending::Malformed)? {
+            if self.inbox.is_midway() && begun.get_or_insert_with(Instant::now).elapsed() >= self.patience {
+                return Err(Ending::OutOfPatience);
+            }
+            match receive(&self.stream, &mut self.inbox) {
+                Ok(0) => return Err(Ending::ClientLeft),
+                Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(Ending::Broken(error.into())),
+            }
+        }
+        // `is_ready` has just said so.
+        self.inbox.take().map_err(Ending::Malformed)?.ok_or(Ending::ClientLeft)
+    }
+
+    /// Sends a frame, with a file if there is one.
+    pub(super) fn send(&mut self, frame: &[u8], file: Option<&OwnedFd>) -> Result<(), Ending> {
+        let mut sent = 0;
+        while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
+            // The file goes with the first byte and not a second time.
+            match send(&self.stream, rest, file.filter(|_| sent == 0)) {
+                Ok(count) => sent = sent.saturating_add(count),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(Ending::OutOfPatience),
+                Err(error) => return Err(Ending::Broken(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and forgets until the client leaves or the server is stopped: a server that is alive and says no more.
+    pub(super) fn wait_for_end(&mut self) -> Result<(), Ending> {
+        loop {
+            match rustix::net::recv(&self.stream, &mut [0; 4096], RecvFlags::empty()) {
+                Ok((_, 0)) => return Err(Ending::Fault),
+                Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(Ending::Broken(error.into())),
+            }
+        }
+    }
+}
+
+fn receive(stream: &UnixStream, inbox: &mut Inbox<OwnedFd>) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let into = &mut [IoSliceMut::new(inbox.space())];
+    let received = rustix::net::recvmsg(stream, into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let rights = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    let files = rights.flatten().collect();
+    inbox.received(received.bytes, files);
+    Ok(received.bytes)
+}
+
+fn send(stream: &UnixStream, bytes: &[u8], file: Option<&OwnedFd>) -> Result<usize, Errno> {
+    let Some(file) = file else {
+        return rustix::net::send(stream, bytes, SendFlags::NOSIGNAL);
+    };
+    let files = [file.as_fd()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(Errno::NOMEM);
+    }
+    rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+}

@@ -1,0 +1,105 @@
+//! The vfio-user server: one device, one client at a time, one thread.
+//!
+//! ```text
+//!  Listener ── accept ──▶ Connection ── message ──▶ Session ── access ──▶ Kernel
+//!  path, mode,            one receive and one       negotiates, checks,
+//!  stale or alive         send per message          answers; no I/O
+//! ```
+//!
+//! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
+//! counted. The next client meets a device that was just opened.
+
+mod connection;
+mod dma;
+mod irqs;
+mod listener;
+mod session;
+mod stop;
+
+use std::io;
+use std::time::Duration;
+
+use connection::Connection;
+pub use listener::ListenError;
+pub use listener::Listener;
+pub use session::Answer;
+pub use session::Session;
+pub use stop::Stop;
+
+use crate::kernel::Kernel;
+
+/// How long a client may take over the middle of a message, or leave an answer unread.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why a client's session ended.
+#[derive(Debug)]
+pub enum Ending {
+    /// The client closed the connection between two messages.
+    ClientLeft,
+    /// The client stopped in the middle of a message, or does not read its answers.
+    OutOfPatience,
+    /// The client sent something from which no message can be told.
+    Malformed(vfio_abi::malformed::Malformed),
+    /// The connection broke.
+    Broken(io::Error),
+    /// The profile asked for it.
+    Fault,
+    /// The server was stopped.
+    Stopped,
+}
+
+/// What one client did.
+#[derive(Debug)]
+pub struct Served {
+    /// Why its session ended.
+    pub ending: Ending,
+    /// How many messages it sent.
+    pub messages: u64,
+    /// How many of them were answered with an error.
+    pub refused: u64,
+}
+
+/// Serves `kernel`'s device to one client after another until `stop` says to end. After each, `report` is told.
+///
+/// # Errors
+/// If no client can be accepted any more.
+pub fn serve(
+    listener: &Listener,
+    kernel: &mut Kernel,
+    stop: &Stop,
+    patience: Duration,
+    mut report: impl FnMut(Served),
+) -> io::Result<()> {
+    while let Some(stream) = listener.accept(stop)? {
+        let Some(connection) = Connection::new(stream, patience).ok().filter(|client| stop.watch(client))
+        else {
+            continue;
+        };
+        let served = serve_one(connection, kernel, stop);
+        stop.forget();
+        report(served);
+    }
+    Ok(())
+}
+
+fn serve_one(mut connection: Connection, kernel: &mut Kernel, stop: &Stop) -> Served {
+    kernel.open();
+    let mut session = Session::new();
+    let ending = loop {
+        let answer = match connection.take() {
+            Ok(taken) => session.answer(kernel, taken),
+            Err(ending) => break ending,
+        };
+        let sent = match answer {
+            Answer::Nothing => Ok(()),
+            Answer::Reply { frame, file } => connection.send(frame, file.as_ref()),
+            Answer::HangUp => break Ending::Fault,
+            Answer::Silence => connection.wait_for_end(),
+        };
+        if let Err(ending) = sent {
+            break ending;
+        }
+    };
+    let ending = if stop.is_stopping() { Ending::Stopped } else { ending };
+    Served { ending, messages: session.messages(), refused: session.refused() }
+}

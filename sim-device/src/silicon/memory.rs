@@ -1,0 +1,113 @@
+//! Memory of the device: a sealed file that exists only in memory, mapped here and by whoever gets the file.
+//!
+//! The seals promise that nobody, not even the device, can make the file shorter. So whoever maps it can touch
+//! every byte without fear. Pages exist once they are written; a device of many gibibytes costs nothing at first.
+
+use std::fs::File;
+use std::io;
+
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
+use rustix::fs::MemfdFlags;
+use rustix::fs::SealFlags;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::MmapRegion;
+use vm_memory::VolatileMemory;
+
+/// A run of memory, and the file that it is.
+#[derive(Debug)]
+pub struct Memory {
+    mapping: MmapRegion,
+    size: u64,
+    file: File,
+}
+
+impl Memory {
+    /// `size` bytes of zeros. The name is seen in `/proc` only.
+    ///
+    /// # Errors
+    /// If the system does not give a file of this size, or does not map it.
+    pub fn new(name: &str, size: u64) -> io::Result<Self> {
+        let file =
+            File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        file.set_len(size)?;
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let length = usize::try_from(size).map_err(io::Error::other)?;
+        let mapping =
+            MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), length).map_err(io::Error::other)?;
+        Ok(Self { mapping, size, file })
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The file, for mapping.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Copies into `buffer` from `offset`. Returns how many bytes there were.
+    pub fn read_bytes(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.mapping.as_volatile_slice().read(buffer, at).unwrap_or(0)
+    }
+
+    /// Copies `data` to `offset`. Returns how many bytes there was room for.
+    pub fn write_bytes(&self, offset: u64, data: &[u8]) -> usize {
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.mapping.as_volatile_slice().write(data, at).unwrap_or(0)
+    }
+
+    /// Reads a register's worth of bytes; bytes that are not there read 0.
+    pub fn read(&self, access: Access) -> u64 {
+        let mut bytes = [0; 8];
+        let (wanted, _) = bytes.split_at_mut(access.width().bytes() as usize);
+        self.read_bytes(access.offset(), wanted);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Writes a register's worth of bytes.
+    pub fn write(&self, access: Access, value: u64) {
+        let (bytes, length) = access.width().to_bytes(value);
+        self.write_bytes(access.offset(), bytes.get(..length).unwrap_or_default());
+    }
+
+    /// Writes eight bytes at `offset`, which is a multiple of 8; anything else is ignored.
+    pub fn write_u64(&self, offset: u64, value: u64) {
+        if let Some(access) = Access::new(offset, Width::Qword) {
+            self.write(access, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_the_rest_is_zero() {
+        let memory = Memory::new("test", 0x2000).unwrap();
+        let access = Access::new(0x1004, Width::Dword).unwrap();
+        memory.write(access, 0x1234_5678);
+        assert_eq!(memory.read(access), 0x1234_5678);
+        assert_eq!(memory.read(Access::new(0x1000, Width::Qword).unwrap()), 0x1234_5678_0000_0000);
+    }
+
+    #[test]
+    fn a_copy_stops_at_the_end() {
+        let memory = Memory::new("test", 0x1000).unwrap();
+        assert_eq!(memory.write_bytes(0xffe, &[1, 2, 3]), 2);
+        assert_eq!(memory.read_bytes(0xfff, &mut [0; 4]), 1);
+        assert_eq!(memory.read_bytes(u64::MAX, &mut [0; 4]), 0);
+    }
+
+    #[test]
+    fn nobody_can_make_the_file_shorter() {
+        let memory = Memory::new("test", 0x2000).unwrap();
+        assert!(memory.file().set_len(0x1000).is_err());
+        assert!(memory.file().set_len(0x3000).is_err());
+    }
+}

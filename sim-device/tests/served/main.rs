@@ -1,0 +1,58 @@
+//! The server over a real socket: what foreign clients need, what hostile ones get.
+
+mod foreign;
+mod hostile;
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use sim_device::kernel::Kernel;
+use sim_device::profile::Profile;
+use sim_device::server::Listener;
+use sim_device::server::Served;
+use sim_device::server::Stop;
+use sim_device::server::serve;
+use sim_device::silicon::Silicon;
+
+/// A server on a thread, stopped and joined when dropped.
+struct Server {
+    path: PathBuf,
+    served: mpsc::Receiver<Served>,
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Serves the device of this profile to clients that may pause for `patience`.
+    fn start(profile: &str, patience: Duration) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("device.sock");
+        let listener = Listener::bind(&path).unwrap();
+        let profile = Profile::parse("test", profile).unwrap().check().unwrap();
+        let (report, served) = mpsc::channel();
+        let stop = listener.stop();
+        let thread = std::thread::spawn(move || {
+            let mut kernel = Kernel::bind(Silicon::power_on(profile).unwrap()).unwrap();
+            let stop = listener.stop();
+            // A test that is not interested in the report has dropped its end.
+            let tell = |one: Served| drop(report.send(one));
+            serve(&listener, &mut kernel, &stop, patience, tell).unwrap();
+        });
+        Self { path, served, stop, thread: Some(thread), _folder: folder }
+    }
+
+    /// What the next client to leave did.
+    fn next_served(&self) -> Served {
+        self.served.recv().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.stop();
+        self.thread.take().map(JoinHandle::join);
+    }
+}
