@@ -1,0 +1,3 @@
+//! The project's checks as one command.
+
+fn main() {}
