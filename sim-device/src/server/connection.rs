@@ -1,9 +1,6 @@
 //! One client's socket: one receive per message, one send per answer.
 
 use std::io;
-use std::io::IoSlice;
-use std::io::IoSliceMut;
-use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
@@ -12,17 +9,12 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rustix::io::Errno;
-use rustix::net::RecvAncillaryBuffer;
-use rustix::net::RecvAncillaryMessage;
 use rustix::net::RecvFlags;
-use rustix::net::SendAncillaryBuffer;
-use rustix::net::SendAncillaryMessage;
-use rustix::net::SendFlags;
 use vfio_abi::inbox::Inbox;
 use vfio_abi::inbox::Taken;
+use vfio_abi::socket;
 
 use super::Ending;
-use super::session::MAX_FDS;
 use super::session::MAX_PAYLOAD;
 
 /// A client's socket and the bytes that came from it.
@@ -54,7 +46,7 @@ impl Connection {
             if self.inbox.is_midway() && begun.get_or_insert_with(Instant::now).elapsed() >= self.patience {
                 return Err(Ending::OutOfPatience);
             }
-            match receive(&self.stream, &mut self.inbox) {
+            match socket::receive(&self.stream, &mut self.inbox) {
                 Ok(0) => return Err(Ending::ClientLeft),
                 Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(Ending::Broken(error.into())),
@@ -69,7 +61,7 @@ impl Connection {
         let mut sent = 0;
         while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
             // The file goes with the first byte and not a second time.
-            match send(&self.stream, rest, file.filter(|_| sent == 0)) {
+            match socket::send(&self.stream, rest, file.filter(|_| sent == 0).map(AsFd::as_fd)) {
                 Ok(count) => sent = sent.saturating_add(count),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Err(Ending::OutOfPatience),
@@ -89,31 +81,4 @@ impl Connection {
             }
         }
     }
-}
-
-fn receive(stream: &UnixStream, inbox: &mut Inbox<OwnedFd>) -> Result<usize, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let into = &mut [IoSliceMut::new(inbox.space())];
-    let received = rustix::net::recvmsg(stream, into, &mut control, RecvFlags::CMSG_CLOEXEC)?;
-    let rights = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(files) => Some(files),
-        _ => None,
-    });
-    let files = rights.flatten().collect();
-    inbox.received(received.bytes, files);
-    Ok(received.bytes)
-}
-
-fn send(stream: &UnixStream, bytes: &[u8], file: Option<&OwnedFd>) -> Result<usize, Errno> {
-    let Some(file) = file else {
-        return rustix::net::send(stream, bytes, SendFlags::NOSIGNAL);
-    };
-    let files = [file.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&files)) {
-        return Err(Errno::NOMEM);
-    }
-    rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
 }

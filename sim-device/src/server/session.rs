@@ -18,6 +18,7 @@ use vfio_abi::reply::Reply;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
 use vfio_abi::request::VersionNumbers;
+use vfio_abi::socket;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
 
@@ -33,7 +34,7 @@ pub(super) const MAX_DATA: u32 = version::DEFAULT_MAX_DATA_XFER_SIZE;
 pub(super) const MAX_PAYLOAD: usize = MAX_DATA as usize + 64;
 
 /// File descriptors in one message.
-pub(super) const MAX_FDS: usize = 16;
+const MAX_FDS: usize = socket::MAX_FILES;
 
 /// Page sizes of DMA mappings: 4 KiB.
 const PAGE_SIZES: u64 = 1 << 12;

@@ -186,16 +186,27 @@ macro_rules! plain_integers {
 bounded_integers!(u2 u3 u4 u5 u6 u7 u10 u11 u12 u13 u20 u24 u28 u29 u31);
 plain_integers!(u8 u16 u32 u64);
 
-/// Prints a register as its number and the fields that are not 0.
+/// Prints a register as its name and value.
 #[doc(hidden)]
 pub fn describe(out: &mut fmt::Formatter<'_>, name: &str, raw: u64, fields: &[Field]) -> fmt::Result {
-    write!(out, "{name} {raw:#x}")?;
+    write!(out, "{name} ")?;
+    describe_value(out, raw, fields)
+}
+
+/// Prints a register's value as its number and, in parentheses, the fields that are not 0.
+///
+/// # Errors
+/// If `out` takes no more.
+pub fn describe_value(out: &mut fmt::Formatter<'_>, raw: u64, fields: &[Field]) -> fmt::Result {
+    write!(out, "{raw:#x}")?;
     let set = fields.iter().filter(|field| field.of(raw) != 0);
-    for (index, field) in set.enumerate() {
-        let separator = if index == 0 { ": " } else { ", " };
+    let mut open = false;
+    for field in set {
+        let separator = if open { ", " } else { " (" };
         write!(out, "{separator}{} {:#x}", field.name, field.of(raw))?;
+        open = true;
     }
-    Ok(())
+    out.write_str(if open { ")" } else { "" })
 }
 
 /// Declares registers: a type each, with its fields in the specification's `high:low` notation.
@@ -370,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_register_prints_its_name_and_the_fields_that_are_set() {
-        assert_eq!(format!("{:?}", Sample::new(0x250)), "Sample Control 0x250: ways 0x5, commit 0x1");
+        assert_eq!(format!("{:?}", Sample::new(0x250)), "Sample Control 0x250 (ways 0x5, commit 0x1)");
     }
 
     #[test]

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Everything is total and bounded: any bytes parse to a value or to an error that names the field, and nothing
-//! is allocated because a length field says so. There is no I/O here, no state but the [`inbox`]'s bytes, and no
-//! rule about what a message means; both sides of the project read this crate and each writes its rules itself.
+//! is allocated because a length field says so. There is no I/O here but two calls in `socket`, which is a
+//! feature and off by default; no state but the [`inbox`]'s bytes; and no rule about what a message means: both
+//! sides of the project read this crate and each writes its rules itself.
 //!
 //! The protocol is vfio-user 0.1 as QEMU, libvfio-user and Cloud Hypervisor speak it, with one extension: a
 //! capability chain in the reply to `DEVICE_GET_INFO` (see [`info::DeviceInfo`]).
@@ -21,6 +22,8 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "socket")]
+extern crate std;
 
 pub mod chain;
 pub mod cxl;
@@ -31,4 +34,6 @@ pub mod info;
 pub mod malformed;
 pub mod reply;
 pub mod request;
+#[cfg(feature = "socket")]
+pub mod socket;
 pub mod version;

@@ -1,0 +1,152 @@
+//! The steps that are other programs: cargo, and the project's own through cargo.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::process::Command;
+use std::process::Stdio;
+
+use crate::step::Outcome;
+use crate::workspace::Workspace;
+
+const KVM: &str = "/dev/kvm";
+
+const AARCH64: &str = "aarch64-unknown-linux-musl";
+
+/// Checks that the sources are formatted.
+pub(crate) fn format(workspace: &Workspace) -> Outcome {
+    outcome(cargo(workspace, "fmt --all --check -- --color never"))
+}
+
+/// Runs the lints over everything, tests included.
+pub(crate) fn clippy(workspace: &Workspace) -> Outcome {
+    outcome(cargo(workspace, "clippy --workspace --all-targets -- -D warnings"))
+}
+
+/// Builds the documentation of the packages, without that of their dependencies.
+pub(crate) fn document(workspace: &Workspace) -> Outcome {
+    let mut command = cargo(workspace, "doc --workspace --no-deps");
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    outcome(command)
+}
+
+/// Runs the tests.
+pub(crate) fn test(workspace: &Workspace) -> Outcome {
+    outcome(cargo(workspace, "test --workspace"))
+}
+
+/// Plays the scenarios with the guest that needs nothing of the host.
+pub(crate) fn soft_guest(workspace: &Workspace) -> Outcome {
+    outcome(cargo(workspace, "run --release -q -- run --guest soft"))
+}
+
+/// Plays the scenarios with a guest under KVM, if there is KVM; then none of them may be skipped.
+pub(crate) fn kvm_guest(workspace: &Workspace) -> Outcome {
+    match OpenOptions::new().read(true).write(true).open(KVM) {
+        Ok(_) => outcome(cargo(workspace, "run --release -q -- run --guest kvm --no-skip")),
+        Err(error) => Outcome::Skipped(format!("{KVM}: {error}")),
+    }
+}
+
+/// Builds the VMM core for the other architecture. A library is not linked, so this needs no tools beside rustc.
+pub(crate) fn aarch64(workspace: &Workspace) -> Outcome {
+    match add_target(workspace) {
+        Ok(()) => outcome(cargo(workspace, &format!("build --package vmm-core --lib --target {AARCH64}"))),
+        Err(said) => Outcome::Skipped(reason(&said).to_owned()),
+    }
+}
+
+/// Installs the standard library of the other architecture unless it is there. An error is what was said instead.
+fn add_target(workspace: &Workspace) -> Result<(), String> {
+    // What is installed is asked for first: adding it a second time may want the network.
+    let installed = run(program(workspace, "rustup", "target list --installed"))?;
+    if installed.lines().any(|line| line == AARCH64) {
+        return Ok(());
+    }
+    run(program(workspace, "rustup", &format!("target add {AARCH64}"))).map(drop)
+}
+
+/// The line that says best why a command failed: its first error, else the last thing it said.
+fn reason(said: &str) -> &str {
+    let errors = said.lines().find(|line| line.starts_with("error"));
+    errors.or(said.trim_end().lines().next_back()).unwrap_or("no reason was given")
+}
+
+/// The cargo that runs this program, so that everything is checked with one toolchain.
+fn cargo(workspace: &Workspace, arguments: &str) -> Command {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    program(workspace, &cargo, arguments)
+}
+
+/// A program at the root of the repository; a blank separates its arguments.
+fn program(workspace: &Workspace, name: &str, arguments: &str) -> Command {
+    let mut command = Command::new(name);
+    command.args(arguments.split_whitespace()).current_dir(&workspace.root);
+    command
+}
+
+fn outcome(command: Command) -> Outcome {
+    match run(command) {
+        Ok(_) => Outcome::Passed(String::new()),
+        Err(said) => Outcome::Failed(said),
+    }
+}
+
+/// Runs a command. What it said is the result if it succeeds, else the error.
+fn run(command: Command) -> Result<String, String> {
+    let name = format!("{}", command.get_program().display());
+    let (success, said) = capture(command).map_err(|error| format!("{name}: {error}"))?;
+    if success { Ok(said) } else { Err(said) }
+}
+
+/// Whether a command succeeds, and what it says on both its outputs, in the order in which it says it.
+fn capture(mut command: Command) -> io::Result<(bool, String)> {
+    let (mut reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The command still holds the writing end, and reading ends only when nobody does.
+    drop(command);
+    let mut said = Vec::new();
+    reader.read_to_end(&mut said)?;
+    let status = child.wait()?;
+    Ok((status.success(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_command_that_fails_gives_both_outputs_in_order() {
+        let said = "one\ntwo\nthree\n".to_owned();
+        let command = shell("echo one; echo two >&2; echo three; exit 3");
+        assert_eq!(outcome(command), Outcome::Failed(said));
+    }
+
+    #[test]
+    fn a_command_that_succeeds_has_nothing_to_tell() {
+        assert_eq!(outcome(shell("echo warning >&2")), Outcome::Passed(String::new()));
+    }
+
+    #[test]
+    fn a_command_that_does_not_exist_fails_by_name() {
+        let said = run(Command::new("no-such-program")).unwrap_err();
+        assert!(said.starts_with("no-such-program: "), "{said}");
+    }
+
+    #[rstest]
+    #[case("info: downloading\nerror: no network\nwarning: bye\n", "error: no network")]
+    #[case("first\nlast\n", "last")]
+    #[case("", "no reason was given")]
+    fn the_reason_is_the_first_error_or_the_last_line(#[case] said: &str, #[case] line: &str) {
+        assert_eq!(reason(said), line);
+    }
+}

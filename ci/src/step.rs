@@ -1,0 +1,52 @@
+//! A step is a value: its name, what it shows, and the function that takes it.
+
+use crate::commands;
+use crate::edges;
+use crate::tidy;
+use crate::workspace::Workspace;
+
+/// Every step, in the order in which they are taken: quick ones first.
+pub(crate) const STEPS: &[Step] = &[
+    Step::new("fmt", "The sources are formatted", commands::format),
+    Step::new("tidy", "The sources keep the law of the house", tidy::run),
+    Step::new("edges", "The packages depend on each other as drawn", edges::run),
+    Step::new("clippy", "The lints find nothing", commands::clippy),
+    Step::new("doc", "The documentation builds without warnings", commands::document),
+    Step::new("test", "The tests pass", commands::test),
+    Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
+    Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
+];
+
+/// One check.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Its name. The first word is the subcommand, which steps may share.
+    pub(crate) name: &'static str,
+    /// What it shows when it passes; of steps that share a subcommand, the first speaks for all.
+    pub(crate) about: &'static str,
+    /// Takes the step.
+    pub(crate) run: fn(&Workspace) -> Outcome,
+}
+
+/// What came of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well. The text is what the step has to tell all the same, mostly nothing.
+    Passed(String),
+    /// Something is wrong: everything that the step said.
+    Failed(String),
+    /// The step could not be taken here: why.
+    Skipped(String),
+}
+
+impl Step {
+    const fn new(name: &'static str, about: &'static str, run: fn(&Workspace) -> Outcome) -> Self {
+        Self { name, about, run }
+    }
+
+    /// The subcommand that takes this step.
+    pub(crate) fn command(&self) -> &'static str {
+        self.name.split(' ').next().unwrap_or(self.name)
+    }
+}

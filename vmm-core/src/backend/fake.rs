@@ -1,0 +1,342 @@
+//! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
+use cxl_spec::component::hdm::Control;
+use parking_lot::Mutex;
+use vfio_abi::chain::Area;
+use vfio_abi::chain::Chain;
+use vfio_abi::cxl as abi;
+use vfio_abi::cxl::v2;
+use vfio_abi::errno::Errno;
+use vfio_abi::info::DeviceFlags;
+use vfio_abi::info::DeviceInfo;
+use vfio_abi::info::IrqInfo;
+use vfio_abi::info::RegionFlags;
+use vfio_abi::info::RegionInfo;
+use vfio_abi::info::region;
+
+use super::Backend;
+use super::BackendError;
+use super::Call;
+use super::Failure;
+use super::Shared;
+use crate::map::memory::HostMemory;
+use crate::map::space::Slot;
+use crate::map::space::SlotError;
+use crate::map::space::Slots;
+
+/// Offset of decoder 0 in the component register region, and of its control.
+pub(crate) const DECODER: u64 = 0x120;
+pub(crate) const CONTROL: u64 = 0x130;
+
+/// Length of the fake's memory.
+pub(crate) const MEMORY_SIZE: u64 = 256 << 20;
+
+/// Everything about a fake device, open to tests.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) info: DeviceInfo,
+    pub(crate) regions: BTreeMap<u32, FakeRegion>,
+    /// Calls that were made, in order.
+    pub(crate) calls: Vec<Call>,
+    /// The call with this number, from 1, fails, and every later one if the device is lost by it.
+    pub(crate) fail_at: Option<(usize, Failure)>,
+    pub(crate) dma: Vec<Span<Iova>>,
+    /// Writes to this offset of the component registers have no effect.
+    pub(crate) stuck: Option<u64>,
+}
+
+/// A region of a fake device.
+#[derive(Debug)]
+pub(crate) struct FakeRegion {
+    pub(crate) info: RegionInfo,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) memory: Option<HostMemory>,
+}
+
+/// A handle to a fake device. Clones are the same device.
+#[derive(Clone, Debug)]
+pub(crate) struct Fake {
+    state: Arc<Mutex<State>>,
+}
+
+impl Fake {
+    /// A committed Type-2 device as the kernel of April 2026 shows it.
+    pub(crate) fn committed() -> Self {
+        let capability = v2::DeviceCapability {
+            hdm_regs_bar_index: 2,
+            flags: v2::Flags::FIRMWARE_COMMITTED | v2::Flags::CACHE_CAPABLE,
+            hdm_regs_offset: 0x2_1000,
+            dpa_region_index: 9,
+            comp_regs_region_index: 10,
+        };
+        let info = DeviceInfo {
+            flags: DeviceFlags::PCI | DeviceFlags::RESET | abi::DEVICE_FLAG,
+            num_regions: 11,
+            num_irqs: 5,
+            chain: Chain::new().with(abi::DEVICE_CAPABILITY, v2::VERSION, &capability.encode()),
+        };
+        let areas = [Area { offset: 0, size: 0x2_0000 }, Area { offset: 0x3_0000, size: 0xd_0000 }];
+        let memory_kind = Chain::new().with_region_type(abi::REGION_TYPE, abi::SUBTYPE_MEMORY);
+        let registers_kind =
+            Chain::new().with_region_type(abi::REGION_TYPE, abi::SUBTYPE_COMPONENT_REGISTERS);
+        let regions = [
+            FakeRegion::of_bytes(0, vec![0; 0x4000], Chain::new()),
+            FakeRegion::of_memory(2, 0x10_0000, Chain::new().with_sparse_areas(&areas)),
+            FakeRegion::of_bytes(region::CONFIG, configuration(), Chain::new()),
+            FakeRegion::of_memory(9, MEMORY_SIZE, memory_kind),
+            FakeRegion::of_bytes(10, component_registers(), registers_kind),
+        ];
+        let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
+        let state = State { info, regions, calls: Vec::new(), fail_at: None, dma: Vec::new(), stuck: None };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Changes the device.
+    pub(crate) fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        change(&mut self.state.lock());
+        self
+    }
+
+    /// Looks at the device.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock())
+    }
+
+    /// The device as a backend.
+    pub(crate) fn shared(&self) -> Shared {
+        Shared::new(self.clone())
+    }
+
+    /// The dword at an offset of a region.
+    pub(crate) fn dword(&self, region: u32, offset: u64) -> u32 {
+        self.look(|state| state.dword(region, offset))
+    }
+
+    fn called(&mut self, call: Call) -> Result<parking_lot::MutexGuard<'_, State>, BackendError> {
+        let mut state = self.state.lock();
+        state.calls.push(call);
+        let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
+        match &state.fail_at {
+            Some((at, failure @ Failure::Lost(_))) if state.calls.len() >= *at => Err(error(failure.clone())),
+            Some((at, failure)) if state.calls.len() == *at => Err(error(failure.clone())),
+            _ => Ok(state),
+        }
+    }
+}
+
+impl State {
+    /// The bytes of a region that has some.
+    pub(crate) fn bytes(&mut self, region: u32) -> &mut Vec<u8> {
+        &mut self.regions.get_mut(&region).unwrap().bytes
+    }
+
+    /// Puts a dword into a region.
+    pub(crate) fn set(&mut self, region: u32, offset: u64, value: u32) {
+        let offset = offset as usize;
+        self.bytes(region)[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    pub(crate) fn dword(&self, region: u32, offset: u64) -> u32 {
+        let offset = offset as usize;
+        u32::from_le_bytes(self.regions[&region].bytes[offset..offset + 4].try_into().unwrap())
+    }
+
+    /// What a write to the component registers does: the rules of the kernel of April 2026 in short.
+    fn write_register(&mut self, offset: u64, value: u32) {
+        let before = Control::new(self.dword(10, CONTROL));
+        let written = Control::new(value);
+        match offset {
+            _ if self.stuck == Some(offset) => {}
+            CONTROL if before.lock_on_commit() => {
+                let unlocked = !written.lock_on_commit();
+                self.set(10, CONTROL, before.with_lock_on_commit(!unlocked).raw());
+            }
+            CONTROL => self.set(10, CONTROL, written.with_committed(written.commit()).raw()),
+            _ if before.lock_on_commit() => {}
+            0x120 | 0x124 => self.set(10, offset, value),
+            _ => {}
+        }
+    }
+}
+
+impl FakeRegion {
+    fn of_bytes(index: u32, bytes: Vec<u8>, chain: Chain) -> Self {
+        let flags = RegionFlags::READ | RegionFlags::WRITE;
+        Self {
+            info: RegionInfo { flags, index, size: bytes.len() as u64, offset: 0, chain },
+            bytes,
+            memory: None,
+        }
+    }
+
+    fn of_memory(index: u32, size: u64, chain: Chain) -> Self {
+        let flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::MMAP;
+        let memory = Some(HostMemory::ram(size).unwrap());
+        Self { info: RegionInfo { flags, index, size, offset: 0, chain }, bytes: Vec::new(), memory }
+    }
+}
+
+/// Typed by hand: ids, two 64-bit BARs, one capability, one DVSEC.
+fn configuration() -> Vec<u8> {
+    let mut bytes = vec![0; 0x1000];
+    let dwords = [
+        (0x00, 0xc7f2_1e98_u32),
+        (0x04, 0x0010_0000),
+        (0x08, 0x1200_0001),
+        (0x10, 0x0000_0004),
+        (0x18, 0x0000_000c),
+        (0x2c, 0x0001_1e98),
+        (0x34, 0x0000_0040),
+        (0x40, 0x0002_0010),
+        (0x100, 0x1501_0001),
+        (0x150, 0x0001_0023),
+        (0x154, 0x03c2_1e98),
+        (0x158, 0xc05f_0000),
+        (0x170, 0x0000_0048),
+        (0x174, 0x3000_0000),
+    ];
+    for (offset, value) in dwords {
+        bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+/// Typed by hand: an array of RAS and HDM decoders, one decoder committed over 256 MiB at base 0.
+fn component_registers() -> Vec<u8> {
+    let mut bytes = vec![0; 0x140];
+    let dwords = [
+        (0x000, 0x0211_0001_u32),
+        (0x004, 0x0802_0002),
+        (0x008, 0x1101_0005),
+        (0x114, 0x0000_0002),
+        (0x128, 0x1000_0000),
+        (0x130, 0x0000_0600),
+    ];
+    for (offset, value) in dwords {
+        bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
+
+impl Backend for Fake {
+    fn name(&self) -> &str {
+        "fake"
+    }
+
+    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
+        Ok(self.called(Call::DeviceInfo)?.info.encode(u32::MAX))
+    }
+
+    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
+        let call = Call::RegionInfo { index };
+        let state = self.called(call)?;
+        let refused =
+            || BackendError { device: "fake".to_owned(), call, failure: Failure::Refused(Errno::EINVAL) };
+        let region = state.regions.get(&index).ok_or_else(refused)?;
+        let copy = |memory: &HostMemory| File::from(memory.file().as_fd().try_clone_to_owned().unwrap());
+        Ok((region.info.encode(u32::MAX), region.memory.as_ref().map(copy)))
+    }
+
+    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
+        drop(self.called(Call::IrqInfo { index })?);
+        let count = [0, 0, 8, 1, 1].get(index as usize).copied().unwrap_or(0);
+        Ok(IrqInfo { argsz: 16.into(), flags: 1.into(), index: index.into(), count: count.into() })
+    }
+
+    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+        let call = Call::Read { region, offset, count: buffer.len() };
+        let state = self.called(call)?;
+        let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
+        let region = state.regions.get(&region).ok_or_else(|| error(Failure::Refused(Errno::EINVAL)))?;
+        if let Some(memory) = &region.memory {
+            memory.read(offset, buffer).unwrap();
+            return Ok(());
+        }
+        let end = offset as usize + buffer.len();
+        let short = Failure::Short { done: 0, asked: buffer.len() };
+        buffer.copy_from_slice(region.bytes.get(offset as usize..end).ok_or_else(|| error(short))?);
+        Ok(())
+    }
+
+    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        let mut state = self.called(Call::Write { region, offset, count: data.len() })?;
+        if region == 10 {
+            state.write_register(offset, u32::from_le_bytes(data.try_into().unwrap()));
+            return Ok(());
+        }
+        if let Some(memory) = &state.regions[&region].memory {
+            memory.write(offset, data).unwrap();
+            return Ok(());
+        }
+        state.bytes(region)[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+        Ok(())
+    }
+
+    fn dma_map(&mut self, range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
+        self.called(Call::DmaMap { range })?.dma.push(range);
+        Ok(())
+    }
+
+    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
+        self.called(Call::DmaUnmap { range })?.dma.retain(|mapped| *mapped != range);
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<(), BackendError> {
+        self.called(Call::Reset).map(drop)
+    }
+}
+
+/// Memory slots that are only counted, and refused from a number on.
+#[derive(Debug, Default)]
+pub(crate) struct CountedSlots {
+    made: AtomicUsize,
+    refuse_from: AtomicUsize,
+    here: Mutex<BTreeMap<u32, Span<Gpa>>>,
+}
+
+impl CountedSlots {
+    /// How many slots there are now.
+    pub(crate) fn here(&self) -> usize {
+        self.here.lock().len()
+    }
+
+    /// How many slots were asked for.
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::SeqCst)
+    }
+
+    /// Refuses the slot with this number, from 1, and all later ones.
+    pub(crate) fn refuse_from(&self, number: usize) {
+        self.refuse_from.store(number, Ordering::SeqCst);
+    }
+}
+
+impl Slots for CountedSlots {
+    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
+        assert_eq!(at.size(), memory.size());
+        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
+        let from = self.refuse_from.load(Ordering::SeqCst);
+        if from > 0 && number >= from {
+            return Err(SlotError { at, why: "refused".to_owned() });
+        }
+        let mut here = self.here.lock();
+        assert!(here.values().all(|other| !other.overlaps(at)), "two slots overlap");
+        here.insert(number as u32, at);
+        Ok(Slot(number as u32))
+    }
+
+    fn remove(&self, Slot(slot): Slot) {
+        assert!(self.here.lock().remove(&slot).is_some(), "a slot is removed once");
+    }
+}

@@ -1,0 +1,67 @@
+// The guest program for x86-64, in long mode. See program.rs for what it does.
+//
+// rdi  address of the mailbox           rsi  address of the doorbell
+// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill
+// +16  value                            +24  count of qwords to fill
+//
+// Plain moves only: where KVM itself is software, every instruction is emulated.
+
+    .pushsection .rodata.cxl_sim_guest_program, "a"
+    .globl cxl_sim_guest_program
+    .globl cxl_sim_guest_program_end
+cxl_sim_guest_program:
+    // The two large pages that show the target were changed: forget how they were.
+    mov rax, cr3
+    mov cr3, rax
+    mov rbx, [rdi]
+    mov rcx, [rdi + 8]
+    mov rdx, [rdi + 16]
+    cmp rcx, 0
+    je 20f
+    cmp rcx, 1
+    je 21f
+    cmp rcx, 2
+    je 22f
+    cmp rcx, 3
+    je 23f
+    cmp rcx, 4
+    je 24f
+    cmp rcx, 5
+    je 25f
+    cmp rcx, 6
+    je 26f
+    cmp rcx, 7
+    je 27f
+    cmp rcx, 8
+    je 28f
+    // No such operation: stop in a way that is noticed.
+    hlt
+20: mov al, [rbx]
+    mov [rdi + 16], al
+    jmp 30f
+21: mov ax, [rbx]
+    mov [rdi + 16], ax
+    jmp 30f
+22: mov eax, [rbx]
+    mov [rdi + 16], eax
+    jmp 30f
+23: mov rax, [rbx]
+    mov [rdi + 16], rax
+    jmp 30f
+24: mov [rbx], dl
+    jmp 30f
+25: mov [rbx], dx
+    jmp 30f
+26: mov [rbx], edx
+    jmp 30f
+27: mov [rbx], rdx
+    jmp 30f
+28: mov rcx, [rdi + 24]
+29: mov [rbx], rdx
+    add rbx, 8
+    sub rcx, 1
+    jne 29b
+30: mov dword ptr [rsi], 1
+    jmp cxl_sim_guest_program
+cxl_sim_guest_program_end:
+    .popsection

@@ -1,0 +1,162 @@
+//! The vCPU's thread: takes an order, runs the guest until it rings the doorbell, answers.
+//!
+//! ```text
+//!  obey ── order ──▶ thread: mailbox, KVM_RUN ⟲ exits to the bus ── doorbell ── answer ──▶ obey
+//!    └── no answer in time: a signal ends KVM_RUN, and the guest is given up
+//! ```
+
+use std::sync::Arc;
+use std::sync::Once;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use cxl_spec::address::Gpa;
+use kvm_ioctls::VcpuExit;
+use kvm_ioctls::VcpuFd;
+use vmm_sys_util::signal::Killable;
+use vmm_sys_util::signal::SIGRTMIN;
+use vmm_sys_util::signal::register_signal_handler;
+
+use super::Vm;
+use super::arch;
+use super::program;
+use crate::map::memory::HostMemory;
+use crate::plan::machine;
+use crate::run::bus::Bus;
+use crate::run::guest::Guest;
+use crate::run::guest::GuestError;
+use crate::run::guest::Order;
+
+/// How often a thread that does not come back is signalled again: a signal that comes just before the system
+/// call is lost.
+const NUDGE: Duration = Duration::from_millis(10);
+
+/// A vCPU that obeys orders on a thread of its own. Dropping it ends the thread.
+#[derive(Debug)]
+pub struct Vcpu {
+    /// Nothing once the guest is given up.
+    orders: Option<mpsc::Sender<Order>>,
+    answers: mpsc::Receiver<Result<u64, GuestError>>,
+    thread: Option<JoinHandle<()>>,
+    timeout: Duration,
+}
+
+/// What the thread has.
+struct Worker {
+    vcpu: VcpuFd,
+    ram: HostMemory,
+    bus: Arc<Bus>,
+    doorbell: Gpa,
+    /// The virtual machine must not go before its vCPU.
+    _vm: Arc<Vm>,
+}
+
+impl Vcpu {
+    pub(super) fn start(
+        vm: Arc<Vm>,
+        ram: HostMemory,
+        bus: Arc<Bus>,
+        timeout: Duration,
+    ) -> Result<Self, GuestError> {
+        let setup = |what| move |error: kvm_ioctls::Error| GuestError::Setup { what, why: error.to_string() };
+        let no_room = |what| move || GuestError::Setup { what, why: "RAM is too small".to_owned() };
+        let doorbell = machine::doorbell().ok_or_else(no_room("placing the doorbell"))?.start();
+        program::install(&ram).ok_or_else(no_room("installing the guest program"))?;
+        arch::install_tables(&ram, doorbell).ok_or_else(no_room("installing the guest's page tables"))?;
+        let vcpu = vm.vm.create_vcpu(0).map_err(setup("creating a vCPU"))?;
+        arch::prepare_vcpu(&vm.kvm, &vm.vm, &vcpu, doorbell).map_err(setup("preparing a vCPU"))?;
+        catch_nudges()?;
+        let (orders, orders_in) = mpsc::channel();
+        let (answers_out, answers) = mpsc::channel();
+        let mut worker = Worker { vcpu, ram, bus, doorbell, _vm: vm };
+        let work = move || {
+            for order in orders_in {
+                if answers_out.send(worker.carry_out(order)).is_err() {
+                    return;
+                }
+            }
+        };
+        let named = std::thread::Builder::new().name("vcpu0".to_owned()).spawn(work);
+        let thread = named
+            .map_err(|error| GuestError::Setup { what: "starting a vCPU thread", why: error.to_string() })?;
+        Ok(Self { orders: Some(orders), answers, thread: Some(thread), timeout })
+    }
+
+    /// Signals the thread until it comes back.
+    fn recall(&mut self) {
+        self.orders = None;
+        while self.answers.recv_timeout(NUDGE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let Some(thread) = self.thread.as_ref() else { return };
+            // A thread that has ended has closed its channel, which ends this loop.
+            let _ = thread.kill(SIGRTMIN());
+        }
+    }
+}
+
+impl Guest for Vcpu {
+    fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
+        let order = order.checked()?;
+        let orders = self.orders.as_ref().ok_or(GuestError::Stopped)?;
+        orders.send(order).map_err(|_| GuestError::Stopped)?;
+        match self.answers.recv_timeout(self.timeout) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                self.orders = None;
+                Err(error)
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.recall();
+                Err(GuestError::Stuck { order, timeout: self.timeout })
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(GuestError::Stopped),
+        }
+    }
+}
+
+impl Drop for Vcpu {
+    fn drop(&mut self) {
+        // Without orders the thread ends by itself: no order is under way when nobody waits for one.
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has nothing more to say.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Worker {
+    fn carry_out(&mut self, order: Order) -> Result<u64, GuestError> {
+        let no_room = GuestError::Impossible { order, why: "RAM has no room for the mailbox" };
+        let address = arch::aim(&self.ram, program::address_of(order)).ok_or(no_room.clone())?;
+        program::post(&self.ram, order, address).ok_or(no_room.clone())?;
+        self.run_until_doorbell(order)?;
+        program::collect(&self.ram, order).ok_or(no_room)
+    }
+
+    fn run_until_doorbell(&mut self, order: Order) -> Result<(), GuestError> {
+        let crashed = |exit: String| Err(GuestError::Crashed { order, exit });
+        loop {
+            match self.vcpu.run() {
+                Ok(VcpuExit::MmioWrite(at, _)) if at == self.doorbell.get() => return Ok(()),
+                Ok(VcpuExit::MmioWrite(at, data)) => self.bus.store(Gpa::new(at), data),
+                Ok(VcpuExit::MmioRead(at, buffer)) => self.bus.load(Gpa::new(at), buffer),
+                Ok(exit) => return crashed(format!("{exit:?}")),
+                Err(error) if error.errno() == rustix::io::Errno::INTR.raw_os_error() => {
+                    return crashed("a signal".to_owned());
+                }
+                Err(error) => return crashed(error.to_string()),
+            }
+        }
+    }
+}
+
+/// Makes the signal that ends `KVM_RUN` do nothing else.
+fn catch_nudges() -> Result<(), GuestError> {
+    static ONCE: Once = Once::new();
+    let mut outcome = Ok(());
+    ONCE.call_once(|| outcome = register_signal_handler(SIGRTMIN(), ignore));
+    outcome.map_err(|error| GuestError::Setup { what: "catching a signal", why: error.to_string() })
+}
+
+extern "C" fn ignore(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}

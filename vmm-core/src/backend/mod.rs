@@ -1,0 +1,236 @@
+//! The only code that touches the outside: a device behind some transport, and a hypervisor.
+//!
+//! - [`vfio_user`] reaches a device in another process.
+//! - [`kvm`] runs guest code and maps guest memory.
+//! - [`recording`] stands before another backend and writes down what passes.
+//!
+//! Whatever a backend hands up is bytes that nobody has looked at: [`discover`](crate::discover) treats the device
+//! as hostile.
+
+pub mod kvm;
+pub mod recording;
+pub mod vfio_user;
+
+#[cfg(test)]
+pub(crate) mod fake;
+
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
+use parking_lot::Mutex;
+use parking_lot::MutexGuard;
+use vfio_abi::errno::Errno;
+use vfio_abi::info::IrqInfo;
+
+/// A device, by the calls that VFIO offers on it.
+///
+/// Every call waits for the device and no longer than the transport's time-out. After [`Failure::Lost`] the device
+/// is gone: every further call fails at once and says why.
+pub trait Backend: Send {
+    /// How the user named the device.
+    fn name(&self) -> &str;
+
+    /// The device info structure with its whole chain.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn device_info(&mut self) -> Result<Vec<u8>, BackendError>;
+
+    /// The region info structure with its whole chain, and the file that maps the region if one came.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError>;
+
+    /// What an interrupt index is.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError>;
+
+    /// Fills `buffer` from a region.
+    ///
+    /// # Errors
+    /// If the device does not answer, refuses, or has fewer bytes.
+    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError>;
+
+    /// Writes all of `data` to a region.
+    ///
+    /// # Errors
+    /// If the device does not answer, refuses, or takes fewer bytes.
+    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError>;
+
+    /// Lets the device reach `range`, which is the file from `offset`.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError>;
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError>;
+
+    /// Resets the device.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    fn reset(&mut self) -> Result<(), BackendError>;
+}
+
+/// A backend that several stages hold. Calls are made one at a time.
+#[derive(Clone)]
+pub struct Shared {
+    backend: Arc<Mutex<Box<dyn Backend>>>,
+}
+
+impl Shared {
+    /// Shares a backend.
+    pub fn new(backend: impl Backend + 'static) -> Self {
+        Self { backend: Arc::new(Mutex::new(Box::new(backend))) }
+    }
+
+    /// The backend, for a call or for several that belong together.
+    pub fn lock(&self) -> MutexGuard<'_, Box<dyn Backend>> {
+        self.backend.lock()
+    }
+
+    /// Reads a dword of a region.
+    ///
+    /// # Errors
+    /// As [`Backend::read`].
+    pub fn read_dword(&self, region: u32, offset: u64) -> Result<u32, BackendError> {
+        let mut bytes = [0; 4];
+        self.lock().read(region, offset, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Writes a dword of a region.
+    ///
+    /// # Errors
+    /// As [`Backend::write`].
+    pub fn write_dword(&self, region: u32, offset: u64, value: u32) -> Result<(), BackendError> {
+        self.lock().write(region, offset, &value.to_le_bytes())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not locked: a debug print must not wait for a device.
+        out.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// A call on a device, for errors and traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Connecting to it.
+    Connect,
+    /// Agreeing on a version.
+    Version,
+    /// [`Backend::device_info`].
+    DeviceInfo,
+    /// [`Backend::region_info`].
+    RegionInfo {
+        /// Which region.
+        index: u32,
+    },
+    /// [`Backend::irq_info`].
+    IrqInfo {
+        /// Which interrupt.
+        index: u32,
+    },
+    /// [`Backend::read`].
+    Read {
+        /// Which region.
+        region: u32,
+        /// Where in it.
+        offset: u64,
+        /// How many bytes.
+        count: usize,
+    },
+    /// [`Backend::write`].
+    Write {
+        /// Which region.
+        region: u32,
+        /// Where in it.
+        offset: u64,
+        /// How many bytes.
+        count: usize,
+    },
+    /// [`Backend::dma_map`].
+    DmaMap {
+        /// What is mapped.
+        range: Span<Iova>,
+    },
+    /// [`Backend::dma_unmap`].
+    DmaUnmap {
+        /// What is unmapped.
+        range: Span<Iova>,
+    },
+    /// [`Backend::reset`].
+    Reset,
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => out.write_str("connecting"),
+            Self::Version => out.write_str("VERSION"),
+            Self::DeviceInfo => out.write_str("DEVICE_GET_INFO"),
+            Self::RegionInfo { index } => write!(out, "DEVICE_GET_REGION_INFO of region {index}"),
+            Self::IrqInfo { index } => write!(out, "DEVICE_GET_IRQ_INFO of interrupt {index}"),
+            Self::Read { region, offset, count } => {
+                write!(out, "REGION_READ of region {region} at {offset:#x}, {count} bytes")
+            }
+            Self::Write { region, offset, count } => {
+                write!(out, "REGION_WRITE of region {region} at {offset:#x}, {count} bytes")
+            }
+            Self::DmaMap { range } => write!(out, "DMA_MAP of {range}"),
+            Self::DmaUnmap { range } => write!(out, "DMA_UNMAP of {range}"),
+            Self::Reset => out.write_str("DEVICE_RESET"),
+        }
+    }
+}
+
+/// A call on a device that did not do what it should.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{device}: {call}: {failure}")]
+pub struct BackendError {
+    /// How the user named the device.
+    pub device: String,
+    /// What was called.
+    pub call: Call,
+    /// What went wrong.
+    pub failure: Failure,
+}
+
+/// What went wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The device said no, and lives on.
+    #[error("refused with {0}")]
+    Refused(Errno),
+    /// The device did less than it was asked, and lives on.
+    #[error("{done} of {asked} bytes")]
+    Short {
+        /// How many bytes it did.
+        done: usize,
+        /// How many it was asked for.
+        asked: usize,
+    },
+    /// The device is gone, or cannot be understood any more.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl BackendError {
+    /// Whether the device is gone.
+    pub fn is_lost(&self) -> bool {
+        matches!(self.failure, Failure::Lost(_))
+    }
+}

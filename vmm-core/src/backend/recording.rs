@@ -1,0 +1,118 @@
+//! A backend that stands before another one and writes down which region accesses pass.
+
+use std::fmt;
+use std::fs::File;
+use std::sync::Arc;
+
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
+use parking_lot::Mutex;
+use vfio_abi::info::IrqInfo;
+
+use super::Backend;
+use super::BackendError;
+
+/// An access to a region that the device answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Whether it was a write.
+    pub is_write: bool,
+    /// Which region.
+    pub region: u32,
+    /// Where in it.
+    pub offset: u64,
+    /// How many bytes.
+    pub count: usize,
+    /// What was read or written: the first eight bytes, little-endian.
+    pub value: u64,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = if self.is_write { "write" } else { "read" };
+        write!(
+            out,
+            "{verb} region {} at {:#x}, {} bytes: {:#x}",
+            self.region, self.offset, self.count, self.value
+        )
+    }
+}
+
+/// What was written down so far. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    accesses: Arc<Mutex<Vec<Access>>>,
+}
+
+impl Recording {
+    /// Everything written down so far, in order.
+    pub fn accesses(&self) -> Vec<Access> {
+        self.accesses.lock().clone()
+    }
+
+    /// Takes what was written down so far; what comes is written down anew.
+    pub fn take(&self) -> Vec<Access> {
+        std::mem::take(&mut *self.accesses.lock())
+    }
+
+    fn push(&self, is_write: bool, region: u32, offset: u64, bytes: &[u8]) {
+        let value = bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        self.accesses.lock().push(Access { is_write, region, offset, count: bytes.len(), value });
+    }
+}
+
+/// A backend whose region accesses are written down.
+#[derive(Debug)]
+pub struct Recorded<B> {
+    inner: B,
+    recording: Recording,
+}
+
+impl<B: Backend> Recorded<B> {
+    /// Stands before `inner` and writes into `recording`.
+    pub fn new(inner: B, recording: Recording) -> Self {
+        Self { inner, recording }
+    }
+}
+
+impl<B: Backend> Backend for Recorded<B> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
+        self.inner.device_info()
+    }
+
+    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
+        self.inner.region_info(index)
+    }
+
+    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
+        self.inner.irq_info(index)
+    }
+
+    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+        self.inner.read(region, offset, buffer)?;
+        self.recording.push(false, region, offset, buffer);
+        Ok(())
+    }
+
+    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        self.inner.write(region, offset, data)?;
+        self.recording.push(true, region, offset, data);
+        Ok(())
+    }
+
+    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
+        self.inner.dma_map(range, file, offset)
+    }
+
+    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
+        self.inner.dma_unmap(range)
+    }
+
+    fn reset(&mut self) -> Result<(), BackendError> {
+        self.inner.reset()
+    }
+}

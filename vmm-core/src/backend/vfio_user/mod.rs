@@ -1,0 +1,336 @@
+//! A device in another process, over a vfio-user socket.
+//!
+//! One request is on its way at a time; it costs one send and one receive. A server can do wrong in any way: a
+//! wait ends with the time-out, nothing is allocated because the server says so, and once the stream cannot be
+//! trusted any more the connection is given up for good ([`Failure::Lost`]).
+
+mod socket;
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
+use socket::Socket;
+use vfio_abi::errno::Errno;
+use vfio_abi::frame;
+use vfio_abi::frame::Header;
+use vfio_abi::inbox::Inbox;
+use vfio_abi::inbox::Taken;
+use vfio_abi::info::DeviceInfo;
+use vfio_abi::info::IrqInfo;
+use vfio_abi::info::RegionInfo;
+use vfio_abi::malformed::Malformed;
+use vfio_abi::reply::Reply;
+use vfio_abi::request::DmaFlags;
+use vfio_abi::request::DmaMap;
+use vfio_abi::request::DmaUnmap;
+use vfio_abi::request::RegionAccess;
+use vfio_abi::request::Request;
+use vfio_abi::request::VersionNumbers;
+use vfio_abi::version;
+use vfio_abi::version::Capabilities;
+
+use super::Backend;
+use super::BackendError;
+use super::Call;
+use super::Failure;
+
+/// How long a device may take to answer, unless the user says otherwise.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of data that we take in one message.
+const MAX_DATA: u32 = version::DEFAULT_MAX_DATA_XFER_SIZE;
+
+/// Bytes of a message behind its header: the largest structure before data is far below 64.
+const MAX_PAYLOAD: usize = MAX_DATA as usize + 64;
+
+/// The most room that is offered for an info structure and its chain. A server that wants more gets no more.
+const MAX_INFO: u32 = 1 << 16;
+
+/// A connection to a vfio-user server.
+#[derive(Debug)]
+pub struct VfioUser {
+    name: String,
+    socket: Socket,
+    inbox: Inbox<OwnedFd>,
+    out: Vec<u8>,
+    next_id: u16,
+    /// Bytes of data in one message, as both sides agreed.
+    max_data: usize,
+    /// Why the server is given up, once it is.
+    lost: Option<String>,
+}
+
+impl VfioUser {
+    /// Connects to the server at `path` and agrees on a version.
+    ///
+    /// # Errors
+    /// If nobody listens, or does not answer in time, or speaks another version.
+    pub fn connect(path: &Path, timeout: Duration) -> Result<Self, BackendError> {
+        let name = format!("vfio-user:{}", path.display());
+        let lost = |reason| BackendError {
+            device: name.clone(),
+            call: Call::Connect,
+            failure: Failure::Lost(reason),
+        };
+        let socket = Socket::connect(path, timeout).map_err(lost)?;
+        let mut client = Self {
+            name,
+            socket,
+            inbox: Inbox::new(MAX_PAYLOAD),
+            out: Vec::new(),
+            next_id: 0,
+            max_data: MAX_DATA as usize,
+            lost: None,
+        };
+        client.negotiate()?;
+        Ok(client)
+    }
+
+    fn negotiate(&mut self) -> Result<(), BackendError> {
+        let ours = Capabilities {
+            max_msg_fds: Some(version::DEFAULT_MAX_MSG_FDS),
+            max_data_xfer_size: Some(MAX_DATA),
+            ..Capabilities::default()
+        };
+        let numbers = VersionNumbers { major: version::MAJOR.into(), minor: version::MINOR.into() };
+        let text = ours.encode();
+        let agreed =
+            self.call(Call::Version, &Request::Version(numbers, &text), None, |reply, _| match reply {
+                Reply::Version(spoken, text) => Ok((spoken, Capabilities::parse(text))),
+                _ => Err(Wrong::Reply),
+            })?;
+        let (spoken, theirs) = agreed;
+        let theirs = match theirs {
+            Ok(theirs) if spoken.major.get() == version::MAJOR && spoken.minor.get() <= version::MINOR => {
+                theirs
+            }
+            Ok(_) => {
+                let (major, minor) = (spoken.major.get(), spoken.minor.get());
+                return Err(self
+                    .give_up(Call::Version, format!("the server speaks version {major}.{minor}, not 0.1")));
+            }
+            Err(malformed) => return Err(self.give_up(Call::Version, malformed.to_string())),
+        };
+        self.max_data = theirs.data_xfer_size().min(MAX_DATA) as usize;
+        Ok(())
+    }
+
+    /// Asks, waits for the answer and hands it to `done`.
+    fn call<T>(
+        &mut self,
+        call: Call,
+        request: &Request<'_>,
+        file: Option<BorrowedFd<'_>>,
+        done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
+    ) -> Result<T, BackendError> {
+        if let Some(reason) = self.lost.clone() {
+            return Err(self.error(call, Failure::Lost(reason)));
+        }
+        self.next_id = self.next_id.wrapping_add(1);
+        frame::encode_request(&mut self.out, self.next_id, request);
+        let outcome = match self.socket.send(&self.out, file) {
+            Ok(()) => receive(&self.socket, &mut self.inbox, self.next_id, request, done),
+            Err(reason) => Err(Wrong::Socket(reason)),
+        };
+        match outcome {
+            Ok(value) => Ok(value),
+            Err(Wrong::Refused(errno)) => Err(self.error(call, Failure::Refused(errno))),
+            Err(Wrong::Short { done, asked }) => Err(self.error(call, Failure::Short { done, asked })),
+            Err(wrong) => Err(self.give_up(call, wrong.to_string())),
+        }
+    }
+
+    fn error(&self, call: Call, failure: Failure) -> BackendError {
+        BackendError { device: self.name.clone(), call, failure }
+    }
+
+    /// The server is lost: nothing is asked of it again, and nothing waits for it again.
+    fn give_up(&mut self, call: Call, reason: String) -> BackendError {
+        self.lost = Some(format!("lost earlier, at {call}: {reason}"));
+        self.error(call, Failure::Lost(reason))
+    }
+}
+
+/// What can be wrong with an answer.
+#[derive(Debug, thiserror::Error)]
+enum Wrong {
+    #[error("{0}")]
+    Socket(String),
+    #[error("the server refused with {0}")]
+    Refused(Errno),
+    #[error("{done} of {asked} bytes")]
+    Short { done: usize, asked: usize },
+    #[error("the answer makes no sense: {0}")]
+    Malformed(#[from] Malformed),
+    #[error("the answer is to another request: id {id}, command {command}")]
+    Other { id: u16, command: u16 },
+    #[error("the server sent a command of its own, number {command}")]
+    Command { command: u16 },
+    #[error("the answer is {size} bytes long, which is more than was agreed")]
+    TooLong { size: u32 },
+    #[error("the answer has the wrong shape")]
+    Reply,
+}
+
+/// Waits for the answer to `request` and hands it to `done`.
+fn receive<T>(
+    socket: &Socket,
+    inbox: &mut Inbox<OwnedFd>,
+    id: u16,
+    request: &Request<'_>,
+    done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
+) -> Result<T, Wrong> {
+    socket.fill(inbox).map_err(Wrong::Socket)?;
+    match inbox.take()? {
+        Some(Taken::Message { header, payload, files }) => {
+            check_header(&header, id, request)?;
+            done(Reply::parse(request.command(), payload)?, files)
+        }
+        Some(Taken::TooLong(header)) => Err(Wrong::TooLong { size: header.size.get() }),
+        // `fill` returns when there is a message.
+        None => Err(Wrong::Reply),
+    }
+}
+
+fn check_header(header: &Header, id: u16, request: &Request<'_>) -> Result<(), Wrong> {
+    let command = header.command.get();
+    if !header.is_reply() {
+        return Err(Wrong::Command { command });
+    }
+    if header.id.get() != id || command != request.command().number() {
+        return Err(Wrong::Other { id: header.id.get(), command });
+    }
+    match header.errno() {
+        Some(errno) => Err(Wrong::Refused(errno)),
+        None => Ok(()),
+    }
+}
+
+fn access(region: u32, offset: u64, count: usize) -> RegionAccess {
+    RegionAccess { offset: offset.into(), region: region.into(), count: (count as u32).into() }
+}
+
+impl Backend for VfioUser {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
+        let mut ask = |argsz| {
+            self.call(Call::DeviceInfo, &Request::DeviceGetInfo { argsz }, None, |reply, _| match reply {
+                Reply::DeviceGetInfo(info) => Ok((info.to_vec(), DeviceInfo::parse(info)?.1)),
+                _ => Err(Wrong::Reply),
+            })
+        };
+        let (short, needed) = ask(DeviceInfo::SHORT_SIZE as u32)?;
+        if needed as usize <= short.len() {
+            return Ok(short);
+        }
+        ask(needed.min(MAX_INFO)).map(|(info, _)| info)
+    }
+
+    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
+        let mut ask = |argsz| {
+            let request = Request::DeviceGetRegionInfo { argsz, index };
+            self.call(Call::RegionInfo { index }, &request, None, |reply, files| match reply {
+                Reply::DeviceGetRegionInfo(info) => Ok((info.to_vec(), RegionInfo::parse(info)?.1, files)),
+                _ => Err(Wrong::Reply),
+            })
+        };
+        let (mut info, needed, mut files) = ask(RegionInfo::FIXED_SIZE as u32)?;
+        if needed as usize > info.len() {
+            (info, _, files) = ask(needed.min(MAX_INFO))?;
+        }
+        Ok((info, files.into_iter().next().map(File::from)))
+    }
+
+    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
+        let request = Request::DeviceGetIrqInfo { argsz: size_of::<IrqInfo>() as u32, index };
+        self.call(Call::IrqInfo { index }, &request, None, |reply, _| match reply {
+            Reply::DeviceGetIrqInfo(info) => Ok(info),
+            _ => Err(Wrong::Reply),
+        })
+    }
+
+    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
+        let mut at = offset;
+        for piece in buffer.chunks_mut(self.max_data.max(1)) {
+            let asked = piece.len();
+            let call = Call::Read { region, offset: at, count: asked };
+            self.call(call, &Request::RegionRead(access(region, at, asked)), None, |reply, _| match reply {
+                Reply::RegionRead(_, data) if data.len() == asked => {
+                    piece.copy_from_slice(data);
+                    Ok(())
+                }
+                Reply::RegionRead(_, data) if data.len() < asked => {
+                    Err(Wrong::Short { done: data.len(), asked })
+                }
+                _ => Err(Wrong::Reply),
+            })?;
+            at = at.saturating_add(asked as u64);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        let mut at = offset;
+        for piece in data.chunks(self.max_data.max(1)) {
+            let asked = piece.len();
+            let call = Call::Write { region, offset: at, count: asked };
+            let request = Request::RegionWrite(access(region, at, asked), piece);
+            self.call(call, &request, None, |reply, _| match reply {
+                Reply::RegionWrite(written) if written.count.get() as usize == asked => Ok(()),
+                Reply::RegionWrite(written) if (written.count.get() as usize) < asked => {
+                    Err(Wrong::Short { done: written.count.get() as usize, asked })
+                }
+                _ => Err(Wrong::Reply),
+            })?;
+            at = at.saturating_add(asked as u64);
+        }
+        Ok(())
+    }
+
+    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
+        let map = DmaMap {
+            argsz: (size_of::<DmaMap>() as u32).into(),
+            flags: (DmaFlags::READ | DmaFlags::WRITE).bits().into(),
+            offset: offset.into(),
+            address: range.start().get().into(),
+            size: range.size().into(),
+        };
+        let call = Call::DmaMap { range };
+        self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
+            Reply::DmaMap => Ok(()),
+            _ => Err(Wrong::Reply),
+        })
+    }
+
+    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
+        let unmap = DmaUnmap {
+            argsz: (size_of::<DmaUnmap>() as u32).into(),
+            flags: 0.into(),
+            address: range.start().get().into(),
+            size: range.size().into(),
+        };
+        self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
+            Reply::DmaUnmap(_) => Ok(()),
+            _ => Err(Wrong::Reply),
+        })
+    }
+
+    fn reset(&mut self) -> Result<(), BackendError> {
+        self.call(Call::Reset, &Request::DeviceReset, None, |reply, _| match reply {
+            Reply::DeviceReset => Ok(()),
+            _ => Err(Wrong::Reply),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The client's end of the socket: send all, receive until there is a message, both within the time-out.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::io::Errno;
+use rustix::net::AddressFamily;
+use rustix::net::SocketAddrUnix;
+use rustix::net::SocketFlags;
+use rustix::net::SocketType;
+use rustix::net::sockopt;
+use rustix::net::sockopt::Timeout;
+use vfio_abi::inbox::Inbox;
+use vfio_abi::socket;
+
+/// A connected socket with a time-out.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: OwnedFd,
+    timeout: Duration,
+}
+
+impl Socket {
+    /// Connects. A server whose queue is full is waited for, no longer than the time-out.
+    pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Self, String> {
+        Self::try_connect(path, timeout).map_err(|error| match error {
+            Errno::AGAIN => format!("the server accepts nobody within {} s", timeout.as_secs_f64()),
+            other => io::Error::from(other).to_string(),
+        })
+    }
+
+    fn try_connect(path: &Path, timeout: Duration) -> Result<Self, Errno> {
+        let address = SocketAddrUnix::new(path)?;
+        let flags = SocketFlags::CLOEXEC;
+        let stream = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+        sockopt::set_socket_timeout(&stream, Timeout::Send, Some(timeout))?;
+        sockopt::set_socket_timeout(&stream, Timeout::Recv, Some(timeout))?;
+        rustix::net::connect(&stream, &address)?;
+        Ok(Self { stream, timeout })
+    }
+
+    /// Sends all bytes, and the file with the first of them.
+    pub(super) fn send(&self, frame: &[u8], file: Option<BorrowedFd<'_>>) -> Result<(), String> {
+        let begun = Instant::now();
+        let mut sent = 0;
+        while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
+            match socket::send(&self.stream, rest, file.filter(|_| sent == 0)) {
+                Ok(count) => sent = sent.saturating_add(count),
+                Err(Errno::INTR) if begun.elapsed() < self.timeout => {}
+                Err(Errno::INTR | Errno::AGAIN) => return Err(self.out_of_time("the server takes no more")),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives until the inbox has a message.
+    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>) -> Result<(), String> {
+        let begun = Instant::now();
+        while !inbox.is_ready().map_err(|malformed| malformed.to_string())? {
+            if begun.elapsed() >= self.timeout {
+                return Err(self.out_of_time("no answer"));
+            }
+            match socket::receive(&self.stream, inbox) {
+                Ok(0) if inbox.is_midway() => {
+                    return Err("the server hung up in the middle of its answer".into());
+                }
+                Ok(0) => return Err("the server hung up instead of answering".into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(self.out_of_time("no answer")),
+                Err(error) => return Err(self.broken(error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn out_of_time(&self, what: &str) -> String {
+        format!("{what} within {} s", self.timeout.as_secs_f64())
+    }
+
+    fn broken(&self, error: Errno) -> String {
+        match error {
+            Errno::PIPE | Errno::CONNRESET => "the server hung up".to_owned(),
+            other => format!("the connection broke: {}", io::Error::from(other)),
+        }
+    }
+}

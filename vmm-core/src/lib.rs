@@ -1,0 +1,28 @@
+//! The machine: a VMM core that attaches to a CXL Type-2 device and does the whole of its passthrough.
+//!
+//! ```text
+//! discover(backend) ─▶ Inventory ─▶ plan(&Inventory, &Machine) ─▶ Plan ─▶ map ─▶ Mappings ─▶ program ─▶ Programmed ─▶ run
+//!   reads only           facts         pure; no I/O                 printable     drop undoes     write, read     vCPU,
+//!   device is hostile                                                             itself          back, compare   bus
+//! ```
+//!
+//! A stage can only be entered with the former stage's type, so the order cannot be wrong. [`plan`], where the
+//! mistakes are, is pure.
+//!
+//! - [`discover`]: what is there.
+//! - [`plan`]: what will be done: the address map, the window, the overlay, the decoder's programme, DMA.
+//! - [`map`]: RAM, BARs and configuration space come into being.
+//! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
+//! - [`run`]: a guest runs.
+//! - [`backend`]: the only code that touches the outside.
+//!
+//! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
+//!
+//! Not here yet: host bridges and root ports, ACPI, an IOMMU, interrupts, BARs that move, kernel VFIO.
+
+pub mod backend;
+pub mod discover;
+pub mod map;
+pub mod plan;
+pub mod program;
+pub mod run;

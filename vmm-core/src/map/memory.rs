@@ -1,0 +1,130 @@
+//! Memory of this process that a guest can be given: RAM of its own, and files that devices gave.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use cxl_spec::access::Width;
+use rustix::fs::MemfdFlags;
+use rustix::fs::SealFlags;
+use vm_memory::Bytes;
+use vm_memory::FileOffset;
+use vm_memory::MmapRegion;
+use vm_memory::VolatileMemory;
+
+/// A part of a file, mapped here. Clones are the same mapping; it goes with the last of them.
+#[derive(Clone, Debug)]
+pub struct HostMemory {
+    mapping: Arc<MmapRegion>,
+    file: Arc<File>,
+    file_offset: u64,
+}
+
+impl HostMemory {
+    /// `size` bytes of zeros that no other process can make shorter: RAM of a guest.
+    ///
+    /// # Errors
+    /// If the system does not give it.
+    pub fn ram(size: u64) -> io::Result<Self> {
+        let file = File::from(rustix::fs::memfd_create(
+            "guest-ram",
+            MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+        )?);
+        file.set_len(size)?;
+        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Self::of_file(Arc::new(file), 0, size)
+    }
+
+    /// `size` bytes of a file from `offset`, both multiples of the page size.
+    ///
+    /// # Errors
+    /// If the system does not map it.
+    pub fn of_file(file: Arc<File>, offset: u64, size: u64) -> io::Result<Self> {
+        let length = usize::try_from(size).map_err(io::Error::other)?;
+        let from = FileOffset::from_arc(file.clone(), offset);
+        let mapping = MmapRegion::from_file(from, length).map_err(io::Error::other)?;
+        Ok(Self { mapping: Arc::new(mapping), file, file_offset: offset })
+    }
+
+    /// Length in bytes.
+    pub fn size(&self) -> u64 {
+        self.mapping.size() as u64
+    }
+
+    /// Where this process sees the memory. For a hypervisor only.
+    pub(crate) fn host_address(&self) -> u64 {
+        self.mapping.as_ptr() as u64
+    }
+
+    /// The file that the memory is.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where in the file the memory begins.
+    pub fn file_offset(&self) -> u64 {
+        self.file_offset
+    }
+
+    /// Reads a value; nothing where there is no memory for all of it.
+    pub fn load(&self, offset: u64, width: Width) -> Option<u64> {
+        let mut bytes = [0; 8];
+        let (wanted, _) = bytes.split_at_mut(width.bytes() as usize);
+        self.read(offset, wanted)?;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes a value; nothing where there is no memory for all of it.
+    pub fn store(&self, offset: u64, width: Width, value: u64) -> Option<()> {
+        let (bytes, length) = width.to_bytes(value);
+        self.write(offset, bytes.get(..length)?)
+    }
+
+    /// Fills `buffer`; nothing where there is no memory for all of it.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Option<()> {
+        let at = self.place(offset, buffer.len())?;
+        self.mapping.as_volatile_slice().read_slice(buffer, at).ok()
+    }
+
+    /// Writes `data`; nothing where there is no memory for all of it.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Option<()> {
+        let at = self.place(offset, data.len())?;
+        self.mapping.as_volatile_slice().write_slice(data, at).ok()
+    }
+
+    /// The offset, if `length` bytes from it are all there. An access is done whole or not at all.
+    fn place(&self, offset: u64, length: usize) -> Option<usize> {
+        let at = usize::try_from(offset).ok()?;
+        at.checked_add(length).filter(|end| *end <= self.mapping.size()).map(|_| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ram_is_zero_and_keeps_what_is_stored() {
+        let ram = HostMemory::ram(0x2000).unwrap();
+        assert_eq!(ram.load(0x1ff8, Width::Qword), Some(0));
+        ram.store(0x1ffe, Width::Word, 0xabcd).unwrap();
+        assert_eq!(ram.load(0x1ff8, Width::Qword), Some(0xabcd_0000_0000_0000));
+    }
+
+    #[test]
+    fn past_the_end_nothing_is_loaded_or_stored() {
+        let ram = HostMemory::ram(0x1000).unwrap();
+        assert_eq!(ram.load(0xffd, Width::Dword), None);
+        assert_eq!(ram.store(0xffd, Width::Dword, 1), None);
+        assert_eq!(ram.load(0xffc, Width::Dword), Some(0));
+        assert_eq!(ram.load(u64::MAX, Width::Byte), None);
+    }
+
+    #[test]
+    fn two_mappings_of_a_file_are_the_same_memory() {
+        let ram = HostMemory::ram(0x2000).unwrap();
+        let second = HostMemory::of_file(ram.file.clone(), 0x1000, 0x1000).unwrap();
+        second.store(4, Width::Dword, 0x1234_5678).unwrap();
+        assert_eq!(ram.load(0x1004, Width::Dword), Some(0x1234_5678));
+    }
+}

@@ -1,0 +1,240 @@
+//! What an access of the guest reaches when it is not memory in a slot, or when there are no slots.
+//!
+//! An access is taken apart at its natural boundaries. A piece that reaches nothing reads ones and writes
+//! nothing; so does one that the device refuses, and everything of a device that is lost. The guest goes on in
+//! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use parking_lot::Mutex;
+use vfio_abi::info::region;
+
+use super::config::ConfigView;
+use crate::backend::BackendError;
+use crate::backend::Shared;
+use crate::map::Mappings;
+use crate::map::space::AddressSpace;
+use crate::map::space::Behind;
+use crate::map::space::Shape;
+use crate::map::space::Target;
+use crate::map::space::Trap;
+use crate::plan::machine::ECAM_FUNCTION_SIZE;
+
+/// The way from a guest's access to what it reaches.
+#[derive(Debug)]
+pub struct Bus {
+    space: AddressSpace,
+    devices: Vec<Device>,
+    refused: AtomicU64,
+    lost: Mutex<Option<BackendError>>,
+}
+
+#[derive(Debug)]
+struct Device {
+    backend: Shared,
+    /// Requester id: its place in configuration space.
+    function: u64,
+    config: Mutex<ConfigView>,
+}
+
+impl Bus {
+    /// The bus of a machine.
+    pub(crate) fn new(mappings: &Mappings) -> Self {
+        let devices = mappings.devices.iter().zip(&mappings.plan.devices).map(|(device, planned)| Device {
+            backend: device.backend.clone(),
+            function: planned.bdf.requester_id().into(),
+            config: Mutex::new(ConfigView::new(planned)),
+        });
+        Self {
+            devices: devices.collect(),
+            space: mappings.space.clone(),
+            refused: AtomicU64::new(0),
+            lost: Mutex::new(None),
+        }
+    }
+
+    /// The guest loads `buffer.len()` bytes.
+    pub fn load(&self, at: Gpa, buffer: &mut [u8]) {
+        let mut rest = buffer;
+        for access in Access::split(at.get(), rest.len() as u64, Width::Qword) {
+            let (bytes, length) = access.width().to_bytes(self.load_piece(access));
+            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { return };
+            piece.copy_from_slice(bytes.get(..length).unwrap_or_default());
+            rest = behind;
+        }
+    }
+
+    /// The guest stores.
+    pub fn store(&self, at: Gpa, data: &[u8]) {
+        let mut rest = data;
+        for access in Access::split(at.get(), data.len() as u64, Width::Qword) {
+            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else {
+                return;
+            };
+            self.store_piece(access, piece.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
+            rest = behind;
+        }
+    }
+
+    /// The first device that was lost, and at which call.
+    pub fn lost(&self) -> Option<BackendError> {
+        self.lost.lock().clone()
+    }
+
+    /// How many accesses reached nothing or were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn load_piece(&self, access: Access) -> u64 {
+        let ones = access.width().mask();
+        match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
+            Some(Target::Memory(memory, offset)) => memory.load(offset, access.width()).unwrap_or(ones),
+            Some(Target::Trap(Trap::Ecam, offset)) => self.config_load(offset, access.width()),
+            Some(Target::Trap(Trap::Region(behind), offset)) => {
+                match Access::new(behind.offset.saturating_add(offset), access.width()) {
+                    Some(inside) => self.region_load(&behind, inside),
+                    None => self.load_halves(access),
+                }
+            }
+            None => self.load_halves(access),
+        }
+    }
+
+    /// An access that no one entry has: its halves may be in two, or nowhere.
+    fn load_halves(&self, access: Access) -> u64 {
+        let Some(half) = Width::of(access.width().bytes() / 2) else { return self.nothing_there() & 0xff };
+        let pieces = Access::split(access.offset(), access.width().bytes(), half);
+        pieces.fold(0, |value, piece| {
+            value | self.load_piece(piece) << (8 * (piece.offset() - access.offset()))
+        })
+    }
+
+    fn store_piece(&self, access: Access, value: u64) {
+        match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
+            Some(Target::Memory(memory, offset)) => drop(memory.store(offset, access.width(), value)),
+            Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
+            Some(Target::Trap(Trap::Region(behind), offset)) => {
+                match Access::new(behind.offset.saturating_add(offset), access.width()) {
+                    Some(inside) => self.region_store(&behind, inside, value),
+                    None => self.store_halves(access, value),
+                }
+            }
+            None => self.store_halves(access, value),
+        }
+    }
+
+    fn store_halves(&self, access: Access, value: u64) {
+        let Some(half) = Width::of(access.width().bytes() / 2) else {
+            self.nothing_there();
+            return;
+        };
+        for piece in Access::split(access.offset(), access.width().bytes(), half) {
+            self.store_piece(piece, value >> (8 * (piece.offset() - access.offset())) & piece.width().mask());
+        }
+    }
+
+    fn region_load(&self, behind: &Behind, access: Access) -> u64 {
+        let load = |piece: Access| {
+            let device = self.devices.get(behind.device);
+            let value = device.and_then(|device| self.answered(read(&device.backend, behind.region, piece)));
+            value.unwrap_or(piece.width().mask())
+        };
+        match (behind.shape, access.width()) {
+            (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
+            (Shape::Dwords, Width::Qword) => {
+                let dwords = Access::split(access.offset(), 8, Width::Dword);
+                dwords.fold(0, |value, piece| value | load(piece) << (8 * (piece.offset() - access.offset())))
+            }
+            (Shape::Dwords, Width::Byte | Width::Word) => self.nothing_there() & access.width().mask(),
+        }
+    }
+
+    fn region_store(&self, behind: &Behind, access: Access, value: u64) {
+        let Some(device) = self.devices.get(behind.device) else { return };
+        let store = |piece: Access, value| {
+            self.answered(write(&device.backend, behind.region, piece, value));
+        };
+        match (behind.shape, access.width()) {
+            (Shape::Any, _) | (Shape::Dwords, Width::Dword) => store(access, value),
+            (Shape::Dwords, Width::Qword) => {
+                for piece in Access::split(access.offset(), 8, Width::Dword) {
+                    store(piece, value >> (8 * (piece.offset() - access.offset())) & piece.width().mask());
+                }
+            }
+            (Shape::Dwords, Width::Byte | Width::Word) => {
+                self.nothing_there();
+            }
+        }
+    }
+
+    /// Configuration space takes at most dwords; a wider access is two.
+    fn config_load(&self, offset: u64, width: Width) -> u64 {
+        let pieces = Access::split(offset, width.bytes(), Width::Dword);
+        pieces
+            .fold(0, |value, piece| value | self.config_load_dword(piece) << (8 * (piece.offset() - offset)))
+    }
+
+    fn config_load_dword(&self, access: Access) -> u64 {
+        let Some((device, inside)) = self.function(access) else {
+            // A function that is not there reads ones: that is how software finds out.
+            return access.width().mask();
+        };
+        if let Some(value) = device.config.lock().read(inside) {
+            return value;
+        }
+        self.answered(read(&device.backend, region::CONFIG, inside)).unwrap_or(access.width().mask())
+    }
+
+    fn config_store(&self, offset: u64, width: Width, value: u64) {
+        for piece in Access::split(offset, width.bytes(), Width::Dword) {
+            let Some((device, inside)) = self.function(piece) else { continue };
+            let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
+            if !device.config.lock().write(inside, value) {
+                self.answered(write(&device.backend, region::CONFIG, inside, value));
+            }
+        }
+    }
+
+    /// The device at an offset of configuration space, and the access as its function sees it.
+    fn function(&self, access: Access) -> Option<(&Device, Access)> {
+        let function = access.offset() / ECAM_FUNCTION_SIZE;
+        let device = self.devices.iter().find(|device| device.function == function)?;
+        Some((device, access.relative_to(function * ECAM_FUNCTION_SIZE)?))
+    }
+
+    fn answered<T>(&self, outcome: Result<T, BackendError>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.nothing_there();
+                if error.is_lost() {
+                    self.lost.lock().get_or_insert(error);
+                }
+                None
+            }
+        }
+    }
+
+    /// Counts an access that reached nothing, and gives what it reads.
+    fn nothing_there(&self) -> u64 {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        u64::MAX
+    }
+}
+
+fn read(backend: &Shared, region: u32, access: Access) -> Result<u64, BackendError> {
+    let mut bytes = [0; 8];
+    let (wanted, _) = bytes.split_at_mut(access.width().bytes() as usize);
+    backend.lock().read(region, access.offset(), wanted)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn write(backend: &Shared, region: u32, access: Access, value: u64) -> Result<(), BackendError> {
+    let (bytes, length) = access.width().to_bytes(value);
+    backend.lock().write(region, access.offset(), bytes.get(..length).unwrap_or_default())
+}

@@ -1,0 +1,151 @@
+//! The guest program's orders, and a guest that needs no hypervisor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+
+use super::bus::Bus;
+
+/// What the guest shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Load from an address.
+    Load {
+        /// Where.
+        at: Gpa,
+        /// How many bytes.
+        width: Width,
+    },
+    /// Store to an address.
+    Store {
+        /// Where.
+        at: Gpa,
+        /// How many bytes.
+        width: Width,
+        /// What; the lowest bytes of it.
+        value: u64,
+    },
+    /// Store the same qword again and again, one behind the other.
+    Fill {
+        /// Where the first goes.
+        at: Gpa,
+        /// How many qwords.
+        count: u64,
+        /// What.
+        value: u64,
+    },
+}
+
+/// The most bytes that one [`Order::Fill`] may cover: the guest program sees so much at a time.
+pub const MAX_FILL: u64 = 2 << 20;
+
+/// Something that obeys orders.
+pub trait Guest: Send {
+    /// Carries an order out. What was loaded comes back, or 0.
+    ///
+    /// # Errors
+    /// If the guest does not come back. It takes no further orders then.
+    fn obey(&mut self, order: Order) -> Result<u64, GuestError>;
+}
+
+/// Why a guest did not do as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GuestError {
+    /// It could not be started.
+    #[error("guest: {what}: {why}")]
+    Setup {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        why: String,
+    },
+    /// It did not come back.
+    #[error("guest: {order:?} did not end within {} s", timeout.as_secs_f64())]
+    Stuck {
+        /// What it was told.
+        order: Order,
+        /// How long it was waited for.
+        timeout: Duration,
+    },
+    /// It stopped in a way that it should not.
+    #[error("guest: {order:?} ended in {exit}")]
+    Crashed {
+        /// What it was told.
+        order: Order,
+        /// How it stopped.
+        exit: String,
+    },
+    /// It cannot do this.
+    #[error("guest: {order:?}: {why}")]
+    Impossible {
+        /// What it was told.
+        order: Order,
+        /// Why not.
+        why: &'static str,
+    },
+    /// It stopped earlier.
+    #[error("guest: stopped earlier")]
+    Stopped,
+}
+
+impl Order {
+    /// The order, if any guest could carry it out.
+    ///
+    /// # Errors
+    /// If its range passes the end of the address space, or is too long.
+    pub(crate) fn checked(self) -> Result<Self, GuestError> {
+        let impossible = |why| Err(GuestError::Impossible { order: self, why });
+        let (at, length) = match self {
+            Self::Load { at, width } | Self::Store { at, width, .. } => (at, width.bytes()),
+            Self::Fill { at, count, .. } => (at, count.saturating_mul(8)),
+        };
+        if length == 0 || length > MAX_FILL {
+            return impossible("between 1 byte and 2 MiB at a time");
+        }
+        if at.checked_add(length).is_none() {
+            return impossible("the range passes the end of the address space");
+        }
+        Ok(self)
+    }
+}
+
+/// A guest without a hypervisor: every access is a call.
+#[derive(Debug)]
+pub struct Soft {
+    bus: Arc<Bus>,
+}
+
+impl Soft {
+    /// A guest on this bus.
+    pub fn new(bus: Arc<Bus>) -> Self {
+        Self { bus }
+    }
+}
+
+impl Guest for Soft {
+    fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
+        match order.checked()? {
+            Order::Load { at, width } => {
+                let mut bytes = [0; 8];
+                let (wanted, _) = bytes.split_at_mut(width.bytes() as usize);
+                self.bus.load(at, wanted);
+                Ok(u64::from_le_bytes(bytes))
+            }
+            Order::Store { at, width, value } => {
+                let (bytes, length) = width.to_bytes(value);
+                self.bus.store(at, bytes.get(..length).unwrap_or_default());
+                Ok(0)
+            }
+            Order::Fill { at, count, value } => {
+                for index in 0..count {
+                    // `checked` has seen that the range does not pass the end.
+                    let Some(at) = at.checked_add(index.saturating_mul(8)) else { break };
+                    self.bus.store(at, &value.to_le_bytes());
+                }
+                Ok(0)
+            }
+        }
+    }
+}

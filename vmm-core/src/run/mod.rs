@@ -1,0 +1,167 @@
+//! Fifth stage: a guest runs, and what it touches is memory or traps.
+//!
+//! ```text
+//!  Order ─▶ Guest (KVM vCPU, or soft) ─┬─ memory slot ──────────▶ device memory, RAM      (no exit)
+//!                                      └─ exit ─▶ Bus ─▶ trap ──▶ configuration, BAR, component registers
+//! ```
+//!
+//! The guest is a program of a few dozen instructions that takes one [`Order`] after another: load or store so
+//! many bytes at an address. Under KVM each is an instruction of a vCPU; `soft` does the same accesses through
+//! the same [`bus::Bus`] without KVM.
+
+pub mod bus;
+pub mod guest;
+
+mod config;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use guest::Guest;
+use guest::GuestError;
+use guest::Order;
+use guest::Soft;
+
+use crate::backend::BackendError;
+use crate::backend::kvm;
+use crate::map::space::NoSlots;
+use crate::map::space::Slots;
+use crate::plan::Plan;
+use crate::program::Programmed;
+
+/// What runs the guest.
+#[derive(Clone, Debug)]
+pub enum Hypervisor {
+    /// KVM: memory goes into memory slots, accesses are instructions of a vCPU.
+    Kvm(Arc<kvm::Vm>),
+    /// Nothing: accesses are calls.
+    Soft,
+}
+
+impl Hypervisor {
+    /// Where memory goes.
+    pub fn slots(&self) -> Arc<dyn Slots> {
+        match self {
+            Self::Kvm(vm) => vm.clone(),
+            Self::Soft => Arc::new(NoSlots),
+        }
+    }
+
+    /// The name in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Kvm(_) => "kvm",
+            Self::Soft => "soft",
+        }
+    }
+}
+
+/// A machine that runs. Dropping it stops the guest and undoes everything.
+pub struct Running {
+    // Fields are dropped in this order: first the guest stops, then the machine goes.
+    guest: Box<dyn Guest>,
+    bus: Arc<Bus>,
+    programmed: Programmed,
+}
+
+impl Programmed {
+    /// Starts the guest. It may take `timeout` over each order.
+    ///
+    /// # Errors
+    /// If the hypervisor does not do its part.
+    pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
+        let bus = Arc::new(Bus::new(&self.mappings));
+        let guest: Box<dyn Guest> = match hypervisor {
+            Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
+            Hypervisor::Soft => Box::new(Soft::new(bus.clone())),
+        };
+        Ok(Running { guest, bus, programmed: self })
+    }
+}
+
+impl Running {
+    /// What was planned.
+    pub fn plan(&self) -> &Plan {
+        self.programmed.plan()
+    }
+
+    /// The guest loads.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    pub fn load(&mut self, at: Gpa, width: Width) -> Result<u64, GuestError> {
+        self.guest.obey(Order::Load { at, width })
+    }
+
+    /// The guest stores.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    pub fn store(&mut self, at: Gpa, width: Width, value: u64) -> Result<(), GuestError> {
+        self.guest.obey(Order::Store { at, width, value }).map(drop)
+    }
+
+    /// The guest stores `count` qwords one behind the other. At most [`guest::MAX_FILL`] bytes.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    pub fn fill(&mut self, at: Gpa, count: u64, value: u64) -> Result<(), GuestError> {
+        self.guest.obey(Order::Fill { at, count, value }).map(drop)
+    }
+
+    /// The devices themselves, past the guest: what they have in a region.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    pub fn device_read(
+        &self,
+        device: usize,
+        region: u32,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), BackendError> {
+        match self.programmed.mappings.devices.get(device) {
+            Some(device) => device.backend.lock().read(region, offset, buffer),
+            None => Ok(()),
+        }
+    }
+
+    /// The devices themselves, past the guest: puts something into a region.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    pub fn device_write(
+        &self,
+        device: usize,
+        region: u32,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<(), BackendError> {
+        match self.programmed.mappings.devices.get(device) {
+            Some(device) => device.backend.lock().write(region, offset, data),
+            None => Ok(()),
+        }
+    }
+
+    /// The first device that was lost while the guest ran, and at which call.
+    pub fn lost(&self) -> Option<BackendError> {
+        self.bus.lost()
+    }
+
+    /// How many of the guest's accesses reached nothing or were refused.
+    pub fn refused(&self) -> u64 {
+        self.bus.refused()
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Running").field("programmed", &self.programmed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+use rstest::rstest;
+use vfio_abi::errno::Errno;
+
+use super::*;
+use crate::backend::Failure;
+use crate::backend::fake::CONTROL;
+use crate::backend::fake::DECODER;
+use crate::backend::fake::Fake;
+use crate::discover::discover;
+use crate::map::Attached;
+use crate::map::map;
+use crate::plan::machine::Machine;
+use crate::plan::plan;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A machine with one device, running a soft guest.
+fn running(fake: &Fake) -> Running {
+    let backend = fake.shared();
+    let inventory = discover(&backend).unwrap();
+    let plan = plan(&Machine::default(), &[("gpu0", &inventory)]).unwrap();
+    let mappings = map(plan, vec![Attached { backend, inventory }], Hypervisor::Soft.slots()).unwrap();
+    mappings.machine_done().unwrap().run(&Hypervisor::Soft, TIMEOUT).unwrap()
+}
+
+fn bar2(running: &Running, offset: u64) -> Gpa {
+    running.plan().devices[0].bars[1].span.start().checked_add(offset).unwrap()
+}
+
+fn window(running: &Running, offset: u64) -> Gpa {
+    running.plan().devices[0].window.span.start().checked_add(offset).unwrap()
+}
+
+fn config(running: &Running, offset: u64) -> Gpa {
+    running.plan().devices[0].config.start().checked_add(offset).unwrap()
+}
+
+#[test]
+fn what_the_guest_stores_at_the_window_is_in_the_devices_memory() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let at = window(&running, 0x1000);
+    running.store(at, Width::Qword, 0x1122_3344_5566_7788).unwrap();
+    let mut seen = [0; 8];
+    running.device_read(0, 9, 0x1000, &mut seen).unwrap();
+    assert_eq!(u64::from_le_bytes(seen), 0x1122_3344_5566_7788);
+    running.device_write(0, 9, 0x1002, &[0xaa, 0xbb]).unwrap();
+    assert_eq!(running.load(at, Width::Qword), Ok(0x1122_3344_bbaa_7788));
+    assert_eq!(running.refused(), 0);
+}
+
+#[test]
+fn the_guest_reads_the_component_registers_through_the_bar() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let array = bar2(&running, 0x2_1000);
+    assert_eq!(running.load(array, Width::Dword), Ok(0x0211_0001));
+    let control = bar2(&running, 0x2_1000 + CONTROL);
+    assert_eq!(running.load(control, Width::Dword), Ok(0x700));
+    let base = bar2(&running, 0x2_1000 + DECODER);
+    assert_eq!(running.load(base, Width::Qword), Ok(0x1_1000_0000), "a qword is two dwords");
+}
+
+#[rstest]
+#[case::a_byte(Width::Byte, 0xff)]
+#[case::a_word(Width::Word, 0xffff)]
+fn a_narrow_access_to_the_component_registers_reads_ones_and_is_counted(
+    #[case] width: Width,
+    #[case] ones: u64,
+) {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let control = bar2(&running, 0x2_1000 + CONTROL);
+    assert_eq!(running.load(control, width), Ok(ones));
+    running.store(control, width, 0).unwrap();
+    assert_eq!((fake.dword(10, CONTROL), running.refused()), (0x700, 2));
+}
+
+#[test]
+fn around_the_component_registers_the_guest_reaches_the_bar() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    running.device_write(0, 2, 0x2_0ffc, &0x1234_5678u32.to_le_bytes()).unwrap();
+    running.device_write(0, 2, 0x2_1140, &0x9abc_def0u32.to_le_bytes()).unwrap();
+    let (before, behind) = (bar2(&running, 0x2_0ffc), bar2(&running, 0x2_1140));
+    assert_eq!(running.load(before, Width::Dword), Ok(0x1234_5678));
+    assert_eq!(running.load(behind, Width::Dword), Ok(0x9abc_def0));
+    let last = bar2(&running, 0x2_113c);
+    let crooked = running.load(last, Width::Qword).unwrap();
+    assert_eq!(crooked >> 32, 0x9abc_def0, "half of it is the overlay's, half the BAR's");
+}
+
+#[test]
+fn an_access_across_the_end_of_memory_is_taken_apart() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let end = window(&running, (256 << 20) - 2);
+    running.store(end, Width::Dword, 0x1122_3344).unwrap();
+    assert_eq!(running.load(end, Width::Dword), Ok(0xffff_3344));
+}
+
+#[test]
+fn where_there_is_nothing_the_guest_reads_ones() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    assert_eq!(running.load(Gpa::new(0x8000_0000), Width::Qword), Ok(u64::MAX));
+    running.store(Gpa::new(0x8000_0000), Width::Qword, 7).unwrap();
+    assert_eq!(running.refused(), 16, "each byte of both");
+}
+
+#[test]
+fn the_guest_finds_its_device_in_configuration_space_and_no_other() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (ids, class) = (config(&running, 0), config(&running, 8));
+    assert_eq!(running.load(ids, Width::Dword), Ok(0xc7f2_1e98));
+    assert_eq!(running.load(class, Width::Qword), Ok(0x1200_0001), "two dwords");
+    assert_eq!(running.load(Gpa::new(0xb000_0000), Width::Dword), Ok(0xffff_ffff), "no function 00:00.0");
+    assert_eq!(running.load(Gpa::new(0xb000_9000), Width::Word), Ok(0xffff), "no function 00:01.1");
+    assert_eq!(running.refused(), 0, "looking for functions is no mistake");
+}
+
+#[test]
+fn a_bar_reads_its_place_and_after_ones_its_size() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (low, high) = (config(&running, 0x18), config(&running, 0x1c));
+    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0010_000c));
+    running.store(low, Width::Dword, 0xffff_ffff).unwrap();
+    running.store(high, Width::Dword, 0xffff_ffff).unwrap();
+    assert_eq!(running.load(low, Width::Qword), Ok(0xffff_ffff_fff0_000c));
+    running.store(low, Width::Dword, 0x8000_0000).unwrap();
+    running.store(high, Width::Dword, 0).unwrap();
+    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0010_000c), "the machine keeps it where it is");
+    assert_eq!(fake.dword(7, 0x18), 0x0000_000c, "the device was never told");
+}
+
+#[test]
+fn a_bar_that_is_not_there_reads_zero() {
+    let fake = Fake::committed().with(|state| state.set(7, 0x20, 0xdead_0000));
+    let mut running = running(&fake);
+    let bar4 = config(&running, 0x20);
+    running.store(bar4, Width::Dword, 0xffff_ffff).unwrap();
+    assert_eq!(running.load(bar4, Width::Dword), Ok(0));
+}
+
+#[test]
+fn the_range_bases_read_the_window_and_never_the_hosts_address() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (high, low) = (config(&running, 0x170), config(&running, 0x174));
+    assert_eq!(running.load(high, Width::Dword), Ok(1));
+    assert_eq!(running.load(low, Width::Dword), Ok(0x1000_0000));
+    running.store(low, Width::Dword, 0x7000_0000).unwrap();
+    assert_eq!(running.load(low, Width::Byte), Ok(0));
+    assert_eq!(running.load(config(&running, 0x177), Width::Byte), Ok(0x10));
+    assert_eq!(fake.dword(7, 0x174), 0x3000_0000);
+}
+
+#[test]
+fn other_configuration_is_the_devices() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let line = config(&running, 0x3c);
+    running.store(line, Width::Byte, 0x5a).unwrap();
+    assert_eq!(fake.dword(7, 0x3c), 0x5a);
+}
+
+#[test]
+fn a_refused_access_reads_ones_and_the_machine_goes_on() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let control = bar2(&running, 0x2_1000 + CONTROL);
+    let next = fake.look(|state| state.calls.len()) + 1;
+    let _fake = fake.with(|state| state.fail_at = Some((next, Failure::Refused(Errno::EIO))));
+    assert_eq!(running.load(control, Width::Dword), Ok(0xffff_ffff));
+    assert_eq!(running.load(control, Width::Dword), Ok(0x700));
+    assert_eq!((running.refused(), running.lost()), (1, None));
+}
+
+#[test]
+fn a_device_that_is_lost_reads_ones_and_the_first_call_is_kept() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let control = bar2(&running, 0x2_1000 + CONTROL);
+    let next = fake.look(|state| state.calls.len()) + 1;
+    let _fake = fake.with(|state| state.fail_at = Some((next, Failure::Lost("gone".to_owned()))));
+    assert_eq!(running.load(control, Width::Dword), Ok(0xffff_ffff));
+    running.store(config(&running, 0x3c), Width::Byte, 1).unwrap();
+    let lost = running.lost().unwrap().to_string();
+    assert_eq!(lost, "fake: REGION_READ of region 10 at 0x130, 4 bytes: gone");
+    let memory = window(&running, 0);
+    assert_eq!(running.load(memory, Width::Dword), Ok(0), "what is mapped is still there");
+}
+
+#[test]
+fn a_fill_covers_its_range_and_nothing_else() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let at = window(&running, 8);
+    running.fill(at, 3, 0x5555_5555_5555_5555).unwrap();
+    let words = [0, 8, 24, 32].map(|offset| {
+        let at = window(&running, offset);
+        running.load(at, Width::Qword).unwrap()
+    });
+    assert_eq!(words, [0, 0x5555_5555_5555_5555, 0x5555_5555_5555_5555, 0]);
+}
+
+#[rstest]
+#[case::nothing(Order::Fill { at: Gpa::new(0), count: 0, value: 0 })]
+#[case::too_much(Order::Fill { at: Gpa::new(0), count: (guest::MAX_FILL / 8) + 1, value: 0 })]
+#[case::beyond_counting(Order::Fill { at: Gpa::new(0), count: u64::MAX, value: 0 })]
+#[case::past_the_end(Order::Load { at: Gpa::new(u64::MAX - 3), width: Width::Qword })]
+fn an_order_that_no_guest_can_carry_out_is_refused(#[case] order: Order) {
+    assert!(matches!(order.checked(), Err(GuestError::Impossible { .. })));
+}
+
+#[test]
+fn a_running_machine_that_is_dropped_leaves_nothing_behind() {
+    let fake = Fake::committed();
+    let clean = fake.look(|state| (state.dma.len(), state.dword(7, 4), state.dword(10, CONTROL)));
+    drop(running(&fake));
+    assert_eq!(fake.look(|state| (state.dma.len(), state.dword(7, 4), state.dword(10, CONTROL))), clean);
+    assert_eq!(fake.dword(10, DECODER + 4), 0);
+}
