@@ -39,25 +39,39 @@ impl fmt::Display for Access {
 }
 
 /// What was written down so far. Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Recording {
-    accesses: Arc<Mutex<Vec<Access>>>,
+    /// Nothing once nobody wants to know any more.
+    accesses: Arc<Mutex<Option<Vec<Access>>>>,
+}
+
+impl Default for Recording {
+    fn default() -> Self {
+        Self { accesses: Arc::new(Mutex::new(Some(Vec::new()))) }
+    }
 }
 
 impl Recording {
     /// Everything written down so far, in order.
     pub fn accesses(&self) -> Vec<Access> {
-        self.accesses.lock().clone()
+        self.accesses.lock().clone().unwrap_or_default()
     }
 
     /// Takes what was written down so far; what comes is written down anew.
     pub fn take(&self) -> Vec<Access> {
-        std::mem::take(&mut *self.accesses.lock())
+        self.accesses.lock().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes what was written down so far; what comes is not written down.
+    pub fn stop(&self) -> Vec<Access> {
+        self.accesses.lock().take().unwrap_or_default()
     }
 
     fn push(&self, is_write: bool, region: u32, offset: u64, bytes: &[u8]) {
-        let value = bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
-        self.accesses.lock().push(Access { is_write, region, offset, count: bytes.len(), value });
+        if let Some(accesses) = self.accesses.lock().as_mut() {
+            let value = bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+            accesses.push(Access { is_write, region, offset, count: bytes.len(), value });
+        }
     }
 }
 

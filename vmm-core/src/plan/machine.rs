@@ -13,6 +13,8 @@
 //! The layout is that of an x86-64 machine like QEMU's q35. It never depends on the host: what the host cannot
 //! do is found out afterwards, so that the map is the same everywhere.
 
+use std::ops::RangeInclusive;
+
 use cxl_spec::address::Bdf;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
@@ -33,6 +35,9 @@ pub const DEFAULT_RAM: u64 = 64 << 20;
 
 /// Address bits unless somebody says otherwise: a common server's.
 pub const DEFAULT_ADDRESS_BITS: u32 = 46;
+
+/// How many address bits there can be: x86-64 processors have no fewer and no more.
+pub const ADDRESS_BITS: RangeInclusive<u32> = 36..=52;
 
 /// What RAM is a multiple of: the guest program's pages are this large.
 pub const RAM_GRANULE: u64 = 2 << 20;

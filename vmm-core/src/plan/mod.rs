@@ -293,7 +293,7 @@ fn check_machine(machine: &Machine) -> Result<(), PlanError> {
     if !(machine::LEAST_RAM..=machine::MOST_RAM).contains(&machine.ram) {
         return wrong("ram", machine.ram, "must be 4 MiB to 1 TiB");
     }
-    if !(36..=52).contains(&machine.address_bits) {
+    if !machine::ADDRESS_BITS.contains(&machine.address_bits) {
         return wrong("address_bits", machine.address_bits.into(), "must be 36 to 52");
     }
     if !machine.page_size.is_power_of_two() || machine.page_size < 0x1000 {

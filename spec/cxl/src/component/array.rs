@@ -43,6 +43,22 @@ pub mod id {
     pub const HDM_DECODER: u16 = 5;
 }
 
+/// The name of a capability, for people.
+pub fn name(capability: u16) -> &'static str {
+    match capability {
+        id::NULL => "nothing",
+        id::RAS => "RAS",
+        3 => "security",
+        4 => "link",
+        id::HDM_DECODER => "HDM decoders",
+        6 => "extended security",
+        7 => "IDE",
+        8 => "snoop filter",
+        9 => "timeout and isolation",
+        _ => "unknown",
+    }
+}
+
 /// The largest number of entries that a header can state.
 pub const MAX_ENTRIES: u8 = u8::MAX;
 

@@ -1,0 +1,1 @@
+//! How fast it is, against something else in the same run.

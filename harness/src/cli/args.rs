@@ -1,0 +1,324 @@
+//! The command line, as types.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+use regex::Regex;
+
+use super::Failure;
+use crate::world::Source;
+
+/// Tests CXL Type-2 passthrough without hardware.
+#[derive(Debug, Parser)]
+#[command(name = "cxl-sim", version)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenarios: the bundled ones, or these files and folders
+    Run(Run),
+    /// Serve a simulated device over vfio-user until SIGTERM or SIGINT
+    Serve(Serve),
+    /// Show everything that can be found out about a device
+    Inspect(Inspect),
+    /// Show what a scenario's machine would do, before anything is touched
+    Plan(Plan),
+    /// List profiles or scenarios
+    List(List),
+    /// Measure against a raw socket, another crate and plain memory in the same run
+    Bench(Bench),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Run(Run {
+            paths: Vec::new(),
+            device: DeviceName(Ok(Source::Sim)),
+            guest: Guest::Auto,
+            abi: Abi::V2,
+            reports: Vec::new(),
+            filter: None,
+            shard: Shard { index: 1, count: 1 },
+            jobs: 1,
+            no_skip: false,
+            timeout: DEFAULT_TIMEOUT,
+        })
+    }
+}
+
+/// How long any one wait may take.
+const DEFAULT_TIMEOUT: Seconds = Seconds(vmm_core::backend::vfio_user::DEFAULT_TIMEOUT);
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Scenario files, or folders of them
+    #[arg(value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    /// Where devices come from: sim, vfio-user:SOCKET or vfio:BDF
+    #[arg(long, default_value = "sim")]
+    pub(super) device: DeviceName,
+    /// What runs the guest
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) guest: Guest,
+    /// The kernel interface that is simulated
+    #[arg(long, value_enum, default_value = "v2")]
+    pub(super) abi: Abi,
+    /// Write a report: FILE.json, FILE.xml or FILE.html
+    #[arg(long = "report", value_name = "FILE")]
+    pub(super) reports: Vec<PathBuf>,
+    /// Run only scenarios whose name matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    pub(super) filter: Option<Regex>,
+    /// Run only every Nth scenario, beginning with the Ith
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub(super) shard: Shard,
+    /// Run so many scenarios at a time
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(super) jobs: usize,
+    /// A scenario that is skipped counts as failed
+    #[arg(long)]
+    pub(super) no_skip: bool,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to listen
+    #[arg(long, value_name = "PATH")]
+    pub(super) socket: PathBuf,
+    /// Which device to be: a preset's name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = sim_device::profile::DEFAULT_PRESET)]
+    pub(super) profile: String,
+    /// The kernel interface that is simulated
+    #[arg(long, value_enum, default_value = "v2")]
+    pub(super) abi: Abi,
+    /// End when standard input closes, too
+    #[arg(long, hide = true)]
+    pub(super) lifeline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF
+    pub(super) device: DeviceName,
+    /// Write JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The scenario's file, or the name of a bundled one
+    pub(super) scenario: PathBuf,
+    /// Write JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// What to list
+    #[arg(value_enum)]
+    pub(super) what: Listed,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// Write the numbers as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Listed {
+    /// Profiles that come with the program
+    Profiles,
+    /// Scenarios that come with the program
+    Scenarios,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Guest {
+    /// KVM where it works, else soft
+    Auto,
+    /// A KVM vCPU
+    Kvm,
+    /// No hypervisor
+    Soft,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Abi {
+    /// vfio-cxl of April 2026
+    V2,
+    /// vfio-cxl of June 2026
+    V3,
+    /// The newest shape of vfio-cxl
+    Next,
+    /// A kernel without vfio-cxl
+    Plain,
+}
+
+impl Abi {
+    /// Only what is built can be asked for.
+    pub(super) fn check(self) -> Result<(), Failure> {
+        match self {
+            Self::V2 => Ok(()),
+            Self::V3 => Err(Failure::NotBuilt("--abi v3".to_owned())),
+            Self::Next => Err(Failure::NotBuilt("--abi next".to_owned())),
+            Self::Plain => Err(Failure::NotBuilt("--abi plain".to_owned())),
+        }
+    }
+}
+
+/// A device as the user names it; one that is not built yet is known and cannot be used.
+#[derive(Clone, Debug)]
+pub(super) struct DeviceName(Result<Source, String>);
+
+impl DeviceName {
+    /// Where the device comes from.
+    pub(super) fn source(&self) -> Result<Source, Failure> {
+        self.0.clone().map_err(Failure::NotBuilt)
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "sim" => Ok(Self(Ok(Source::Sim))),
+            Some(("vfio-user", path)) if !path.is_empty() => {
+                Ok(Self(Ok(Source::VfioUser(PathBuf::from(path)))))
+            }
+            Some(("vfio", bdf)) if !bdf.is_empty() => {
+                Ok(Self(Err(format!("a device of the kind vfio:{bdf}"))))
+            }
+            _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF".to_owned()),
+        }
+    }
+}
+
+/// One part of all scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shard {
+    index: usize,
+    count: usize,
+}
+
+impl Shard {
+    /// Whether the scenario with this number, from 0, is in the part.
+    pub(super) fn has(self, number: usize) -> bool {
+        number % self.count == self.index - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be I/N, with I from 1 to N".to_owned();
+        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
+        let (index, count) = (index.parse().map_err(|_| wrong())?, count.parse().map_err(|_| wrong())?);
+        if (1..=count).contains(&index) { Ok(Self { index, count }) } else { Err(wrong()) }
+    }
+}
+
+/// A time in seconds, above 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Seconds(pub(super) Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}", self.0.as_secs_f64())
+    }
+}
+
+impl FromStr for Seconds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a number of seconds from 0.001 to 86400".to_owned();
+        let seconds: f64 = text.parse().map_err(|_| wrong())?;
+        if (0.001..=86400.0).contains(&seconds) {
+            Ok(Self(Duration::from_secs_f64(seconds)))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_scenario_is_in_one_shard_of_three() {
+        for number in 0..20 {
+            let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().unwrap());
+            assert_eq!(shards.iter().filter(|shard| shard.has(number)).count(), 1);
+        }
+    }
+
+    #[rstest]
+    #[case("0/3")]
+    #[case("4/3")]
+    #[case("1/0")]
+    #[case("1")]
+    #[case("a/b")]
+    #[case("-1/3")]
+    fn a_shard_that_cannot_be_is_refused(#[case] text: &str) {
+        assert!(text.parse::<Shard>().is_err());
+    }
+
+    #[rstest]
+    #[case("sim", true)]
+    #[case("vfio-user:/run/device.sock", true)]
+    #[case("vfio:0002:81:00.0", false)]
+    fn a_device_is_known_and_may_not_be_built(#[case] text: &str, #[case] built: bool) {
+        assert_eq!(text.parse::<DeviceName>().unwrap().source().is_ok(), built);
+    }
+
+    #[rstest]
+    #[case("simulated")]
+    #[case("vfio-user:")]
+    #[case("vfio:")]
+    #[case("")]
+    fn what_is_no_device_is_refused(#[case] text: &str) {
+        assert!(text.parse::<DeviceName>().is_err());
+    }
+
+    #[rstest]
+    #[case("0")]
+    #[case("-1")]
+    #[case("NaN")]
+    #[case("inf")]
+    #[case("soon")]
+    fn what_is_no_time_is_refused(#[case] text: &str) {
+        assert!(text.parse::<Seconds>().is_err());
+    }
+}

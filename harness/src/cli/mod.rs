@@ -1,0 +1,95 @@
+//! The command `cxl-sim`. Others script against it: its words, its exit codes and its JSON stay.
+//!
+//! Exit codes: 0 nothing failed, 1 something failed, 2 the command or a file was wrong.
+
+mod args;
+mod bench;
+mod inspect;
+mod list;
+mod plan;
+mod run;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use args::Arguments;
+use args::Command;
+use clap::Parser;
+
+use crate::scenario::find::FindError;
+use crate::world::WorldError;
+
+/// Something failed.
+const FAILED: u8 = 1;
+
+/// The command or a file was wrong.
+const WRONG: u8 = 2;
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The command was wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// Something that the command names is not built yet.
+    #[error("{0} is not built yet")]
+    NotBuilt(String),
+    /// A file was wrong.
+    #[error("{0}")]
+    File(String),
+    /// It was tried and failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::NotBuilt(_) | Self::File(_) => WRONG,
+            Self::Failed(_) => FAILED,
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Self {
+        Self::File(error.to_string())
+    }
+}
+
+impl From<WorldError> for Failure {
+    fn from(error: WorldError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// A file that could not be read or written.
+fn file_failure(path: &std::path::Path, error: &std::io::Error) -> Failure {
+    Failure::File(format!("{}: {error}", path.display()))
+}
+
+/// This program, for the device processes.
+fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| Failure::Failed(format!("finding this program: {error}")))
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let command = Arguments::parse().command.unwrap_or_default();
+    let done = match command {
+        Command::Run(args) => run::run(&args),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::List(args) => list::list(&args),
+        Command::Bench(args) => bench::bench(&args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("cxl-sim: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}

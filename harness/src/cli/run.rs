@@ -1,0 +1,96 @@
+//! `cxl-sim run`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::FAILED;
+use super::Failure;
+use super::args::Guest;
+use super::args::Run;
+use super::file_failure;
+use super::this_program;
+use crate::report::ScenarioReport;
+use crate::report::Summary;
+use crate::report::json;
+use crate::report::text;
+use crate::runner;
+use crate::scenario::Loaded;
+use crate::scenario::find::find;
+use crate::world::GuestKind;
+use crate::world::Maker;
+use crate::world::Source;
+use crate::world::best_guest;
+
+pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
+    args.abi.check()?;
+    let source = args.device.source()?;
+    if args.jobs == 0 {
+        return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
+    }
+    let scenarios = chosen(args)?;
+    let mut reports = open_reports(args)?;
+    let (guest, why) = guest(args.guest);
+    let maker = Maker { program: this_program()?, source, guest, timeout: args.timeout.0 };
+    announce(&maker, scenarios.len(), why.as_deref());
+    let say = |one: &ScenarioReport| say(&text::scenario(one));
+    // Somebody else's server serves one client after another: a second one would wait for nothing.
+    let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
+    let done = runner::run_all(&maker, &scenarios, jobs, &say);
+    crate::cli::run::say(&text::summary(&done));
+    for (path, file) in &mut reports {
+        file.write_all(json::render(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
+    }
+    let Summary { failed, skipped, .. } = Summary::of(&done);
+    let bad = failed > 0 || args.no_skip && skipped > 0;
+    Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
+    let all = find(&args.paths)?;
+    let wanted = |one: &Loaded| args.filter.as_ref().is_none_or(|filter| filter.is_match(&one.name));
+    let matching: Vec<_> = all.into_iter().filter(wanted).collect();
+    if matching.is_empty() {
+        let filter = args.filter.as_ref().map_or("", |filter| filter.as_str());
+        return Err(Failure::Usage(format!("--filter {filter}: no scenario has such a name")));
+    }
+    let numbered = matching.into_iter().enumerate();
+    Ok(numbered.filter(|(number, _)| args.shard.has(*number)).map(|(_, one)| one).collect())
+}
+
+/// Opens the reports before anything runs: a report that cannot be written is found out at once.
+fn open_reports(args: &Run) -> Result<Vec<(&Path, File)>, Failure> {
+    let open = |path: &'_ Path| File::create(path).map_err(|error| file_failure(path, &error));
+    let checked = args.reports.iter().map(|path| match path.extension().and_then(OsStr::to_str) {
+        Some("json") => Ok(path.as_path()),
+        Some(kind @ ("xml" | "html")) => Err(Failure::NotBuilt(format!("a report of the kind .{kind}"))),
+        _ => Err(Failure::Usage(format!("--report {}: must end in .json, .xml or .html", path.display()))),
+    });
+    let checked: Vec<_> = checked.collect::<Result<_, _>>()?;
+    checked.into_iter().map(|path| Ok((path, open(path)?))).collect()
+}
+
+fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
+    match wanted {
+        Guest::Auto => best_guest(),
+        Guest::Kvm => (GuestKind::Kvm, None),
+        Guest::Soft => (GuestKind::Soft, None),
+    }
+}
+
+fn announce(maker: &Maker, count: usize, why: Option<&str>) {
+    let source = match &maker.source {
+        Source::Sim => "sim".to_owned(),
+        Source::VfioUser(path) => format!("vfio-user:{}", path.display()),
+    };
+    let guest = maker.guest.name();
+    let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
+    say(&format!("{count} scenarios, device {source}, abi {}, guest {guest}{because}", runner::ABI));
+}
+
+/// Says a line. Whoever closed our standard output does not want to hear it; the exit code tells the rest.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,23 @@
+//! The harness: the only crate that knows both sides, the device and the VMM core.
+//!
+//! ```text
+//!  scenario file ─▶ scenario ─▶ world { device processes ◀─ vfio-user ─▶ VMM core } ─▶ step by step ─▶ report
+//! ```
+//!
+//! - [`scenario`]: what a file says, and where files are.
+//! - [`requires`]: what a scenario needs that may not be there.
+//! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
+//! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
+//! - [`report`]: what a run has to say.
+//! - [`bench`]: how fast it is, against something else in the same run.
+//! - [`cli`]: the command `cxl-sim`.
+
+pub mod bench;
+pub mod cli;
+pub mod process;
+pub mod report;
+pub mod requires;
+pub mod runner;
+pub mod scenario;
+pub mod step;
+pub mod world;

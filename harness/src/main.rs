@@ -1,0 +1,7 @@
+//! `cxl-sim`: see [`harness::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    harness::cli::main()
+}

@@ -1,0 +1,101 @@
+//! Running scenarios: each in a world of its own, several at a time if wanted.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use vmm_core::plan::PlanError;
+
+use crate::report::Outcome;
+use crate::report::ScenarioReport;
+use crate::report::StepReport;
+use crate::requires;
+use crate::scenario::Loaded;
+use crate::step;
+use crate::step::Verdict;
+use crate::world::Maker;
+use crate::world::WorldError;
+
+/// The kernel interface that is simulated.
+pub const ABI: &str = "v2";
+
+/// Runs all scenarios, at most `jobs` at a time, and tells `report` of each as it ends. The result is in the
+/// order of the scenarios.
+pub fn run_all(
+    maker: &Maker,
+    scenarios: &[Loaded],
+    jobs: usize,
+    report: &(dyn Fn(&ScenarioReport) + Sync),
+) -> Vec<ScenarioReport> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(scenario) = scenarios.get(index) else { return };
+            let one = run(maker, scenario);
+            report(&one);
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, one));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, scenarios.len().max(1)) {
+            scope.spawn(work);
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, one)| one).collect()
+}
+
+/// Runs one scenario.
+pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
+    let begun = Instant::now();
+    let (outcome, reason, steps) = match requires::missing(scenario, &maker.source) {
+        Some(reason) => (Outcome::Skipped, Some(reason), Vec::new()),
+        None => judged(maker, scenario),
+    };
+    ScenarioReport {
+        name: scenario.name.clone(),
+        file: scenario.file.clone(),
+        proves: scenario.scenario.proves.clone(),
+        outcome,
+        reason,
+        guest: maker.guest.name().to_owned(),
+        abi: ABI.to_owned(),
+        duration_s: begun.elapsed().as_secs_f64(),
+        steps,
+    }
+}
+
+fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<StepReport>) {
+    let steps = match (maker.world(scenario), &scenario.scenario.refused) {
+        (Ok(mut world), None) => scenario
+            .scenario
+            .steps
+            .iter()
+            .map(|step| StepReport::new(step.kind(), step::carry_out(&mut world, step)))
+            .collect(),
+        (Ok(_), Some(because)) => {
+            let seen = format!("attached, expected to be refused because of {because:?}");
+            vec![StepReport::new("attach", Verdict::Failed(seen))]
+        }
+        (Err(WorldError::Plan(refusal @ PlanError::Refused { .. })), Some(because)) => {
+            vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
+        }
+        (Err(error), _) => vec![StepReport::new("attach", Verdict::Failed(error.to_string()))],
+    };
+    let failed = steps.iter().find(|step| step.outcome == Outcome::Failed).map(|step| step.detail.clone());
+    let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Passed };
+    (outcome, failed, steps)
+}
+
+fn refused(refusal: &str, because: &str) -> Verdict {
+    if refusal.contains(because) {
+        Verdict::Passed(refusal.to_owned())
+    } else {
+        Verdict::Failed(format!("{refusal}, expected {because:?}"))
+    }
+}

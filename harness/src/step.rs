@@ -1,0 +1,227 @@
+//! Carrying out one step, and judging what was seen.
+
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use cxl_spec::component::hdm;
+use vmm_core::backend::BackendError;
+use vmm_core::backend::recording::Access;
+use vmm_core::run::guest::GuestError;
+
+use crate::scenario;
+use crate::scenario::Step;
+use crate::scenario::place::NotThere;
+use crate::scenario::place::Place;
+use crate::world::World;
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// What must be seen was seen: this.
+    Passed(String),
+    /// Something else was seen, and here is what.
+    Failed(String),
+}
+
+/// Why a step could not be carried out.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error(transparent)]
+    Place(#[from] NotThere),
+    #[error("{name:?}: the machine has no such device")]
+    Device { name: String },
+}
+
+/// Carries a step out.
+pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
+    let outcome = match step {
+        Step::Load(step) => load(world, step),
+        Step::Store(step) => store(world, step),
+        Step::DeviceHolds(step) => device_holds(world, step),
+        Step::DevicePuts(step) => device_puts(world, step),
+        Step::Decoder(step) => decoder(world, step),
+        Step::Window(step) => window(world, step),
+        Step::MachineDone(step) => machine_done(world, step),
+        Step::Hidden(step) => hidden(world, step),
+    };
+    match (outcome, world.running.lost()) {
+        // A guest reads ones from a device that is gone; that is the story to tell.
+        (_, Some(lost)) => Verdict::Failed(format!("the device is lost: {lost}")),
+        (Ok(verdict), None) => verdict,
+        (Err(trouble), None) => Verdict::Failed(trouble.to_string()),
+    }
+}
+
+fn judge(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Result<Verdict, Trouble> {
+    Ok(if holds {
+        Verdict::Passed(seen)
+    } else {
+        Verdict::Failed(format!("{seen}, expected {}", expected()))
+    })
+}
+
+/// The width, which loading the scenario has checked.
+fn width(bytes: u64) -> Width {
+    Width::of(bytes).unwrap_or(Width::Byte)
+}
+
+fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
+    Ok(place.resolve(world.running.plan())?)
+}
+
+/// The device's number, and its memory region.
+fn device(world: &World, name: &str) -> Result<(usize, u32), Trouble> {
+    let mut devices = world.running.plan().devices.iter().enumerate();
+    let found = devices.find(|(_, device)| device.name == name);
+    let found = found.map(|(index, device)| (index, device.window.region));
+    found.ok_or_else(|| Trouble::Device { name: name.to_owned() })
+}
+
+fn load(world: &mut World, step: &scenario::Load) -> Result<Verdict, Trouble> {
+    let width = width(step.width);
+    let mask = step.mask.map_or(u64::MAX, |mask| mask.0) & width.mask();
+    let value = world.running.load(Gpa::new(resolve(world, &step.at)?), width)? & mask;
+    let seen = format!("{}: {} bytes read {value:#x}", step.at, step.width);
+    match (&step.is, &step.is_not) {
+        (Some(is), _) => {
+            let expected = resolve(world, is)?;
+            judge(value == expected, seen, || format!("{expected:#x}"))
+        }
+        (None, Some(is_not)) => {
+            let unwanted = resolve(world, is_not)?;
+            judge(value != unwanted, seen, || format!("anything but {unwanted:#x}"))
+        }
+        (None, None) => Ok(Verdict::Passed(seen)),
+    }
+}
+
+fn store(world: &mut World, step: &scenario::Store) -> Result<Verdict, Trouble> {
+    let at = Gpa::new(resolve(world, &step.at)?);
+    world.running.store(at, width(step.width), step.value.0)?;
+    Ok(Verdict::Passed(format!("{}: {} bytes written {:#x}", step.at, step.width, step.value.0)))
+}
+
+fn device_holds(world: &mut World, step: &scenario::DeviceHolds) -> Result<Verdict, Trouble> {
+    let (index, region) = device(world, &step.device)?;
+    let mut bytes = [0; 8];
+    let (wanted, _) = bytes.split_at_mut(width(step.width).bytes() as usize);
+    world.running.device_read(index, region, step.offset.0, wanted)?;
+    let value = u64::from_le_bytes(bytes);
+    let seen = format!("{} holds {value:#x} at {:#x} of its memory", step.device, step.offset.0);
+    judge(value == step.is.0, seen, || format!("{:#x}", step.is.0))
+}
+
+fn device_puts(world: &mut World, step: &scenario::DevicePuts) -> Result<Verdict, Trouble> {
+    let (index, region) = device(world, &step.device)?;
+    let (bytes, length) = width(step.width).to_bytes(step.value.0);
+    world.running.device_write(index, region, step.offset.0, bytes.get(..length).unwrap_or_default())?;
+    Ok(Verdict::Passed(format!(
+        "{} puts {:#x} at {:#x} of its memory",
+        step.device, step.value.0, step.offset.0
+    )))
+}
+
+fn decoder(world: &mut World, step: &scenario::Decoder) -> Result<Verdict, Trouble> {
+    let (index, _) = device(world, &step.device)?;
+    let plan = world.running.plan();
+    let start = plan
+        .devices
+        .get(index)
+        .and_then(|device| device.overlay.span.start().checked_add(device.programme.decoder));
+    let start = start.ok_or_else(|| Trouble::Device { name: step.device.clone() })?;
+    let mut register = |offset: u64| -> Result<u32, Trouble> {
+        // The registers lie in the overlay, far below the end of the address space.
+        let at = Gpa::new(start.get().saturating_add(offset));
+        Ok(world.running.load(at, Width::Dword)? as u32)
+    };
+    let base = hdm::join(register(hdm::BASE_LOW)?, register(hdm::BASE_HIGH)?);
+    let size = hdm::join(register(hdm::SIZE_LOW)?, register(hdm::SIZE_HIGH)?);
+    let control = hdm::Control::new(register(hdm::CONTROL)?);
+    let expected_base = step.base.as_ref().map(|base| resolve(world, base)).transpose()?;
+    let mut wrong = Vec::new();
+    let mut want = |holds: bool, text: String| wrong.extend((!holds).then_some(text));
+    if let Some(expected) = expected_base {
+        want(base == expected, format!("base {expected:#x}"));
+    }
+    if let Some(expected) = step.size {
+        want(size == expected.0, format!("size {:#x}", expected.0));
+    }
+    if let Some(expected) = step.committed {
+        want(control.committed() == expected, format!("committed = {expected}"));
+    }
+    if let Some(expected) = step.locked {
+        want(control.lock_on_commit() == expected, format!("locked = {expected}"));
+    }
+    let seen = format!("{}: base {base:#x}, size {size:#x}, {control:?}", step.device);
+    judge(wrong.is_empty(), seen, || wrong.join(" and "))
+}
+
+fn window(world: &mut World, step: &scenario::Window) -> Result<Verdict, Trouble> {
+    let (index, _) = device(world, &step.device)?;
+    let window = world.running.plan().devices.get(index).map(|device| device.window.span);
+    let window = window.ok_or_else(|| Trouble::Device { name: step.device.clone() })?;
+    let (start, size) = (window.start().get(), window.size());
+    let seen = format!("{}: window of {size:#x} bytes at {start:#x}", step.device);
+    let holds = start == step.start.0 && size == step.size.0;
+    judge(holds, seen, || format!("{:#x} bytes at {:#x}", step.size.0, step.start.0))
+}
+
+fn machine_done(world: &mut World, step: &scenario::MachineDone) -> Result<Verdict, Trouble> {
+    let (index, _) = device(world, &step.device)?;
+    let planned = world.running.plan().devices.get(index);
+    let programme = planned.map(|device| device.programme);
+    let programme = programme.ok_or_else(|| Trouble::Device { name: step.device.clone() })?;
+    let accesses = world.machine_done.get(index).map(Vec::as_slice).unwrap_or_default();
+    let written: Vec<_> = accesses
+        .iter()
+        .filter(|access| access.is_write)
+        .map(|access| written_line(access, programme.region, programme.decoder))
+        .collect();
+    let seen = format!("{}: machine-done writes {}", step.device, listed(&written));
+    judge(written == step.writes, seen, || listed(&step.writes))
+}
+
+fn listed(lines: &[String]) -> String {
+    if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
+}
+
+/// A write as a line: the register by name where it is one of the decoder's.
+fn written_line(access: &Access, region: u32, decoder: u64) -> String {
+    let inside = access.offset.checked_sub(decoder).filter(|_| access.region == region);
+    let register = inside.and_then(|offset| hdm::DECODER.iter().find(|register| register.offset == offset));
+    match register {
+        Some(register) => format!("{} = {:#x}", register.name, access.value),
+        None => format!("region {} at {:#x} = {:#x}", access.region, access.offset, access.value),
+    }
+}
+
+/// Searches a range, qword by qword, for an address: as one qword, or as two dwords of which either comes first,
+/// as registers have them. The low dword alone gives it away, too, unless it is 0.
+fn hidden(world: &mut World, step: &scenario::Hidden) -> Result<Verdict, Trouble> {
+    let start = resolve(world, &step.from)?;
+    let (low, high) = (step.address.0 as u32, (step.address.0 >> 32) as u32);
+    let mut before: Option<u32> = None;
+    let mut found = None;
+    for offset in (0..step.size.0).step_by(8) {
+        let at = Gpa::new(start.saturating_add(offset));
+        let value = world.running.load(at, Width::Qword)?;
+        for (index, dword) in [(0, value as u32), (4, (value >> 32) as u32)] {
+            let pair = before == Some(low) && dword == high || before == Some(high) && dword == low;
+            if pair || dword == low && low != 0 {
+                found.get_or_insert(offset + index);
+            }
+            before = Some(dword);
+        }
+    }
+    let size = step.size.0;
+    match found {
+        None => Ok(Verdict::Passed(format!("{}: {size:#x} bytes without {:#x}", step.from, step.address.0))),
+        Some(offset) => Ok(Verdict::Failed(format!(
+            "{}: {:#x} shows at +{offset:#x}, expected nowhere in {size:#x} bytes",
+            step.from, step.address.0
+        ))),
+    }
+}

@@ -1,0 +1,203 @@
+//! The world of one scenario: its devices, reached and known, and the machine that they are attached to.
+//!
+//! ```text
+//!  device process ──▶ backend, recorded ──▶ discover ──▶ plan ──▶ map ──▶ program ──▶ run
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vmm_core::backend::BackendError;
+use vmm_core::backend::Shared;
+use vmm_core::backend::kvm;
+use vmm_core::backend::recording::Access;
+use vmm_core::backend::recording::Recorded;
+use vmm_core::backend::recording::Recording;
+use vmm_core::backend::vfio_user::VfioUser;
+use vmm_core::discover::DiscoverError;
+use vmm_core::discover::discover;
+use vmm_core::map::Attached;
+use vmm_core::map::MapError;
+use vmm_core::map::map;
+use vmm_core::plan::Plan;
+use vmm_core::plan::PlanError;
+use vmm_core::plan::plan;
+use vmm_core::program::ProgramError;
+use vmm_core::run::Hypervisor;
+use vmm_core::run::Running;
+use vmm_core::run::guest::GuestError;
+
+use crate::process::DeviceProcess;
+use crate::process::ProcessError;
+use crate::scenario::Loaded;
+
+/// Where devices come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A process of ours for each.
+    Sim,
+    /// A server that somebody else runs.
+    VfioUser(PathBuf),
+}
+
+/// What runs the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestKind {
+    /// A KVM vCPU.
+    Kvm,
+    /// Calls.
+    Soft,
+}
+
+impl GuestKind {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Soft => "soft",
+        }
+    }
+
+    fn hypervisor(self) -> Result<Hypervisor, GuestError> {
+        Ok(match self {
+            Self::Kvm => Hypervisor::Kvm(kvm::Vm::new()?),
+            Self::Soft => Hypervisor::Soft,
+        })
+    }
+}
+
+/// How worlds are made.
+#[derive(Clone, Debug)]
+pub struct Maker {
+    /// The program that serves devices: this one.
+    pub program: PathBuf,
+    /// Where devices come from.
+    pub source: Source,
+    /// What runs the guest.
+    pub guest: GuestKind,
+    /// How long any one wait may take.
+    pub timeout: Duration,
+}
+
+/// Devices that are reached and known, and not attached yet.
+#[derive(Debug)]
+pub struct Devices {
+    // Fields are dropped in this order: connections before the processes behind them.
+    attached: Vec<Attached>,
+    names: Vec<String>,
+    recordings: Vec<Recording>,
+    processes: Vec<DeviceProcess>,
+}
+
+/// A machine that runs, with all that belongs to it.
+#[derive(Debug)]
+pub struct World {
+    // Fields are dropped in this order: the machine before the processes behind its devices.
+    /// The machine.
+    pub running: Running,
+    /// The device registers that were written at machine-done, for each device.
+    pub machine_done: Vec<Vec<Access>>,
+    _processes: Vec<DeviceProcess>,
+}
+
+/// Why there is no world.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// A device process.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// A device cannot be reached.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// A device cannot be understood.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The machine refuses.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The machine cannot be built.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// A device cannot be programmed.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The guest does not start.
+    #[error(transparent)]
+    Guest(#[from] GuestError),
+}
+
+impl Maker {
+    /// Reaches the devices of a scenario and finds out what they are. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// If a device cannot be started, reached or understood.
+    pub fn devices(&self, scenario: &Loaded) -> Result<Devices, WorldError> {
+        let mut devices = Devices {
+            attached: Vec::new(),
+            names: Vec::new(),
+            recordings: Vec::new(),
+            processes: Vec::new(),
+        };
+        for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
+            let path = match &self.source {
+                Source::VfioUser(path) => path.clone(),
+                Source::Sim => {
+                    let process = DeviceProcess::start(&self.program, profile.as_ref(), self.timeout)?;
+                    let path = process.socket().to_owned();
+                    devices.processes.push(process);
+                    path
+                }
+            };
+            let recording = Recording::default();
+            let client = VfioUser::connect(&path, self.timeout)?;
+            let backend = Shared::new(Recorded::new(client, recording.clone()));
+            let inventory = discover(&backend)?;
+            devices.attached.push(Attached { backend, inventory });
+            devices.names.push(device.name.clone());
+            devices.recordings.push(recording);
+        }
+        Ok(devices)
+    }
+
+    /// Attaches the devices of a scenario to a machine and starts its guest.
+    ///
+    /// # Errors
+    /// If any stage on the way fails. Nothing is left then.
+    pub fn world(&self, scenario: &Loaded) -> Result<World, WorldError> {
+        let devices = self.devices(scenario)?;
+        let planned = devices.plan(scenario)?;
+        let hypervisor = self.guest.hypervisor()?;
+        let mappings = map(planned, devices.attached, hypervisor.slots())?;
+        for recording in &devices.recordings {
+            recording.take();
+        }
+        let programmed = mappings.machine_done()?;
+        let machine_done = devices.recordings.iter().map(Recording::stop).collect();
+        let running = programmed.run(&hypervisor, self.timeout)?;
+        Ok(World { running, machine_done, _processes: devices.processes })
+    }
+}
+
+impl Devices {
+    /// Plans the scenario's machine with these devices.
+    ///
+    /// # Errors
+    /// If the machine refuses.
+    pub fn plan(&self, scenario: &Loaded) -> Result<Plan, PlanError> {
+        let named = self.names.iter().zip(&self.attached);
+        let named: Vec<_> = named.map(|(name, device)| (name.as_str(), &device.inventory)).collect();
+        plan(&scenario.machine, &named)
+    }
+}
+
+/// What runs the guest when the user leaves it to us: KVM where it works. The text says why not, where not.
+pub fn best_guest() -> (GuestKind, Option<String>) {
+    match kvm::Vm::new() {
+        Ok(vm) => {
+            drop::<Arc<kvm::Vm>>(vm);
+            (GuestKind::Kvm, None)
+        }
+        Err(error) => (GuestKind::Soft, Some(error.to_string())),
+    }
+}
