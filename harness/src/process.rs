@@ -1,7 +1,7 @@
 //! A device as a process of its own: started, waited for until it listens, and gone when dropped.
 //!
 //! The process watches its standard input and ends when that closes, so that it does not outlive us, however we
-//! end. Its socket is in a folder that goes with it.
+//! end. Its socket is in a folder of its own, which it removes when it ends; so do we.
 
 use std::io;
 use std::io::BufRead;
@@ -66,17 +66,30 @@ impl DeviceProcess {
     /// # Errors
     /// If the system refuses, or the process does not begin to listen within `timeout`.
     pub fn start(program: &Path, profile: Option<&Profile>, timeout: Duration) -> Result<Self, ProcessError> {
+        Self::start_with(program, timeout, |command, folder| {
+            command.arg("serve").arg("--lifeline").arg(folder);
+            if let Some(profile) = profile {
+                let path = folder.join("profile.toml");
+                std::fs::write(&path, profile.to_toml())?;
+                command.arg("--profile").arg(path);
+            }
+            Ok(())
+        })
+    }
+
+    /// Starts `program` with the arguments that `arguments` gives it, and `--socket` with a path in its folder.
+    pub(crate) fn start_with(
+        program: &Path,
+        timeout: Duration,
+        arguments: impl FnOnce(&mut Command, &Path) -> io::Result<()>,
+    ) -> Result<Self, ProcessError> {
         let system = |what| move |error| ProcessError::System { what, error };
         let folder =
             tempfile::Builder::new().prefix("cxl-sim-").tempdir().map_err(system("making a folder"))?;
         let socket = folder.path().join("device.sock");
         let mut command = Command::new(program);
-        command.args(["serve", "--lifeline", "--socket"]).arg(&socket);
-        if let Some(profile) = profile {
-            let path = folder.path().join("profile.toml");
-            std::fs::write(&path, profile.to_toml()).map_err(system("writing the profile"))?;
-            command.arg("--profile").arg(path);
-        }
+        arguments(&mut command, folder.path()).map_err(system("preparing its folder"))?;
+        command.arg("--socket").arg(&socket);
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = piped.spawn().map_err(system("starting it"))?;
         let mut process = Self { child, socket, timeout, _folder: folder };

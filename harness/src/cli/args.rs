@@ -35,6 +35,9 @@ pub(super) enum Command {
     List(List),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
+    /// Be what a device is compared with
+    #[command(hide = true)]
+    BenchPeer(Peer),
 }
 
 impl Default for Command {
@@ -75,7 +78,7 @@ pub(super) struct Run {
     #[arg(long = "report", value_name = "FILE")]
     pub(super) reports: Vec<PathBuf>,
     /// Run only scenarios whose name matches this regular expression
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, value_name = "REGEX", value_parser = regex)]
     pub(super) filter: Option<Regex>,
     /// Run only every Nth scenario, beginning with the Ith
     #[arg(long, value_name = "I/N", default_value = "1/1")]
@@ -102,9 +105,28 @@ pub(super) struct Serve {
     /// The kernel interface that is simulated
     #[arg(long, value_enum, default_value = "v2")]
     pub(super) abi: Abi,
-    /// End when standard input closes, too
-    #[arg(long, hide = true)]
-    pub(super) lifeline: bool,
+    /// End when standard input closes, too, and remove this folder at the end
+    #[arg(long, hide = true, value_name = "FOLDER")]
+    pub(super) lifeline: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Peer {
+    /// Where to listen
+    #[arg(long)]
+    pub(super) socket: PathBuf,
+    /// What to be
+    #[arg(long, value_enum)]
+    pub(super) kind: PeerKind,
+}
+
+/// What a device is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PeerKind {
+    /// Answers bytes with bytes
+    Raw,
+    /// The server of the crate vfio_user
+    Crate,
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +235,11 @@ impl FromStr for DeviceName {
             _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF".to_owned()),
         }
     }
+}
+
+/// A regular expression, or what is wrong with it in one line.
+fn regex(text: &str) -> Result<Regex, String> {
+    Regex::new(text).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
 }
 
 /// One part of all scenarios.

@@ -10,6 +10,7 @@ mod plan;
 mod run;
 mod serve;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,6 +75,11 @@ fn this_program() -> Result<PathBuf, Failure> {
     std::env::current_exe().map_err(|error| Failure::Failed(format!("finding this program: {error}")))
 }
 
+/// Says what is wrong. Whoever closed our standard error does not want to hear it; the exit code tells the rest.
+fn complain_of(what: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "cxl-sim: {what}");
+}
+
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     let command = Arguments::parse().command.unwrap_or_default();
@@ -84,11 +90,12 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::List(args) => list::list(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::BenchPeer(args) => bench::peer(&args),
     };
     match done {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("cxl-sim: {failure}");
+            complain_of(&failure.to_string());
             ExitCode::from(failure.code())
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use signal_hook::consts::SIGINT;
@@ -18,6 +19,7 @@ use sim_device::silicon::Silicon;
 
 use super::Failure;
 use super::args::Serve;
+use super::complain_of;
 use crate::process::LISTENING;
 
 pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
@@ -27,12 +29,13 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
     let mut kernel = Kernel::bind(Silicon::power_on(profile).map_err(failed)?).map_err(failed)?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let _folder = args.lifeline.clone().map(Folder);
     let listener = Listener::bind(&args.socket).map_err(|error| Failure::Failed(error.to_string()))?;
     let stop = listener.stop();
     stop_when(listener.stop(), move || {
         signals.forever().next();
     });
-    if args.lifeline {
+    if args.lifeline.is_some() {
         stop_when(listener.stop(), wait_for_end_of_input);
     }
     let mut out = std::io::stdout().lock();
@@ -40,6 +43,16 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let _ = writeln!(out, "{LISTENING}{}", args.socket.display()).and_then(|()| out.flush());
     server::serve(&listener, &mut kernel, &stop, server::DEFAULT_PATIENCE, complain).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A folder that goes when the server goes, after the socket in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Whoever made it may have removed it already.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Stops the server when `wait` returns. The thread is left alone: it ends with the process.
@@ -66,5 +79,5 @@ fn complain(served: Served) {
         Ending::Malformed(malformed) => format!("it sent what is no message: {malformed}"),
         Ending::Broken(error) => format!("the connection broke: {error}"),
     };
-    eprintln!("cxl-sim: client dropped after {} messages: {wrong}", served.messages);
+    complain_of(&format!("client dropped after {} messages: {wrong}", served.messages));
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use include_dir::Dir;
 use include_dir::include_dir;
 use sim_device::profile::source::Mistake;
+use sim_device::profile::source::read_text;
 
 use super::Loaded;
 
@@ -103,7 +104,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FindError> {
 
 fn file(path: &Path, root: &Path) -> Result<Loaded, FindError> {
     let unreadable = |error| FindError::Unreadable { path: path.to_owned(), error };
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let text = read_text(path).map_err(unreadable)?;
     let below = path.strip_prefix(root).unwrap_or(path);
     Ok(Loaded::parse(&name(below), &path.display().to_string(), &text, path.parent())?)
 }

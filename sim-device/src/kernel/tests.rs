@@ -394,6 +394,31 @@ fn an_array_without_hdm_decoders_has_an_entry_to_skip() {
     assert_eq!(dword(&kernel, REGISTERS, HDM), 0x0020_0000);
 }
 
+#[test]
+fn a_lock_that_is_shown_is_cleared_by_a_write_without_it() {
+    let mut kernel = kernel("[kernel]\nshow_lock = true");
+    assert_eq!((dword(&kernel, REGISTERS, CONTROL), dword(&kernel, REGISTERS, BASE_LOW)), (0x700, 0));
+    write(&mut kernel, REGISTERS, CONTROL, 0x600);
+    assert_eq!(dword(&kernel, REGISTERS, CONTROL), 0x600);
+}
+
+#[test]
+fn a_lock_that_freezes_nothing_lets_the_range_be_written() {
+    let mut kernel = kernel("[faults]\nlock_freezes_nothing = true");
+    write(&mut kernel, REGISTERS, CONTROL, 0x300);
+    write(&mut kernel, REGISTERS, BASE_LOW, 0x5000_0000);
+    write(&mut kernel, REGISTERS, SIZE_LOW, 0x2000_0000);
+    let range = [BASE_LOW, SIZE_LOW].map(|offset| dword(&kernel, REGISTERS, offset));
+    assert_eq!(range, [0x5000_0000, 0x2000_0000]);
+}
+
+#[test]
+fn registers_that_die_read_ones_from_then_on() {
+    let kernel = kernel("[faults]\nregisters_die_after = 2");
+    let seen = [0; 4].map(|offset| dword(&kernel, REGISTERS, offset));
+    assert_eq!(seen, [0x0211_0001, 0x0211_0001, 0xffff_ffff, 0xffff_ffff]);
+}
+
 mod dvsec {
     use super::*;
 

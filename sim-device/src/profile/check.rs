@@ -144,10 +144,16 @@ impl Profile {
     }
 
     fn check_faults(&self) -> Result<(), Impossible> {
-        let Some(Quantity(at)) = self.faults.host_base_at else { return Ok(()) };
-        let inside = at.is_multiple_of(8) && at <= self.component.bar_size.0 - 8;
-        let must = format!("must be a multiple of 8 inside a BAR of {}", self.component.bar_size);
-        require(inside, "faults.host_base_at", Quantity(at), must)
+        let places = [
+            ("faults.host_base_at", self.faults.host_base_at, self.component.bar_size),
+            ("faults.host_base_in_bar0_at", self.faults.host_base_in_bar0_at, Quantity(CONTROL_BAR_SIZE)),
+        ];
+        for (field, at, size) in places {
+            let Some(Quantity(at)) = at else { continue };
+            let inside = at.is_multiple_of(8) && at <= size.0 - 8;
+            require(inside, field, Quantity(at), format!("must be a multiple of 8 inside a BAR of {size}"))?;
+        }
+        Ok(())
     }
 }
 
@@ -225,6 +231,11 @@ mod tests {
         "[faults]\nhost_base_at = \"1MiB\"",
         2,
         "faults.host_base_at = 1MiB: must be a multiple of 8 inside"
+    )]
+    #[case(
+        "[faults]\nhost_base_in_bar0_at = 4",
+        2,
+        "faults.host_base_in_bar0_at = 0x4: must be a multiple of 8"
     )]
     #[case("[ids]\nvendro = 1", 2, "unknown field `vendro`")]
     #[case("[ids]\nvendor = 0x1_0000", 2, "in `vendor = 0x1_0000`")]

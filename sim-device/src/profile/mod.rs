@@ -117,6 +117,8 @@ pub struct Kernel {
     /// Show a device whose decoder firmware did not commit as a CXL device without the committed flag. The
     /// kernel's own answer is a plain PCI device.
     pub show_uncommitted: bool,
+    /// Show the lock of a decoder that firmware locked. The kernel clears it, together with the base.
+    pub show_lock: bool,
 }
 
 /// What is broken. Nothing is, unless a file says so.
@@ -125,14 +127,20 @@ pub struct Kernel {
 pub struct Faults {
     /// The mapping of the memory region is not the device's memory.
     pub detached_memory: bool,
-    /// The accelerator registers show the host base, from this offset of the component BAR.
+    /// The component BAR shows the host base at this offset, among the accelerator registers or in the block.
     pub host_base_at: Option<Quantity>,
+    /// BAR 0 shows the host base at this offset.
+    pub host_base_in_bar0_at: Option<Quantity>,
     /// The component register region drops writes to a decoder's base.
     pub base_write_dropped: bool,
     /// The component register region never sets COMMITTED.
     pub commit_ignored: bool,
     /// The component register region does not clear the lock bit.
     pub lock_clear_ignored: bool,
+    /// The component register region takes a new range for a decoder that is locked.
+    pub lock_freezes_nothing: bool,
+    /// The component register region reads all ones after so many reads.
+    pub registers_die_after: Option<u64>,
     /// The component register region has no entry for the HDM decoders.
     pub hdm_missing: bool,
     /// The server closes the connection instead of answering this message, counted from 1.
@@ -244,7 +252,7 @@ impl Profile {
         if let Some(preset) = PRESETS.iter().find(|preset| preset.name == name) {
             return Ok(Self::parse(preset.name, preset.text)?);
         }
-        match std::fs::read_to_string(name) {
+        match source::read_text(std::path::Path::new(name)) {
             Ok(text) => Ok(Self::parse(name, &text)?),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(ProfileError::Unknown { name: name.to_owned() })

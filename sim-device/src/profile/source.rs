@@ -1,9 +1,34 @@
 //! Where in a TOML file a mistake is: one line that names the file, the line, the field and the value.
 
+use std::fs::File;
+use std::io;
+use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 
 use toml::de::DeTable;
 use toml::de::DeValue;
+
+/// The longest file that is read: a profile or a scenario is a page or two.
+pub const LONGEST: u64 = 1 << 20;
+
+/// The text of a file of the user's. What is no plain file, or is too long, is refused before it is read: a
+/// device or a pipe might never end.
+///
+/// # Errors
+/// If the file is not there, is no plain file, is too long or is no text.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(invalid("not a file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(invalid(format!("longer than {LONGEST} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|_| invalid("no UTF-8 text".to_owned()))
+}
 
 /// A mistake in a file of the user's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +42,15 @@ pub struct Mistake {
     pub message: String,
 }
 
+/// How much of a line is quoted.
+const QUOTED: usize = 200;
+
 impl Mistake {
     /// The mistake that the TOML reader found in `text`, with the line's own text behind it.
     pub fn of_reader(file: &str, text: &str, error: &toml::de::Error) -> Self {
         let line = error.span().map_or(1, |span| line_of(text, span.start));
         let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim();
+        let written: String = written.chars().take(QUOTED).collect();
         let message = error.message().replace('\n', " ");
         let message = if written.is_empty() { message } else { format!("{message}, in `{written}`") };
         Self { file: file.to_owned(), line, message }
@@ -69,6 +98,30 @@ mod tests {
 
     fn line(path: &[&str]) -> usize {
         Mistake::of_value("file", TEXT, path, String::new()).line
+    }
+
+    #[test]
+    fn what_is_no_plain_text_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let told = |path: &Path| read_text(path).unwrap_err().to_string();
+        assert_eq!(told(Path::new("/dev/zero")), "not a file");
+        assert_eq!(told(folder.path()), "not a file");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert_eq!(told(&path), "no UTF-8 text");
+        std::fs::write(&path, vec![b'#'; LONGEST as usize + 1]).unwrap();
+        assert_eq!(told(&path), "longer than 1048576 bytes");
+        std::fs::write(&path, vec![b'#'; LONGEST as usize]).unwrap();
+        assert!(read_text(&path).is_ok());
+    }
+
+    #[test]
+    fn a_text_of_nothing_but_brackets_is_a_mistake() {
+        for text in ["a = ".to_owned() + &"[".repeat(100_000), "{".repeat(100_000), "a.".repeat(100_000)] {
+            let error = toml::from_str::<toml::Table>(&text).unwrap_err();
+            let mistake = Mistake::of_reader("x.toml", &text, &error).to_string();
+            assert!(mistake.len() < 1000, "{} characters", mistake.len());
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use std::time::Instant;
 
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use vfio_abi::inbox::Inbox;
@@ -34,7 +37,6 @@ impl AsFd for Connection {
 impl Connection {
     /// A connection whose client may take `patience` over the middle of a message.
     pub(super) fn new(stream: UnixStream, patience: Duration) -> io::Result<Self> {
-        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         Ok(Self { stream, inbox: Inbox::new(MAX_PAYLOAD), patience })
     }
@@ -43,8 +45,8 @@ impl Connection {
     pub(super) fn take(&mut self) -> Result<Taken<'_, OwnedFd>, Ending> {
         let mut begun: Option<Instant> = None;
         while !self.inbox.is_ready().map_err(Ending::Malformed)? {
-            if self.inbox.is_midway() && begun.get_or_insert_with(Instant::now).elapsed() >= self.patience {
-                return Err(Ending::OutOfPatience);
+            if self.inbox.is_midway() {
+                self.wait_for_more(*begun.get_or_insert_with(Instant::now))?;
             }
             match socket::receive(&self.stream, &mut self.inbox) {
                 Ok(0) => return Err(Ending::ClientLeft),
@@ -54,6 +56,19 @@ impl Connection {
         }
         // `is_ready` has just said so.
         self.inbox.take().map_err(Ending::Malformed)?.ok_or(Ending::ClientLeft)
+    }
+
+    /// Waits for the rest of a message that began to come at `begun`. The usual message comes whole, and costs
+    /// neither this call nor a look at the clock.
+    fn wait_for_more(&self, begun: Instant) -> Result<(), Ending> {
+        let left = self.patience.saturating_sub(begun.elapsed());
+        let left = Timespec::try_from(left).map_err(|_| Ending::OutOfPatience)?;
+        let mut readable = [PollFd::new(&self.stream, PollFlags::IN)];
+        match rustix::event::poll(&mut readable, Some(&left)) {
+            Ok(0) => Err(Ending::OutOfPatience),
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(Ending::Broken(error.into())),
+        }
     }
 
     /// Sends a frame, with a file if there is one.

@@ -131,11 +131,20 @@ impl Silicon {
     /// Reads a BAR; what is not there reads 0.
     pub fn bar_read(&self, bar: u8, access: Access) -> u64 {
         match self.profile.place(bar, access) {
-            Place::Interrupts => self.interrupts.read(access),
-            Place::Component(access) => self.component.read(access),
+            Place::Interrupts => self.interrupts.read(access) | self.leaked(access),
+            // Below the block the accelerator's memory is 0, unless the device is broken so.
+            Place::Component(inside) => self.component.read(inside) | self.accelerator.read(access),
             Place::Accelerator => self.accelerator.read(access),
             Place::Nothing => 0,
         }
+    }
+
+    /// What BAR 0 of a device that is broken so shows of the host's address.
+    fn leaked(&self, access: Access) -> u64 {
+        let offset = self.profile.profile().faults.host_base_in_bar0_at.map(|at| at.0);
+        let behind = offset.and_then(|at| access.relative_to(at)).filter(|inside| inside.end() <= 8);
+        let host = self.profile.host_range().start().get();
+        behind.map_or(0, |inside| (host >> (8 * inside.offset())) & inside.width().mask())
     }
 
     /// Writes a BAR; what is not there takes nothing.

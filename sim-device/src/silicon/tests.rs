@@ -289,6 +289,21 @@ fn the_host_base_is_shown_among_the_accelerator_registers_on_request() {
     assert_eq!(silicon.bar_read(2, access(0x40, Width::Qword)), 0x48_3000_0000);
 }
 
+#[test]
+fn the_host_base_is_shown_in_bar_0_on_request() {
+    let silicon = silicon("[faults]\nhost_base_in_bar0_at = 0xc000");
+    let halves = [0xc000, 0xc004].map(|offset| silicon.bar_read(0, access(offset, Width::Dword)));
+    assert_eq!(halves, [0x3000_0000, 0x48]);
+    assert_eq!(silicon.bar_read(0, access(0xc008, Width::Dword)), 0);
+}
+
+#[test]
+fn the_host_base_is_shown_in_the_component_block_on_request() {
+    let silicon = silicon("[faults]\nhost_base_at = 0x2_8000");
+    assert_eq!(silicon.bar_read(2, access(0x2_8000, Width::Qword)), 0x48_3000_0000);
+    assert_eq!(bar2(&silicon, ARRAY), 0x0211_0001);
+}
+
 /// What shipped capabilities state must agree with their lists: every `next` leads to a header, and the last is 0.
 #[test]
 fn both_lists_of_capabilities_visit_every_part_and_end() {

@@ -13,6 +13,8 @@
 //! | control       | see [`control_written`]                                          |
 //! | others        | dropped                                                          |
 
+use std::cell::Cell;
+
 use arbitrary_int::u4;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
@@ -33,6 +35,9 @@ pub(super) struct Shadow {
     bar: u8,
     block: u64,
     faults: Faults,
+    show_lock: bool,
+    /// How many dwords were read.
+    reads: Cell<u64>,
 }
 
 impl Shadow {
@@ -48,6 +53,8 @@ impl Shadow {
             bar: component.bar,
             block: component.offset.0,
             faults: silicon.profile().profile().faults.clone(),
+            show_lock: silicon.profile().profile().kernel.show_lock,
+            reads: Cell::new(0),
         };
         if shadow.faults.hdm_missing {
             shadow.forget_hdm();
@@ -64,7 +71,7 @@ impl Shadow {
             let decoder = self.hdm + hdm::decoder_offset(index);
             let control = self.control(decoder);
             if control.committed() && control.lock_on_commit() {
-                self.set(decoder + hdm::CONTROL, control.with_lock_on_commit(false).raw());
+                self.set(decoder + hdm::CONTROL, control.with_lock_on_commit(self.show_lock).raw());
                 self.set(decoder + hdm::BASE_LOW, 0);
                 self.set(decoder + hdm::BASE_HIGH, 0);
             }
@@ -86,8 +93,14 @@ impl Shadow {
         4 * self.dwords.len() as u64
     }
 
-    /// The dword at an offset of the region.
+    /// Software reads the dword at an offset of the region.
     pub(super) fn read(&self, offset: u64) -> u32 {
+        self.reads.set(self.reads.get().saturating_add(1));
+        let dead = self.faults.registers_die_after.is_some_and(|last| self.reads.get() > last);
+        if dead { u32::MAX } else { self.get(offset) }
+    }
+
+    fn get(&self, offset: u64) -> u32 {
         index(offset).and_then(|index| self.dwords.get(index)).copied().unwrap_or(0)
     }
 
@@ -102,6 +115,7 @@ impl Shadow {
         };
         let decoder = offset - register % hdm::DECODER_SIZE;
         let control = self.control(decoder);
+        let frozen = control.lock_on_commit() && !self.faults.lock_freezes_nothing;
         match register % hdm::DECODER_SIZE {
             hdm::CONTROL => {
                 let written = Control::new(value);
@@ -109,8 +123,8 @@ impl Shadow {
                 self.set(offset, after.raw());
             }
             // The freeze tests the lock alone: a committed decoder that is not locked takes a new range.
-            hdm::BASE_LOW | hdm::BASE_HIGH if control.lock_on_commit() || self.faults.base_write_dropped => {}
-            hdm::SIZE_LOW | hdm::SIZE_HIGH if control.lock_on_commit() => {}
+            hdm::BASE_LOW | hdm::BASE_HIGH if frozen || self.faults.base_write_dropped => {}
+            hdm::SIZE_LOW | hdm::SIZE_HIGH if frozen => {}
             hdm::BASE_LOW | hdm::SIZE_LOW => self.set(offset, hdm::join(value, 0) as u32),
             hdm::BASE_HIGH | hdm::SIZE_HIGH => self.set(offset, value),
             _ => {}
@@ -118,11 +132,11 @@ impl Shadow {
     }
 
     fn capability(&self) -> hdm::Capability {
-        hdm::Capability::new(self.read(self.hdm + hdm::CAPABILITY))
+        hdm::Capability::new(self.get(self.hdm + hdm::CAPABILITY))
     }
 
     fn control(&self, decoder: u64) -> Control {
-        Control::new(self.read(decoder + hdm::CONTROL))
+        Control::new(self.get(decoder + hdm::CONTROL))
     }
 
     fn global_control_written(&self, value: u32) -> u32 {
@@ -142,9 +156,9 @@ impl Shadow {
 
     /// Turns the array's entry for the HDM decoders into one to skip.
     fn forget_hdm(&mut self) {
-        let entries = 1..=array::Header::new(self.read(0)).entries();
+        let entries = 1..=array::Header::new(self.get(0)).entries();
         for offset in entries.map(array::entry_offset) {
-            if array::Entry::new(self.read(offset)).id() == array::id::HDM_DECODER {
+            if array::Entry::new(self.get(offset)).id() == array::id::HDM_DECODER {
                 self.set(offset, 0);
             }
         }

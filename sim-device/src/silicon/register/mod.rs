@@ -9,6 +9,8 @@
 
 mod merge;
 
+use std::ops::Range;
+
 use cxl_spec::access::Access;
 use cxl_spec::register::Attribute;
 use cxl_spec::register::Field;
@@ -84,14 +86,22 @@ impl Block {
     /// What software reads. Bytes behind the table read 0.
     pub fn read(&self, access: Access) -> u64 {
         let part = |cell: &Cell| shifted(cell.value, byte_shift(cell.register.offset, access.offset()));
-        let touched = self.cells.iter().filter(|cell| touches(&cell.register, access));
-        touched.map(part).fold(0, |all, part| all | part) & access.width().mask()
+        let touched = self.cells.get(self.touched_by(access)).unwrap_or_default();
+        touched.iter().map(part).fold(0, |all, part| all | part) & access.width().mask()
     }
 
     /// What software writes. Returns the registers that it touched, whether or not they changed.
     pub fn write(&mut self, access: Access, value: u64, locked: Locked<'_>) -> Vec<Change> {
-        let touched = self.cells.iter_mut().filter(|cell| touches(&cell.register, access));
-        touched.map(|cell| cell.write(access, value, locked)).collect()
+        let touched = self.touched_by(access);
+        let touched = self.cells.get_mut(touched).unwrap_or_default();
+        touched.iter_mut().map(|cell| cell.write(access, value, locked)).collect()
+    }
+
+    /// The cells that an access touches. They are in order, and so is what they touch.
+    fn touched_by(&self, access: Access) -> Range<usize> {
+        let first = self.cells.partition_point(|cell| cell.register.end() <= access.offset());
+        let end = self.cells.partition_point(|cell| cell.register.offset < access.end());
+        first..end.max(first)
     }
 
     /// The block after a reset that makes it `fresh` and keeps what is sticky.
@@ -125,10 +135,6 @@ impl Cell {
 
 fn is_sticky(attribute: Attribute) -> bool {
     matches!(attribute, Attribute::Rws | Attribute::Rw1cs)
-}
-
-fn touches(register: &Register, access: Access) -> bool {
-    register.offset < access.end() && access.offset() < register.end()
 }
 
 /// By how many bits a value at `from` moves up to be seen from `to`; negative moves down.

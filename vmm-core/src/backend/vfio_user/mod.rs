@@ -186,7 +186,9 @@ fn receive<T>(
     request: &Request<'_>,
     done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
 ) -> Result<T, Wrong> {
-    socket.fill(inbox).map_err(Wrong::Socket)?;
+    // Only a region's description comes with a file.
+    let files = matches!(request, Request::DeviceGetRegionInfo { .. });
+    socket.fill(inbox, files).map_err(Wrong::Socket)?;
     match inbox.take()? {
         Some(Taken::Message { header, payload, files }) => {
             check_header(&header, id, request)?;

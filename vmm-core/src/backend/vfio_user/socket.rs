@@ -45,12 +45,12 @@ impl Socket {
 
     /// Sends all bytes, and the file with the first of them.
     pub(super) fn send(&self, frame: &[u8], file: Option<BorrowedFd<'_>>) -> Result<(), String> {
-        let begun = Instant::now();
+        let mut begun = None;
         let mut sent = 0;
         while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
             match socket::send(&self.stream, rest, file.filter(|_| sent == 0)) {
                 Ok(count) => sent = sent.saturating_add(count),
-                Err(Errno::INTR) if begun.elapsed() < self.timeout => {}
+                Err(Errno::INTR) if self.has_time(&mut begun) => {}
                 Err(Errno::INTR | Errno::AGAIN) => return Err(self.out_of_time("the server takes no more")),
                 Err(error) => return Err(self.broken(error)),
             }
@@ -58,24 +58,32 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives until the inbox has a message.
-    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>) -> Result<(), String> {
-        let begun = Instant::now();
+    /// Receives until the inbox has a message, with files if some are expected.
+    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>, files: bool) -> Result<(), String> {
+        let mut begun = None;
         while !inbox.is_ready().map_err(|malformed| malformed.to_string())? {
-            if begun.elapsed() >= self.timeout {
-                return Err(self.out_of_time("no answer"));
-            }
-            match socket::receive(&self.stream, inbox) {
+            let received = match files {
+                true => socket::receive(&self.stream, inbox),
+                false => socket::receive_bytes(&self.stream, inbox),
+            };
+            match received {
                 Ok(0) if inbox.is_midway() => {
                     return Err("the server hung up in the middle of its answer".into());
                 }
                 Ok(0) => return Err("the server hung up instead of answering".into()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Err(self.out_of_time("no answer")),
+                // The usual answer comes whole, and costs no look at the clock.
+                Ok(_) if inbox.is_ready().is_ok_and(|ready| ready) => {}
+                Ok(_) | Err(Errno::INTR) if self.has_time(&mut begun) => {}
+                Ok(_) | Err(Errno::INTR | Errno::AGAIN) => return Err(self.out_of_time("no answer")),
                 Err(error) => return Err(self.broken(error)),
             }
         }
         Ok(())
+    }
+
+    /// Whether there is time left, by a clock that starts when it is looked at first.
+    fn has_time(&self, begun: &mut Option<Instant>) -> bool {
+        begun.get_or_insert_with(Instant::now).elapsed() < self.timeout
     }
 
     fn out_of_time(&self, what: &str) -> String {

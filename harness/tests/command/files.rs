@@ -1,0 +1,180 @@
+//! The command line and the files that it reads and writes.
+
+use std::path::Path;
+use std::process::Output;
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::bundled;
+use crate::complaint;
+use crate::cxl_sim;
+use crate::run;
+use crate::scenario_file;
+
+fn output(arguments: &[&str]) -> Output {
+    // From a folder where there is nothing: a program that was installed has its scenarios with it.
+    let nowhere = tempfile::tempdir().unwrap();
+    cxl_sim(nowhere.path()).current_dir(nowhere.path()).args(arguments).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
+    let ran = output(&[]);
+    let lines = lines(&ran);
+    assert_eq!(ran.status.code(), Some(0), "{lines:?}");
+    assert!(lines[0].starts_with("10 scenarios, device sim, abi v2, guest "), "{}", lines[0]);
+    assert_eq!(lines.last().unwrap(), "passed 10, failed 0, skipped 0");
+}
+
+#[test]
+fn the_report_has_the_shape_that_others_script_against() {
+    let ran = run(&bundled().join("decoder/first-light.toml"), &[]);
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&ran.report), ["scenarios", "summary", "version"]);
+    assert_eq!(ran.report["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(ran.report["summary"], serde_json::json!({"passed": 1, "failed": 0, "skipped": 0}));
+    let scenario = ran.scenario();
+    let expected = ["abi", "duration_s", "file", "guest", "name", "outcome", "proves", "reason", "steps"];
+    assert_eq!(keys(scenario), expected);
+    assert_eq!((scenario["outcome"].as_str(), scenario["guest"].as_str()), (Some("passed"), Some("soft")));
+    assert_eq!(scenario["abi"], "v2");
+    assert!(scenario["duration_s"].as_f64().unwrap() > 0.0);
+    assert_eq!(keys(&scenario["steps"][0]), ["detail", "outcome", "step"]);
+}
+
+#[test]
+fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
+    let text = "proves = \"x\"\n[[device]]\nname = \"gpu0\"\n[[step]]\nload = { at = \"gpu0.hdm\", width = 4, is = 0 }\n";
+    let (_folder, path) = scenario_file(text);
+    let ran = run(&path, &[]);
+    assert_eq!(ran.code, 1);
+    let said = String::from_utf8(ran.output.stdout.clone()).unwrap();
+    assert!(said.contains("failed step 1 load: gpu0.hdm: 4 bytes read 0x200000, expected 0x0"), "{said}");
+}
+
+#[test]
+fn shards_and_jobs_cover_every_scenario_once() {
+    let mut names = Vec::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        let ran = run(&bundled(), &["--shard", shard, "--jobs", "3", "--filter", "decoder|refused"]);
+        assert_eq!(ran.code, 0);
+        let scenarios = ran.report["scenarios"].as_array().unwrap();
+        names.extend(scenarios.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
+    }
+    names.sort_unstable();
+    assert_eq!(names.len(), 6);
+    names.dedup();
+    assert_eq!(names.len(), 6);
+}
+
+#[rstest]
+#[case::no_such_file(&["run", "nope.toml"], 2, "cxl-sim: nope.toml: No such file or directory (os error 2)\n")]
+#[case::an_endless_file(&["run", "/dev/zero"], 2, "cxl-sim: /dev/zero: not a file\n")]
+#[case::nothing_matches(&["run", "--filter", "zzz"], 2, "cxl-sim: --filter zzz: no scenario has such a name\n")]
+#[case::no_jobs(&["run", "--jobs", "0"], 2, "cxl-sim: --jobs 0: must be at least 1\n")]
+#[case::another_report(&["run", "--report", "x.pdf"], 2, "cxl-sim: --report x.pdf: must end in .json, .xml or .html\n")]
+#[case::a_report_to_come(&["run", "--report", "x.html"], 2, "cxl-sim: a report of the kind .html is not built yet\n")]
+#[case::a_report_nowhere(
+    &["run", "--report", "/nonexistent/x.json"], 2, "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
+#[case::an_abi_to_come(&["run", "--abi", "v3"], 2, "cxl-sim: --abi v3 is not built yet\n")]
+#[case::another_abi_to_come(&["serve", "--socket", "x", "--abi", "plain"], 2, "cxl-sim: --abi plain is not built yet\n")]
+#[case::real_hardware(
+    &["run", "--device", "vfio:0002:81:00.0"], 2, "cxl-sim: a device of the kind vfio:0002:81:00.0 is not built yet\n")]
+#[case::nobody_there(
+    &["inspect", "vfio-user:/nonexistent"], 1, "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
+#[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
+#[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
+fn what_is_wrong_is_said_in_one_line(#[case] arguments: &[&str], #[case] code: i32, #[case] message: &str) {
+    let wrong = output(arguments);
+    assert_eq!((wrong.status.code(), complaint(&wrong)), (Some(code), message.to_owned()));
+    assert!(wrong.stdout.is_empty());
+}
+
+#[rstest]
+#[case(&["run", "--shard", "3/2"], "must be I/N, with I from 1 to N")]
+#[case(&["run", "--device", "magic"], "must be sim, vfio-user:SOCKET or vfio:BDF")]
+#[case(&["run", "--filter", "("], "unclosed group")]
+#[case(&["run", "--timeout", "0"], "must be a number of seconds from 0.001 to 86400")]
+#[case(&["run", "--guest", "xen"], "possible values: auto, kvm, soft")]
+#[case(&["frobnicate"], "unrecognized subcommand 'frobnicate'")]
+fn wrong_usage_ends_in_2(#[case] arguments: &[&str], #[case] message: &str) {
+    let wrong = output(arguments);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(complaint(&wrong).contains(message), "{}", complaint(&wrong));
+}
+
+#[test]
+fn scenarios_and_profiles_are_listed_a_line_each() {
+    let scenarios = lines(&output(&["list", "scenarios"]));
+    assert_eq!(scenarios.len(), 10);
+    assert!(scenarios.iter().all(|line| line.starts_with("scenarios/") && line.contains(".toml  ")));
+    let profiles = lines(&output(&["list", "profiles"]));
+    assert!(profiles[0].starts_with("t2-committed  "));
+}
+
+#[test]
+fn a_plan_is_printed_for_people_and_for_scripts() {
+    let text = lines(&output(&["plan", "scenarios/decoder/first-light.toml"]));
+    for heading in ["map", "windows", "overlays", "programme", "dma"] {
+        assert!(text.iter().any(|line| line == heading), "{heading}");
+    }
+    let json = output(&["plan", "decoder/first-light", "--json"]);
+    let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let ram: Vec<_> =
+        plan["map"].as_array().unwrap().iter().filter(|placed| placed["kind"] == "ram").collect();
+    assert_eq!(
+        (ram.len(), ram[0]["start"].as_str(), ram[0]["size"].as_str()),
+        (1, Some("0x0"), Some("0x4000000"))
+    );
+    assert_eq!(plan["windows"][0]["start"], "0x110000000");
+    assert_eq!(plan["overlays"][0]["priority"], 1);
+    let values: Vec<_> =
+        plan["programme"].as_array().unwrap().iter().map(|step| step["value"].clone()).collect();
+    assert_eq!((values[2].as_str(), values[3].as_str()), (Some("0x10000000"), Some("0x1")));
+    let skipped = plan["dma"].as_array().unwrap().iter().filter(|dma| dma["decision"] == "skip").count();
+    assert_eq!(skipped, 3);
+}
+
+#[test]
+fn a_plan_that_is_refused_says_why() {
+    let refused = output(&["plan", "refused/not-committed-by-firmware"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(complaint(&refused).contains("FIRMWARE_COMMITTED is clear"));
+}
+
+#[test]
+fn a_device_is_inspected_in_full() {
+    let seen: Value = serde_json::from_slice(&output(&["inspect", "sim", "--json"]).stdout).unwrap();
+    assert_eq!(seen["flags"], serde_json::json!(["reset", "pci", "caps", "cxl"]));
+    assert_eq!(seen["capabilities"], serde_json::json!([6]));
+    assert_eq!(seen["ids"]["class"], "0x120000");
+    let dvsecs: Vec<_> = seen["pci_capabilities"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|entry| entry["dvsec"]["id"].as_u64())
+        .collect();
+    assert_eq!(dvsecs, [0, 5, 7, 8]);
+    assert_eq!(seen["cxl"]["decoders"][0]["base"], "0x0");
+    assert_eq!(seen["cxl"]["component_capabilities"][1]["name"], "HDM decoders");
+    let text = lines(&output(&["inspect", "sim"]));
+    assert!(text.iter().any(|line| line.contains("mappable: 0x0+0x20000 0x30000+0xd0000")), "{text:?}");
+}
+
+#[test]
+fn who_does_not_listen_does_not_stop_a_run() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let mut child = cxl_sim(nowhere.path())
+        .args(["run", "--guest", "soft", "--filter", "first-light"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(Path::new(nowhere.path()).read_dir().unwrap().next().is_none());
+}
