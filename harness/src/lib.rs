@@ -9,7 +9,7 @@
 //! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
-//! - [`bench`]: how fast it is, against something else in the same run.
+//! - [`mod@bench`]: how fast it is, against something else in the same run.
 //! - [`cli`]: the command `cxl-sim`.
 
 pub mod bench;

@@ -1,9 +1,10 @@
 //! The machine: a VMM core that attaches to a CXL Type-2 device and does the whole of its passthrough.
 //!
 //! ```text
-//! discover(backend) ─▶ Inventory ─▶ plan(&Inventory, &Machine) ─▶ Plan ─▶ map ─▶ Mappings ─▶ program ─▶ Programmed ─▶ run
-//!   reads only           facts         pure; no I/O                 printable     drop undoes     write, read     vCPU,
-//!   device is hostile                                                             itself          back, compare   bus
+//! discover ─▶ Inventory ─▶ plan ─▶ Plan ─▶ map ─▶ Mappings ─▶ program ─▶ Programmed ─▶ run ─▶ Running
+//!  reads only    facts      pure,   printable      drop undoes   write, read back,       vCPU, bus
+//!  device is                no I/O                 itself        compare
+//!  hostile
 //! ```
 //!
 //! A stage can only be entered with the former stage's type, so the order cannot be wrong. [`plan`], where the

@@ -125,7 +125,7 @@ pub(super) struct Peer {
 pub(crate) enum PeerKind {
     /// Answers bytes with bytes
     Raw,
-    /// The server of the crate vfio_user
+    /// Another crate's server
     Crate,
 }
 

@@ -53,8 +53,8 @@ fn the_example_in_the_module_doc_loads() {
     &format!("refused = \"x\"\n{GOOD}[[step]]\nstore = {{ at = 0, width = 1, value = 1 }}\n"),
     "x.toml:1: a scenario has either steps or `refused`")]
 #[case::odd_ram(
-    "proves = \"x\"\n[machine]\nram = \"3MiB\"\n[[device]]\nname = \"a\"\n[[step]]\nload = { at = 0, width = 1, is = 0 }\n",
-    "x.toml:3: ram = 3MiB: must be a multiple of 2MiB"
+    "proves = \"x\"\nrefused = \"y\"\n\n[machine]\nram = \"3MiB\"\n[[device]]\nname = \"a\"\n",
+    "x.toml:5: ram = 3MiB: must be a multiple of 2MiB"
 )]
 #[case::few_bits(
     "proves = \"x\"\nrefused = \"y\"\n[machine]\naddress_bits = 20\n[[device]]\nname = \"a\"\n",

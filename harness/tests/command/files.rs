@@ -49,8 +49,9 @@ fn the_report_has_the_shape_that_others_script_against() {
 
 #[test]
 fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
-    let text = "proves = \"x\"\n[[device]]\nname = \"gpu0\"\n[[step]]\nload = { at = \"gpu0.hdm\", width = 4, is = 0 }\n";
-    let (_folder, path) = scenario_file(text);
+    let step = "load = { at = \"gpu0.hdm\", width = 4, is = 0 }";
+    let text = format!("proves = \"x\"\n[[device]]\nname = \"gpu0\"\n[[step]]\n{step}\n");
+    let (_folder, path) = scenario_file(&text);
     let ran = run(&path, &[]);
     assert_eq!(ran.code, 1);
     let said = String::from_utf8(ran.output.stdout.clone()).unwrap();
@@ -80,13 +81,17 @@ fn shards_and_jobs_cover_every_scenario_once() {
 #[case::another_report(&["run", "--report", "x.pdf"], 2, "cxl-sim: --report x.pdf: must end in .json, .xml or .html\n")]
 #[case::a_report_to_come(&["run", "--report", "x.html"], 2, "cxl-sim: a report of the kind .html is not built yet\n")]
 #[case::a_report_nowhere(
-    &["run", "--report", "/nonexistent/x.json"], 2, "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
+    &["run", "--report", "/nonexistent/x.json"], 2,
+    "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
 #[case::an_abi_to_come(&["run", "--abi", "v3"], 2, "cxl-sim: --abi v3 is not built yet\n")]
-#[case::another_abi_to_come(&["serve", "--socket", "x", "--abi", "plain"], 2, "cxl-sim: --abi plain is not built yet\n")]
+#[case::another_abi_to_come(
+    &["serve", "--socket", "x", "--abi", "plain"], 2, "cxl-sim: --abi plain is not built yet\n")]
 #[case::real_hardware(
-    &["run", "--device", "vfio:0002:81:00.0"], 2, "cxl-sim: a device of the kind vfio:0002:81:00.0 is not built yet\n")]
+    &["run", "--device", "vfio:0002:81:00.0"], 2,
+    "cxl-sim: a device of the kind vfio:0002:81:00.0 is not built yet\n")]
 #[case::nobody_there(
-    &["inspect", "vfio-user:/nonexistent"], 1, "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
+    &["inspect", "vfio-user:/nonexistent"], 1,
+    "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
 #[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
 #[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
 fn what_is_wrong_is_said_in_one_line(#[case] arguments: &[&str], #[case] code: i32, #[case] message: &str) {

@@ -42,7 +42,7 @@ enum View {
     /// A PCI device like any other.
     Plain,
     /// A CXL device, in the revision of April 2026.
-    V2(v2::View),
+    V2(Box<v2::View>),
 }
 
 /// A region and the file that maps it, if it can be mapped.
@@ -61,7 +61,7 @@ impl Kernel {
     /// If the system does not give the memory that a broken device needs besides.
     pub fn bind(silicon: Silicon) -> std::io::Result<Self> {
         let view = match v2::View::probe(&silicon)? {
-            Some(view) => View::V2(view),
+            Some(view) => View::V2(Box::new(view)),
             None => View::Plain,
         };
         Ok(Self { silicon, view })

@@ -140,7 +140,9 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
 #[case::block_behind_its_bar(
     |state: &mut State| capability(state, 8, &[0, 0, 0x10, 0, 0, 0, 0, 0]),
     "hdm_regs_offset = 0x100000")]
-#[case::block_far_behind_its_bar(|state: &mut State| capability(state, 8, &[0, 0xf0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), "hdm_regs_offset")]
+#[case::block_far_behind_its_bar(
+    |state: &mut State| capability(state, 8, &[0, 0xf0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+    "hdm_regs_offset = 0xfffffffffffff000")]
 #[case::block_at_an_odd_place(
     |state: &mut State| capability(state, 8, &[0, 0x11, 0, 0, 0, 0, 0, 0]),
     "hdm_regs_offset = 0x1100")]
@@ -160,7 +162,9 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
 #[case::decoders_at_an_odd_place(
     |state: &mut State| state.set(10, 8, 0x1021_0005),
     "pointer to the HDM decoder capability = 0x102")]
-#[case::a_reserved_count(|state: &mut State| state.set(10, 0x110, 0xf), "HDM decoder count code = 0xf: the code is reserved")]
+#[case::a_reserved_count(
+    |state: &mut State| state.set(10, 0x110, 0xf),
+    "HDM decoder count code = 0xf: the code is reserved")]
 #[case::more_decoders_than_room(
     |state: &mut State| state.set(10, 0x110, 1),
     "HDM decoder count code = 0x1: so many decoders do not fit")]

@@ -49,7 +49,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_placed_is_aligned_inside_and_apart(sizes in prop::collection::vec((1u64..1 << 20, 0u32..20), 0..30)) {
+        fn what_is_placed_is_aligned_inside_and_apart(
+            sizes in prop::collection::vec((1u64..1 << 20, 0u32..20), 0..30)
+        ) {
             let mut cursor = Cursor::new(0x1234, 1 << 22);
             let mut end = 0x1234;
             for (size, shift) in sizes {

@@ -116,7 +116,9 @@ fn a_decoder_of_size_zero_is_legal() {
 proptest! {
     /// A second, smaller telling of the same life: two booleans and the rule who may change them.
     #[test]
-    fn any_sequence_of_writes_agrees_with_the_model(writes in prop::collection::vec((any::<bool>(), any::<bool>()), 1..12)) {
+    fn any_sequence_of_writes_agrees_with_the_model(
+        writes in prop::collection::vec((any::<bool>(), any::<bool>()), 1..12)
+    ) {
         let mut control = OPEN;
         let (mut active, mut locked) = (false, false);
         for (commit, lock) in writes {

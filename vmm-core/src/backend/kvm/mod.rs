@@ -11,14 +11,17 @@
 mod program;
 mod vcpu;
 
-#[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
-#[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
-mod arch;
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_arch = "aarch64")]
+use aarch64 as arch;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 use kvm_bindings::kvm_userspace_memory_region;
@@ -33,6 +36,8 @@ use crate::map::space::SlotError;
 use crate::map::space::Slots;
 use crate::run::bus::Bus;
 use crate::run::guest::GuestError;
+#[cfg(target_arch = "x86_64")]
+use x86_64 as arch;
 
 /// A virtual machine.
 #[derive(Debug)]
