@@ -30,20 +30,40 @@ pub(crate) fn document(workspace: &Workspace) -> Outcome {
     outcome(command)
 }
 
-/// Runs the tests.
+/// Runs the tests, by the command that the README gives; what they say must be what it shows.
 pub(crate) fn test(workspace: &Workspace) -> Outcome {
-    outcome(cargo(workspace, "test --workspace"))
+    let said = match run(cargo(workspace, "test --workspace")) {
+        Ok(said) => said,
+        Err(said) => return Outcome::Failed(said),
+    };
+    let results = results(&said);
+    match std::fs::read_to_string(workspace.root.join("README.md")) {
+        Ok(readme) if self::results(&readme) == results => {
+            Outcome::Passed(format!("{} packages", results.len()))
+        }
+        Ok(_) => {
+            Outcome::Failed(format!("README.md shows other results; they are:\n{}\n", results.join("\n")))
+        }
+        Err(error) => Outcome::Failed(format!("README.md: {error}\n")),
+    }
+}
+
+/// The lines that tell how many tests did what, without the time that they took, and none for no tests at all.
+fn results(said: &str) -> Vec<&str> {
+    let results = said.lines().map(str::trim).filter(|line| line.starts_with("test result:"));
+    let timeless = results.filter_map(|line| line.split("; finished in").next());
+    timeless.filter(|line| !line.contains(" 0 passed; 0 failed")).collect()
 }
 
 /// Plays the scenarios with the guest that needs nothing of the host.
 pub(crate) fn soft_guest(workspace: &Workspace) -> Outcome {
-    outcome(cargo(workspace, "run --release -q -- run --guest soft"))
+    summarised(cargo(workspace, "run --release -q -- run --guest soft"))
 }
 
 /// Plays the scenarios with a guest under KVM, if there is KVM; then none of them may be skipped.
 pub(crate) fn kvm_guest(workspace: &Workspace) -> Outcome {
     match OpenOptions::new().read(true).write(true).open(KVM) {
-        Ok(_) => outcome(cargo(workspace, "run --release -q -- run --guest kvm --no-skip")),
+        Ok(_) => summarised(cargo(workspace, "run --release -q -- run --guest kvm --no-skip")),
         Err(error) => Outcome::Skipped(format!("{KVM}: {error}")),
     }
 }
@@ -83,6 +103,14 @@ fn program(workspace: &Workspace, name: &str, arguments: &str) -> Command {
     let mut command = Command::new(name);
     command.args(arguments.split_whitespace()).current_dir(&workspace.root);
     command
+}
+
+/// As [`outcome`], with the last line that the command said: how many of what it tried did what.
+fn summarised(command: Command) -> Outcome {
+    match run(command) {
+        Ok(said) => Outcome::Passed(said.trim_end().lines().next_back().unwrap_or_default().to_owned()),
+        Err(said) => Outcome::Failed(said),
+    }
 }
 
 fn outcome(command: Command) -> Outcome {
@@ -129,6 +157,13 @@ mod tests {
         let said = "one\ntwo\nthree\n".to_owned();
         let command = shell("echo one; echo two >&2; echo three; exit 3");
         assert_eq!(outcome(command), Outcome::Failed(said));
+    }
+
+    #[test]
+    fn results_are_told_without_their_time_and_none_where_there_are_no_tests() {
+        let said = "running 2 tests\ntest result: ok. 2 passed; 0 failed; finished in 0.01s\n\
+                    test result: ok. 0 passed; 0 failed; 0 ignored; finished in 0.00s\n";
+        assert_eq!(results(said), ["test result: ok. 2 passed; 0 failed"]);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! | guest writes            | a guest filling device memory              | a guest filling its RAM              |
 //! | nothing to first access | device process, attach, program, one load  | starting a process that does nothing |
 //!
-//! What is compared is measured turn by turn, so that whatever else the machine does meets both.
+//! What is compared is measured turn by turn, so that whatever else the machine does meets both. The ratio is the
+//! middle of the turns' ratios: a machine that is slower for a while is so for both sides of a turn.
 
 pub mod peer;
 
@@ -53,9 +54,9 @@ pub struct Row {
     pub against_p50: f64,
     /// What 99 of 100 of that stay below.
     pub against_p99: f64,
-    /// The first middle by the second.
+    /// The middle of the turns' ratios of their middles.
     pub ratio_p50: f64,
-    /// The first 99 of 100 by the second.
+    /// The middle of the turns' ratios of what 99 of 100 stay below.
     pub ratio_p99: f64,
 }
 
@@ -93,24 +94,38 @@ pub fn run(program: &Path) -> Result<Results, BenchError> {
     Ok(Results { version: env!("CARGO_PKG_VERSION"), guest: GuestKind::name(guest), rows })
 }
 
-/// Numbers of one kind that were measured.
+/// Numbers of one kind that were measured, turn by turn.
 #[derive(Debug, Default)]
 struct Samples {
-    values: Vec<f64>,
+    turns: Vec<Vec<f64>>,
 }
 
 impl Samples {
+    /// A turn with one number.
     fn push(&mut self, value: f64) {
-        self.values.push(value);
+        self.turns.push(vec![value]);
     }
 
-    /// The value that `share` of all, from 0 to 1, stay below.
+    /// The value that `share` of all stay below.
     fn share(&self, share: f64) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let last = sorted.len().saturating_sub(1);
-        sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+        below(self.turns.concat(), share)
     }
+
+    /// The middle of the turns' ratios to `other`'s.
+    fn ratio_to(&self, other: &Self, share: f64) -> f64 {
+        let pairs = self.turns.iter().zip(&other.turns);
+        below(
+            pairs.map(|(ours, theirs)| below(ours.clone(), share) / below(theirs.clone(), share)).collect(),
+            0.5,
+        )
+    }
+}
+
+/// The value that `share` of `values`, from 0 to 1, stay below.
+fn below(mut values: Vec<f64>, share: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
 }
 
 impl Row {
@@ -123,7 +138,7 @@ impl Row {
     ) -> Self {
         let (p50, p99) = (ours.share(0.5), ours.share(0.99));
         let (against_p50, against_p99) = (theirs.share(0.5), theirs.share(0.99));
-        let (ratio_p50, ratio_p99) = (p50 / against_p50, p99 / against_p99);
+        let (ratio_p50, ratio_p99) = (ours.ratio_to(theirs, 0.5), ours.ratio_to(theirs, 0.99));
         Self { name, against, unit, p50, p99, against_p50, against_p99, ratio_p50, ratio_p99 }
     }
 }
@@ -158,8 +173,15 @@ mod tests {
 
     #[test]
     fn a_share_is_the_value_that_so_many_stay_below() {
-        let samples = Samples { values: (0..=100).rev().map(f64::from).collect() };
+        let samples = Samples { turns: vec![(0..=100).rev().map(f64::from).collect()] };
         assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| samples.share(share)), [0.0, 50.0, 99.0, 100.0]);
+    }
+
+    #[test]
+    fn a_ratio_is_taken_turn_by_turn() {
+        let turns = |numbers: [f64; 3]| Samples { turns: numbers.map(|number| vec![number]).to_vec() };
+        // The machine was ten times slower for the last turn, for both.
+        assert_eq!(turns([2.0, 2.0, 20.0]).ratio_to(&turns([1.0, 1.0, 10.0]), 0.5), 2.0);
     }
 
     #[test]

@@ -163,12 +163,14 @@ fn rows_of(is_write: bool, raw: &Samples, ours: &Samples, theirs: &Samples) -> [
 fn take_turns(ways: &mut [(Box<dyn Trip>, Samples)]) -> Result<(), BenchError> {
     for turn in 0..WARM_UP + TURNS {
         for (trip, samples) in ways.iter_mut() {
+            let mut times = Vec::with_capacity(TRIPS);
             for _ in 0..TRIPS {
                 let begun = Instant::now();
                 trip.go().map_err(BenchError::peer("round trip"))?;
-                if turn >= WARM_UP {
-                    samples.push(begun.elapsed().as_secs_f64() * MICROSECONDS);
-                }
+                times.push(begun.elapsed().as_secs_f64() * MICROSECONDS);
+            }
+            if turn >= WARM_UP {
+                samples.turns.push(times);
             }
         }
     }

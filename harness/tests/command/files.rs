@@ -122,6 +122,29 @@ fn scenarios_and_profiles_are_listed_a_line_each() {
     assert!(profiles[0].starts_with("t2-committed  "));
 }
 
+fn readme() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap()
+}
+
+#[test]
+fn the_readme_shows_what_a_run_says() {
+    let readme = readme();
+    let ran = output(&["run", "--guest", "soft"]);
+    for line in lines(&ran) {
+        // Not the guest that it was, nor how long it took.
+        let lasting = line.split(", guest").next().unwrap().split("  (").next().unwrap();
+        assert!(readme.contains(lasting), "{lasting:?} is not in the README");
+    }
+}
+
+#[test]
+fn the_scenario_in_the_readme_passes() {
+    let readme = readme();
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let (_folder, path) = scenario_file(example);
+    assert_eq!(run(&path, &[]).code, 0);
+}
+
 #[test]
 fn a_plan_is_printed_for_people_and_for_scripts() {
     let text = lines(&output(&["plan", "scenarios/decoder/first-light.toml"]));

@@ -113,8 +113,8 @@ impl ConfigSpace {
 
     /// What a driver finds in a register of the header.
     pub fn command(&self) -> header::Command {
-        let command = self.read(Access::dword_around(header::COMMAND));
-        header::Command::new(command as u16)
+        let header = self.parts.iter().find(|part| part.kind == Kind::Header);
+        header::Command::new(header.map_or(0, |part| part.registers.get(header::COMMAND)) as u16)
     }
 
     /// The device DVSEC's register at `offset`, 16 bits of it.

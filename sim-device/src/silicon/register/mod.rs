@@ -86,8 +86,10 @@ impl Block {
     /// What software reads. Bytes behind the table read 0.
     pub fn read(&self, access: Access) -> u64 {
         let part = |cell: &Cell| shifted(cell.value, byte_shift(cell.register.offset, access.offset()));
-        let touched = self.cells.get(self.touched_by(access)).unwrap_or_default();
-        touched.iter().map(part).fold(0, |all, part| all | part) & access.width().mask()
+        match self.cells.get(self.touched_by(access)).unwrap_or_default() {
+            [cell] if cell.register.offset == access.offset() => cell.value & access.width().mask(),
+            touched => touched.iter().map(part).fold(0, |all, part| all | part) & access.width().mask(),
+        }
     }
 
     /// What software writes. Returns the registers that it touched, whether or not they changed.
@@ -100,8 +102,8 @@ impl Block {
     /// The cells that an access touches. They are in order, and so is what they touch.
     fn touched_by(&self, access: Access) -> Range<usize> {
         let first = self.cells.partition_point(|cell| cell.register.end() <= access.offset());
-        let end = self.cells.partition_point(|cell| cell.register.offset < access.end());
-        first..end.max(first)
+        let behind = self.cells.get(first..).unwrap_or_default().iter();
+        first..first + behind.take_while(|cell| cell.register.offset < access.end()).count()
     }
 
     /// The block after a reset that makes it `fresh` and keeps what is sticky.
