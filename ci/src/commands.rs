@@ -39,7 +39,7 @@ pub(crate) fn test(workspace: &Workspace) -> Outcome {
     let results = results(&said);
     match std::fs::read_to_string(workspace.root.join("README.md")) {
         Ok(readme) if self::results(&readme) == results => {
-            Outcome::Passed(format!("{} packages", results.len()))
+            Outcome::Passed(format!("{} test programs", results.len()))
         }
         Ok(_) => {
             Outcome::Failed(format!("README.md shows other results; they are:\n{}\n", results.join("\n")))
@@ -87,19 +87,19 @@ fn add_target(workspace: &Workspace) -> Result<(), String> {
 }
 
 /// The line that says best why a command failed: its first error, else the last thing it said.
-fn reason(said: &str) -> &str {
+pub(crate) fn reason(said: &str) -> &str {
     let errors = said.lines().find(|line| line.starts_with("error"));
     errors.or(said.trim_end().lines().next_back()).unwrap_or("no reason was given")
 }
 
 /// The cargo that runs this program, so that everything is checked with one toolchain.
-fn cargo(workspace: &Workspace, arguments: &str) -> Command {
+pub(crate) fn cargo(workspace: &Workspace, arguments: &str) -> Command {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     program(workspace, &cargo, arguments)
 }
 
 /// A program at the root of the repository; a blank separates its arguments.
-fn program(workspace: &Workspace, name: &str, arguments: &str) -> Command {
+pub(crate) fn program(workspace: &Workspace, name: &str, arguments: &str) -> Command {
     let mut command = Command::new(name);
     command.args(arguments.split_whitespace()).current_dir(&workspace.root);
     command
@@ -121,7 +121,7 @@ fn outcome(command: Command) -> Outcome {
 }
 
 /// Runs a command. What it said is the result if it succeeds, else the error.
-fn run(command: Command) -> Result<String, String> {
+pub(crate) fn run(command: Command) -> Result<String, String> {
     let name = format!("{}", command.get_program().display());
     let (success, said) = capture(command).map_err(|error| format!("{name}: {error}"))?;
     if success { Ok(said) } else { Err(said) }

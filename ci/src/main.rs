@@ -22,6 +22,7 @@
 
 mod commands;
 mod edges;
+mod fuzz;
 mod report;
 mod step;
 mod tidy;

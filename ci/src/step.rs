@@ -2,6 +2,7 @@
 
 use crate::commands;
 use crate::edges;
+use crate::fuzz;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -16,6 +17,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
     Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
+    Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
 ];
 
 /// One check.

@@ -105,6 +105,9 @@ pub(super) struct Serve {
     /// The kernel interface that is simulated
     #[arg(long, value_enum, default_value = "v2")]
     pub(super) abi: Abi,
+    /// How long a client may take over the middle of a message, or leave an answer unread
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
     /// End when standard input closes, too, and remove this folder at the end
     #[arg(long, hide = true, value_name = "FOLDER")]
     pub(super) lifeline: Option<PathBuf>,

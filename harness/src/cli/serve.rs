@@ -41,7 +41,7 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
     // Whoever waits for this line must get it; if nobody does, it is not missed.
     let _ = writeln!(out, "{LISTENING}{}", args.socket.display()).and_then(|()| out.flush());
-    server::serve(&listener, &mut kernel, &stop, server::DEFAULT_PATIENCE, complain).map_err(failed)?;
+    server::serve(&listener, &mut kernel, &stop, args.timeout.0, complain).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }
 

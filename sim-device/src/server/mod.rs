@@ -9,6 +9,8 @@
 //! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
 //! counted. The next client meets a device that was just opened.
 
+pub mod drive;
+
 mod connection;
 mod dma;
 mod irqs;
@@ -27,9 +29,6 @@ pub use session::Session;
 pub use stop::Stop;
 
 use crate::kernel::Kernel;
-
-/// How long a client may take over the middle of a message, or leave an answer unread.
-pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a client's session ended.
 #[derive(Debug)]
@@ -59,7 +58,8 @@ pub struct Served {
     pub refused: u64,
 }
 
-/// Serves `kernel`'s device to one client after another until `stop` says to end. After each, `report` is told.
+/// Serves `kernel`'s device to one client after another until `stop` says to end. A client may take `patience`
+/// over the middle of a message, or leave an answer unread for so long. After each, `report` is told.
 ///
 /// # Errors
 /// If no client can be accepted any more.

@@ -6,7 +6,10 @@
 //!  index 7   configuration        the CXL device DVSEC is a shadow, too, in part
 //! ```
 //!
-//! What is odd is on purpose: it is what users of that kernel meet.
+//! What is odd is on purpose: it is what users of that kernel meet. One thing is not known: what the kernel does
+//! with an access to the BAR, through its region, inside the component block. The series refuses to map it and
+//! says that users should take region 10. Here such an access reaches the hardware, as any other of the BAR does,
+//! and so it shows the host's address; a virtual machine monitor must not let a guest get there.
 
 mod dvsec;
 mod shadow;
