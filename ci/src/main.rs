@@ -14,12 +14,6 @@
 //! The rules are pure: they take text, syntax trees and tables, and return what they found. Only
 //! [`workspace`], [`commands`] and the listing of files touch anything outside.
 
-#![allow(
-    clippy::print_stderr,
-    clippy::print_stdout,
-    reason = "a check that cannot say what it found may as well end"
-)]
-
 mod commands;
 mod edges;
 mod fuzz;
@@ -53,11 +47,12 @@ fn main() -> ExitCode {
     match Workspace::load() {
         Ok(workspace) => {
             let report = take(steps, &workspace);
-            println!("{}", report.summary());
+            say(&report.summary());
             ExitCode::from(report.exit_code(matches.get_flag("no-skip")))
         }
         Err(error) => {
-            eprintln!("cargo ci: {error:#}");
+            // Whoever closed our standard error does not want to hear it.
+            let _ = writeln!(io::stderr().lock(), "cargo ci: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -91,7 +86,7 @@ fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace) -> Rep
         announce(step.name);
         let start = Instant::now();
         let outcome = (step.run)(workspace);
-        println!("{}", report.note(step.name, outcome, start.elapsed()));
+        say(&report.note(step.name, outcome, start.elapsed()));
     }
     report
 }
@@ -99,10 +94,15 @@ fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace) -> Rep
 /// Says at a terminal which step is running; the step's own line then replaces this one.
 fn announce(name: &str) {
     if io::stdout().is_terminal() {
-        print!("...   {name}\r");
         // If it cannot be shown now, the step's line comes anyway.
-        let _ = io::stdout().flush();
+        let mut out = io::stdout().lock();
+        let _ = write!(out, "...   {name}\r").and_then(|()| out.flush());
     }
+}
+
+/// Says a line. Whoever closed our standard output does not want to hear it; the exit code tells the rest.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
 }
 
 #[cfg(test)]
