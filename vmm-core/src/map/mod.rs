@@ -135,16 +135,21 @@ impl Enabled {
         let mut bytes = [0; 2];
         backend.lock().read(region::CONFIG, header::COMMAND, &mut bytes)?;
         let before = header::Command::new(u16::from_le_bytes(bytes));
-        let enabled = before.with_memory_space(true).with_bus_master(true);
-        backend.lock().write(region::CONFIG, header::COMMAND, &enabled.raw().to_le_bytes())?;
-        Ok(Self { backend: backend.clone(), before })
+        // Held first: a write that is reported as failed may have been done.
+        let enabled = Self { backend: backend.clone(), before };
+        enabled.write(before.with_memory_space(true).with_bus_master(true))?;
+        Ok(enabled)
+    }
+
+    fn write(&self, command: header::Command) -> Result<(), BackendError> {
+        self.backend.lock().write(region::CONFIG, header::COMMAND, &command.raw().to_le_bytes())
     }
 }
 
 impl Drop for Enabled {
     fn drop(&mut self) {
         // A device that is gone has no command register any more.
-        let _ = self.backend.lock().write(region::CONFIG, header::COMMAND, &self.before.raw().to_le_bytes());
+        let _ = self.write(self.before);
     }
 }
 
