@@ -4,11 +4,15 @@
 //! and no other file spells its layout:
 //!
 //! - [`v2`]: April 2026, which the QEMU series "CXL Type-2 device passthrough via vfio-pci" uses.
+//! - [`v3`]: June 2026, a rewrite.
+//! - [`next`]: autumn 2026, the newest shape that was seen. Provisional.
 //!
 //! Id, version and even size of the capability are shared by revisions that mean different things by them, so a
 //! user cannot tell them apart by these three alone.
 
+pub mod next;
 pub mod v2;
+pub mod v3;
 
 use crate::info::DeviceFlags;
 use crate::info::region;
