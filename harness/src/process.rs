@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use rustix::process::Pid;
 use rustix::process::Signal;
+use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use tempfile::TempDir;
 
@@ -61,13 +62,18 @@ pub enum ProcessError {
 }
 
 impl DeviceProcess {
-    /// Starts `program serve` with this profile, or the default one, and waits until it listens.
+    /// Starts `program serve` with this profile, or the default one, and this kernel, and waits until it listens.
     ///
     /// # Errors
     /// If the system refuses, or the process does not begin to listen within `timeout`.
-    pub fn start(program: &Path, profile: Option<&Profile>, timeout: Duration) -> Result<Self, ProcessError> {
+    pub fn start(
+        program: &Path,
+        profile: Option<&Profile>,
+        abi: &Abi,
+        timeout: Duration,
+    ) -> Result<Self, ProcessError> {
         Self::start_with(program, timeout, |command, folder| {
-            command.arg("serve").arg("--lifeline").arg(folder);
+            command.arg("serve").arg("--lifeline").arg(folder).arg("--abi").arg(abi.name);
             if let Some(profile) = profile {
                 let path = folder.join("profile.toml");
                 std::fs::write(&path, profile.to_toml())?;

@@ -1,11 +1,18 @@
 //! What a scenario needs that may not be there: then it is skipped, and the report says why.
 
 use crate::scenario::Loaded;
+use crate::world::Maker;
 use crate::world::Source;
 
-/// Why a scenario cannot be run with devices from `source`; nothing if it can.
-pub fn missing(scenario: &Loaded, source: &Source) -> Option<String> {
-    if *source == Source::Sim {
+/// Why a scenario cannot be run in a world of this maker's; nothing if it can.
+pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
+    let abi = maker.abi_for(scenario).name;
+    if !is_about(scenario, abi) {
+        let names: Vec<_> = scenario.abis.iter().map(|abi| abi.name).collect();
+        let about = if names.is_empty() { "vfio-cxl".to_owned() } else { names.join(", ") };
+        return Some(format!("is about the kernel interface {about}, and --abi is {abi}"));
+    }
+    if maker.source == Source::Sim {
         return None;
     }
     let count = scenario.scenario.devices.len();
@@ -16,18 +23,59 @@ pub fn missing(scenario: &Loaded, source: &Source) -> Option<String> {
     other.then(|| "needs a device of its own profile, which only --device sim makes".to_owned())
 }
 
+/// Whether a scenario is about this kernel. One that names none is about vfio-cxl in all its revisions.
+fn is_about(scenario: &Loaded, abi: &str) -> bool {
+    let named = scenario.abis.iter().any(|named| named.name == abi);
+    named || scenario.abis.is_empty() && abi != PLAIN
+}
+
+/// The kernel without vfio-cxl.
+const PLAIN: &str = "plain";
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
+    use sim_device::kernel::Abi;
+    use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
+
     use super::*;
+    use crate::world::GuestKind;
 
     fn scenario(devices: &str) -> Loaded {
         Loaded::parse("x", "x.toml", &format!("proves = \"x\"\nrefused = \"y\"\n{devices}"), None).unwrap()
     }
 
-    fn external() -> Source {
-        Source::VfioUser(PathBuf::from("/sock"))
+    fn maker(source: Source, abi: Option<&str>) -> Maker {
+        let abi = abi.and_then(Abi::named);
+        Maker { program: PathBuf::new(), source, abi, guest: GuestKind::Soft, timeout: DEFAULT_TIMEOUT }
+    }
+
+    fn sim(abi: Option<&str>) -> Maker {
+        maker(Source::Sim, abi)
+    }
+
+    fn external() -> Maker {
+        maker(Source::VfioUser(PathBuf::from("/sock")), None)
+    }
+
+    #[test]
+    fn a_scenario_is_about_the_kernels_that_it_names() {
+        let text = "proves = \"x\"\nabi = [\"v3\", \"next\"]\nrefused = \"y\"\n[[device]]\nname = \"a\"";
+        let named = Loaded::parse("x", "x.toml", text, None).unwrap();
+        assert_eq!((missing(&named, &sim(None)), sim(None).abi_for(&named).name), (None, "v3"));
+        assert_eq!(missing(&named, &sim(Some("next"))), None);
+        let why = "is about the kernel interface v3, next, and --abi is v2";
+        assert_eq!(missing(&named, &sim(Some("v2"))).unwrap(), why);
+    }
+
+    #[test]
+    fn a_scenario_that_names_no_kernel_is_about_vfio_cxl() {
+        let any = scenario("[[device]]\nname = \"a\"");
+        assert_eq!((missing(&any, &sim(None)), sim(None).abi_for(&any).name), (None, "v2"));
+        assert_eq!(missing(&any, &sim(Some("v3"))), None);
+        let why = "is about the kernel interface vfio-cxl, and --abi is plain";
+        assert_eq!(missing(&any, &sim(Some("plain"))).unwrap(), why);
     }
 
     #[test]
@@ -42,7 +90,7 @@ mod tests {
         assert_eq!(missing(&two, &external()).unwrap(), "needs 2 devices, and --device gives one");
         let own = scenario("[[device]]\nname = \"a\"\nwith.memory.size = \"512MiB\"");
         assert!(missing(&own, &external()).unwrap().starts_with("needs a device of its own profile"));
-        assert_eq!(missing(&two, &Source::Sim), None);
-        assert_eq!(missing(&own, &Source::Sim), None);
+        assert_eq!(missing(&two, &sim(None)), None);
+        assert_eq!(missing(&own, &sim(None)), None);
     }
 }

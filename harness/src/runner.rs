@@ -18,9 +18,6 @@ use crate::step::Verdict;
 use crate::world::Maker;
 use crate::world::WorldError;
 
-/// The kernel interface that is simulated.
-pub const ABI: &str = "v2";
-
 /// Runs all scenarios, at most `jobs` at a time, and tells `report` of each as it ends. The result is in the
 /// order of the scenarios.
 pub fn run_all(
@@ -53,7 +50,7 @@ pub fn run_all(
 /// Runs one scenario.
 pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
     let begun = Instant::now();
-    let (outcome, reason, steps) = match requires::missing(scenario, &maker.source) {
+    let (outcome, reason, steps) = match requires::missing(scenario, maker) {
         Some(reason) => (Outcome::Skipped, Some(reason), Vec::new()),
         None => judged(maker, scenario),
     };
@@ -64,7 +61,7 @@ pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
         outcome,
         reason,
         guest: maker.guest.name().to_owned(),
-        abi: ABI.to_owned(),
+        abi: maker.abi_for(scenario).name.to_owned(),
         duration_s: begun.elapsed().as_secs_f64(),
         steps,
     }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sim_device::kernel::Abi;
+use sim_device::kernel::DEFAULT_ABI;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::Shared;
 use vmm_core::backend::kvm;
@@ -74,6 +76,8 @@ pub struct Maker {
     pub program: PathBuf,
     /// Where devices come from.
     pub source: Source,
+    /// The kernel that is simulated, or assumed of somebody else's device. Nothing leaves it to the scenario.
+    pub abi: Option<&'static Abi>,
     /// What runs the guest.
     pub guest: GuestKind,
     /// How long any one wait may take.
@@ -128,6 +132,11 @@ pub enum WorldError {
 }
 
 impl Maker {
+    /// The kernel in the world of a scenario.
+    pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
+        self.abi.or(scenario.abis.first().copied()).unwrap_or(DEFAULT_ABI)
+    }
+
     /// Reaches the devices of a scenario and finds out what they are. Nothing is changed by it.
     ///
     /// # Errors
@@ -143,7 +152,12 @@ impl Maker {
             let path = match &self.source {
                 Source::VfioUser(path) => path.clone(),
                 Source::Sim => {
-                    let process = DeviceProcess::start(&self.program, profile.as_ref(), self.timeout)?;
+                    let process = DeviceProcess::start(
+                        &self.program,
+                        profile.as_ref(),
+                        self.abi_for(scenario),
+                        self.timeout,
+                    )?;
                     let path = process.socket().to_owned();
                     devices.processes.push(process);
                     path

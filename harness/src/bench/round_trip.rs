@@ -18,6 +18,7 @@ use super::peer;
 use super::peer::Sizes;
 use crate::process::DeviceProcess;
 use crate::world::WorldError;
+use sim_device::kernel::DEFAULT_ABI;
 
 /// How many turns each has, and how many round trips are in one.
 const TURNS: usize = 300;
@@ -114,7 +115,7 @@ fn on_one_processor<T>(measure: impl FnOnce() -> T) -> T {
 }
 
 fn measure_here(program: &Path) -> Result<Vec<Row>, BenchError> {
-    let device = DeviceProcess::start(program, None, TIMEOUT).map_err(WorldError::from)?;
+    let device = DeviceProcess::start(program, None, DEFAULT_ABI, TIMEOUT).map_err(WorldError::from)?;
     let peer = |kind: &'static str| {
         let arguments = |command: &mut std::process::Command, _: &Path| {
             command.args(["bench-peer", "--kind", kind]);

@@ -9,6 +9,9 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use regex::Regex;
+use sim_device::kernel::ABIS;
+use sim_device::kernel::Abi;
+use sim_device::kernel::DEFAULT_ABI;
 
 use super::Failure;
 use crate::world::Source;
@@ -46,7 +49,7 @@ impl Default for Command {
             paths: Vec::new(),
             device: DeviceName(Ok(Source::Sim)),
             guest: Guest::Auto,
-            abi: Abi::V2,
+            abi: None,
             reports: Vec::new(),
             filter: None,
             shard: Shard { index: 1, count: 1 },
@@ -71,9 +74,9 @@ pub(super) struct Run {
     /// What runs the guest
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) guest: Guest,
-    /// The kernel interface that is simulated
-    #[arg(long, value_enum, default_value = "v2")]
-    pub(super) abi: Abi,
+    /// The kernel interface: of a simulated device, or what is assumed of another. Without it, a scenario's own
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi)]
+    pub(super) abi: Option<&'static Abi>,
     /// Write a report: FILE.json, FILE.xml or FILE.html
     #[arg(long = "report", value_name = "FILE")]
     pub(super) reports: Vec<PathBuf>,
@@ -103,8 +106,8 @@ pub(super) struct Serve {
     #[arg(long, value_name = "NAME|FILE", default_value = sim_device::profile::DEFAULT_PRESET)]
     pub(super) profile: String,
     /// The kernel interface that is simulated
-    #[arg(long, value_enum, default_value = "v2")]
-    pub(super) abi: Abi,
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
+    pub(super) abi: &'static Abi,
     /// How long a client may take over the middle of a message, or leave an answer unread
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
@@ -188,28 +191,10 @@ pub(super) enum Guest {
     Soft,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Abi {
-    /// vfio-cxl of April 2026
-    V2,
-    /// vfio-cxl of June 2026
-    V3,
-    /// The newest shape of vfio-cxl
-    Next,
-    /// A kernel without vfio-cxl
-    Plain,
-}
-
-impl Abi {
-    /// Only what is built can be asked for.
-    pub(super) fn check(self) -> Result<(), Failure> {
-        match self {
-            Self::V2 => Ok(()),
-            Self::V3 => Err(Failure::NotBuilt("--abi v3".to_owned())),
-            Self::Next => Err(Failure::NotBuilt("--abi next".to_owned())),
-            Self::Plain => Err(Failure::NotBuilt("--abi plain".to_owned())),
-        }
-    }
+/// The kernel with a name.
+fn abi(name: &str) -> Result<&'static Abi, String> {
+    let names = || ABIS.iter().map(|abi| abi.name).collect::<Vec<_>>().join(", ");
+    Abi::named(name).ok_or_else(|| format!("must be one of {}", names()))
 }
 
 /// A device as the user names it; one that is not built yet is known and cannot be used.

@@ -7,6 +7,7 @@ use cxl_spec::dvsec;
 use cxl_spec::pci::capability_name;
 use cxl_spec::pci::extended_capability_name;
 use serde::Serialize;
+use sim_device::kernel::DEFAULT_ABI;
 use vfio_abi::cxl;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::RegionFlags;
@@ -134,7 +135,8 @@ pub(super) fn inspect(args: &args::Inspect) -> Result<ExitCode, Failure> {
     let (path, _process) = match source {
         Source::VfioUser(path) => (path, None),
         Source::Sim => {
-            let process = DeviceProcess::start(&this_program()?, None, timeout).map_err(WorldError::from)?;
+            let process = DeviceProcess::start(&this_program()?, None, DEFAULT_ABI, timeout)
+                .map_err(WorldError::from)?;
             (process.socket().to_owned(), Some(process))
         }
     };

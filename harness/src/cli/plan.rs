@@ -87,6 +87,7 @@ pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let maker = Maker {
         program: this_program()?,
         source: Source::Sim,
+        abi: None,
         guest: GuestKind::Soft,
         timeout: args.timeout.0,
     };

@@ -6,6 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use sim_device::kernel::DEFAULT_ABI;
+
 use super::FAILED;
 use super::Failure;
 use super::args::Guest;
@@ -25,7 +27,6 @@ use crate::world::Source;
 use crate::world::best_guest;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    args.abi.check()?;
     let source = args.device.source()?;
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let scenarios = chosen(args)?;
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
-    let maker = Maker { program: this_program()?, source, guest, timeout: args.timeout.0 };
+    let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
     announce(&maker, scenarios.len(), why.as_deref());
     let say = |one: &ScenarioReport| say(&text::scenario(one));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
@@ -87,7 +88,8 @@ fn announce(maker: &Maker, count: usize, why: Option<&str>) {
     };
     let guest = maker.guest.name();
     let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
-    say(&format!("{count} scenarios, device {source}, abi {}, guest {guest}{because}", runner::ABI));
+    let abi = maker.abi.unwrap_or(DEFAULT_ABI).name;
+    say(&format!("{count} scenarios, device {source}, abi {abi}, guest {guest}{because}"));
 }
 
 /// Says a line. Whoever closed our standard output does not want to hear it; the exit code tells the rest.

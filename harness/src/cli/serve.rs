@@ -23,11 +23,11 @@ use super::complain_of;
 use crate::process::LISTENING;
 
 pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
-    args.abi.check()?;
     let profile = Profile::find(&args.profile).map_err(|error| Failure::File(error.to_string()))?;
     let profile = profile.check().map_err(|error| Failure::File(error.to_string()))?;
     let failed = |error: std::io::Error| Failure::Failed(error.to_string());
-    let mut kernel = Kernel::bind(Silicon::power_on(profile).map_err(failed)?).map_err(failed)?;
+    let bound = Kernel::bind(Silicon::power_on(profile).map_err(failed)?, args.abi);
+    let mut kernel = bound.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let _folder = args.lifeline.clone().map(Folder);
     let listener = Listener::bind(&args.socket).map_err(|error| Failure::Failed(error.to_string()))?;

@@ -25,6 +25,8 @@ use std::collections::HashSet;
 use cxl_spec::access::Width;
 use place::Place;
 use serde::Deserialize;
+use sim_device::kernel::ABIS;
+use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
@@ -37,6 +39,9 @@ use vmm_core::plan::machine::Machine;
 pub struct Scenario {
     /// What it proves, in a sentence.
     pub proves: String,
+    /// The kernels that it is about; the first is taken when the user names none. Without this, all are.
+    #[serde(default)]
+    pub abi: Vec<String>,
     /// The machine.
     #[serde(default)]
     pub machine: MachineKeys,
@@ -212,6 +217,8 @@ pub struct Loaded {
     pub file: String,
     /// What it says.
     pub scenario: Scenario,
+    /// The kernels that it is about; empty for all of vfio-cxl's.
+    pub abis: Vec<&'static Abi>,
     /// The machine that it asks for.
     pub machine: Machine,
     /// The profiles of its devices, in order; nothing for the default preset.
@@ -286,9 +293,10 @@ impl Loaded {
         let check = Check { file, text };
         check.devices(&scenario)?;
         check.steps(&scenario)?;
+        let abis = check.abis(&scenario)?;
         let machine = check.machine(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
-        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, machine, profiles })
+        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, profiles })
     }
 }
 
@@ -363,6 +371,21 @@ impl Check<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn abis(&self, scenario: &Scenario) -> Result<Vec<&'static Abi>, Mistake> {
+        let mut abis = Vec::new();
+        for (index, name) in scenario.abi.iter().enumerate() {
+            match Abi::named(name) {
+                Some(abi) => abis.push(abi),
+                None => {
+                    let names: Vec<_> = ABIS.iter().map(|abi| abi.name).collect();
+                    let message = format!("abi = {name:?}: must be one of {}", names.join(", "));
+                    return self.mistake(&["abi", &index.to_string()], message);
+                }
+            }
+        }
+        Ok(abis)
     }
 
     fn machine(&self, scenario: &Scenario) -> Result<Machine, Mistake> {

@@ -83,9 +83,6 @@ fn shards_and_jobs_cover_every_scenario_once() {
 #[case::a_report_nowhere(
     &["run", "--report", "/nonexistent/x.json"], 2,
     "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
-#[case::an_abi_to_come(&["run", "--abi", "v3"], 2, "cxl-sim: --abi v3 is not built yet\n")]
-#[case::another_abi_to_come(
-    &["serve", "--socket", "x", "--abi", "plain"], 2, "cxl-sim: --abi plain is not built yet\n")]
 #[case::real_hardware(
     &["run", "--device", "vfio:0002:81:00.0"], 2,
     "cxl-sim: a device of the kind vfio:0002:81:00.0 is not built yet\n")]

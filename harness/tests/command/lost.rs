@@ -69,9 +69,10 @@ fn long_text() -> String {
     format!("proves = \"x\"\n[[device]]\nname = \"gpu0\"\n{}", step.repeat(200))
 }
 
-/// Waits until a device process listens and its client has begun; the process's number.
-fn device_process(folder: &Path) -> i32 {
+/// Waits until the device process of a run is there; the process's number.
+fn device_process(run: &mut Child, folder: &Path) -> i32 {
     loop {
+        assert_eq!(run.try_wait().unwrap(), None, "the run ended without a device process");
         let entries = std::fs::read_dir("/proc").unwrap().filter_map(Result::ok);
         for entry in entries {
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
@@ -103,8 +104,8 @@ fn a_device_process_that_is_killed_or_frozen_ends_the_run_in_a_clear_error(
 ) {
     let temporary = tempfile::tempdir().unwrap();
     let (_folder, path) = scenario_file(&long_text());
-    let run = start_long(temporary.path(), &path, "0.5");
-    let device = device_process(temporary.path());
+    let mut run = start_long(temporary.path(), &path, "0.5");
+    let device = device_process(&mut run, temporary.path());
     std::thread::sleep(Duration::from_millis(100));
     signal(device, how);
     let output = run.wait_with_output().unwrap();
@@ -122,7 +123,7 @@ fn a_run_that_is_ended_from_outside_leaves_nothing(#[case] how: rustix::process:
     let temporary = tempfile::tempdir().unwrap();
     let (_folder, path) = scenario_file(&long_text());
     let mut run = start_long(temporary.path(), &path, "5");
-    device_process(temporary.path());
+    device_process(&mut run, temporary.path());
     std::thread::sleep(Duration::from_millis(100));
     signal(run.id().cast_signed(), how);
     run.wait().unwrap();

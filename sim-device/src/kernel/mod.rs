@@ -4,17 +4,26 @@
 //!            index 0-5  BARs              ┐
 //!  region ── index 7    configuration     ├ plain: any PCI device
 //!            index 6, 8 ROM, VGA: none    ┘
-//!            index 9    device memory     ┐ a revision of vfio-cxl,
-//!            index 10   component regs    ┘ if it takes the device for one of its own
+//!            two more   device memory     ┐ a revision of vfio-cxl: v2, v3 or next,
+//!                       component regs    ┘ if it takes the device for one of its own
 //! ```
 //!
 //! A [`Kernel`] is a bound driver: it is opened, read, written, reset and released, and it answers as the kernel
 //! does, errno by errno. It owns the silicon; nobody reaches that around it.
 
+mod claim;
+mod lies;
+mod memory;
+mod next;
 mod plain;
+mod restore;
 mod v2;
+mod v3;
+mod word;
 
+use std::fmt;
 use std::fs::File;
+use std::io;
 
 use vfio_abi::chain::Chain;
 use vfio_abi::errno::Errno;
@@ -29,20 +38,55 @@ use vfio_abi::info::region;
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
 
+/// A kernel that can be simulated.
+pub struct Abi {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub about: &'static str,
+    probe: fn(&Silicon) -> Result<Box<dyn View>, BindError>,
+}
+
+/// The kernels that can be simulated.
+pub const ABIS: &[Abi] = &[v2::ABI, v3::ABI, next::ABI, plain::ABI];
+
+/// The kernel that is taken when nothing is said.
+pub const DEFAULT_ABI: &Abi = &v2::ABI;
+
+impl Abi {
+    /// The kernel with this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        ABIS.iter().find(|abi| abi.name == name)
+    }
+}
+
+impl fmt::Debug for Abi {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)
+    }
+}
+
+/// Why a kernel does not bind to a device.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system does not give the memory that a broken device needs besides.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// The kernel refuses the device, and not even as a plain PCI device it takes it.
+    #[error("the kernel does not bind: {errno:?}: {why}")]
+    Refused {
+        /// The kernel's number.
+        errno: Errno,
+        /// What it does not take.
+        why: String,
+    },
+}
+
 /// A driver bound to a device.
 #[derive(Debug)]
 pub struct Kernel {
     silicon: Silicon,
-    view: View,
-}
-
-/// What the driver takes the device for.
-#[derive(Debug)]
-enum View {
-    /// A PCI device like any other.
-    Plain,
-    /// A CXL device, in the revision of April 2026.
-    V2(Box<v2::View>),
+    view: Box<dyn View>,
 }
 
 /// A region and the file that maps it, if it can be mapped.
@@ -54,16 +98,44 @@ pub struct Region<'a> {
     pub file: Option<&'a File>,
 }
 
+/// What came of a write: how many bytes were taken, and what follows.
+type Written = Result<(usize, Vec<Effect>), Errno>;
+
+/// What a driver makes of a device. Where a revision adds nothing, the device is a plain PCI one.
+trait View: fmt::Debug + Send {
+    /// Somebody opened the device, which was reset before.
+    fn open(&mut self, _silicon: &Silicon) {}
+
+    /// Resets the device, as `VFIO_DEVICE_RESET` does.
+    fn reset(&mut self, silicon: &mut Silicon) {
+        plain::reset(silicon);
+    }
+
+    /// What the device is, where this differs from a plain PCI device.
+    fn device_info(&self, plain: DeviceInfo) -> DeviceInfo {
+        plain
+    }
+
+    fn region<'a>(&'a self, silicon: &'a Silicon, index: u32) -> Result<Region<'a>, Errno> {
+        plain::region(silicon, index)
+    }
+
+    fn read(&self, silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        plain::read(silicon, index, offset, buffer)
+    }
+
+    fn write(&mut self, silicon: &mut Silicon, index: u32, offset: u64, data: &[u8]) -> Written {
+        plain::write(silicon, index, offset, data)
+    }
+}
+
 impl Kernel {
-    /// Binds the kernel of April 2026 (v2) to a device.
+    /// Binds a kernel to a device.
     ///
     /// # Errors
-    /// If the system does not give the memory that a broken device needs besides.
-    pub fn bind(silicon: Silicon) -> std::io::Result<Self> {
-        let view = match v2::View::probe(&silicon)? {
-            Some(view) => View::V2(Box::new(view)),
-            None => View::Plain,
-        };
+    /// If the kernel refuses the device, or the system does not give the memory that a broken one needs besides.
+    pub fn bind(silicon: Silicon, abi: &Abi) -> Result<Self, BindError> {
+        let view = (abi.probe)(&silicon)?;
         Ok(Self { silicon, view })
     }
 
@@ -76,20 +148,13 @@ impl Kernel {
     pub fn open(&mut self) {
         plain::enable(&mut self.silicon);
         self.reset();
-        if let View::V2(view) = &mut self.view {
-            view.open(&self.silicon);
-        }
+        self.view.open(&self.silicon);
     }
 
     /// Resets the device, as `VFIO_DEVICE_RESET` and a guest's function level reset do: the configuration is
     /// saved before and restored after.
     pub fn reset(&mut self) {
-        let saved = self.silicon.config().clone();
-        self.silicon.function_level_reset();
-        self.silicon.restore_config(saved);
-        if let View::V2(view) = &mut self.view {
-            view.after_reset(&self.silicon);
-        }
+        self.view.reset(&mut self.silicon);
     }
 
     /// What the device is.
@@ -100,10 +165,7 @@ impl Kernel {
             num_irqs: irq::COUNT,
             chain: Chain::new(),
         };
-        match &self.view {
-            View::Plain => plain,
-            View::V2(view) => view.device_info(plain),
-        }
+        self.view.device_info(plain)
     }
 
     /// What a region is.
@@ -111,10 +173,8 @@ impl Kernel {
     /// # Errors
     /// `EINVAL` for an index that no region has.
     pub fn region(&self, index: u32) -> Result<Region<'_>, Errno> {
-        match &self.view {
-            View::V2(view) => view.region(&self.silicon, index),
-            View::Plain => plain::region(&self.silicon, index),
-        }
+        let region = self.view.region(&self.silicon, index)?;
+        Ok(lies::told(self.silicon.profile().profile(), region))
     }
 
     /// What an interrupt is.
@@ -134,10 +194,7 @@ impl Kernel {
         if buffer.is_empty() {
             return Ok(0);
         }
-        match &self.view {
-            View::V2(view) => view.read(&self.silicon, index, offset, buffer),
-            View::Plain => plain::read(&self.silicon, index, offset, buffer),
-        }
+        self.view.read(&self.silicon, index, offset, buffer)
     }
 
     /// Writes `data` to a region and returns how many bytes it took.
@@ -148,10 +205,7 @@ impl Kernel {
         if data.is_empty() {
             return Ok(0);
         }
-        let (taken, effects) = match &mut self.view {
-            View::V2(view) => view.write(&mut self.silicon, index, offset, data)?,
-            View::Plain => plain::write(&mut self.silicon, index, offset, data)?,
-        };
+        let (taken, effects) = self.view.write(&mut self.silicon, index, offset, data)?;
         for effect in effects {
             self.apply(effect);
         }

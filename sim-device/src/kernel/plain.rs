@@ -4,6 +4,8 @@
 //! registers with side effects included, because hardware sees every access. Here only what has no side effects
 //! can be mapped, and the sparse mmap capability says so.
 
+use std::ops::Range;
+
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::BLOCK_SIZE;
@@ -19,11 +21,27 @@ use vfio_abi::info::RegionInfo;
 use vfio_abi::info::irq as irq_index;
 use vfio_abi::info::region as region_index;
 
+use super::Abi;
 use super::Region;
+use super::View;
+use super::Written;
 use super::clamp;
 use super::trapped;
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
+
+/// A kernel without vfio-cxl.
+pub(super) const ABI: Abi = Abi {
+    name: "plain",
+    about: "vfio-pci without vfio-cxl: the device is a PCI device like any other",
+    probe: |_| Ok(Box::new(Plain)),
+};
+
+/// A PCI device like any other.
+#[derive(Debug)]
+pub(super) struct Plain;
+
+impl View for Plain {}
 
 /// The device is enabled: memory decode is turned on, bus mastering off.
 pub(super) fn enable(silicon: &mut Silicon) {
@@ -33,14 +51,19 @@ pub(super) fn enable(silicon: &mut Silicon) {
     }
 }
 
+/// A function level reset, with the configuration saved before and restored after.
+pub(super) fn reset(silicon: &mut Silicon) {
+    let saved = silicon.config().clone();
+    silicon.function_level_reset();
+    silicon.restore_config(saved);
+}
+
 pub(super) fn region(silicon: &Silicon, index: u32) -> Result<Region<'_>, Errno> {
     let component = &silicon.profile().profile().component;
     match index {
-        region_index::BAR0..=region_index::BAR5 if index == u32::from(component.bar) => {
-            let areas = around_block(component.offset.0, component.bar_size.0);
-            let info = mappable(trapped(index, component.bar_size.0), &areas);
-            let file = info.flags.contains(RegionFlags::MMAP).then(|| silicon.accelerator().file());
-            Ok(Region { info, file })
+        _ if index == u32::from(component.bar) => {
+            let block = component.offset.0..component.offset.0.saturating_add(BLOCK_SIZE);
+            component_bar(silicon, block)
         }
         region_index::BAR0..=region_index::BAR5 => {
             let size = silicon.bar_size(index as u8);
@@ -54,19 +77,28 @@ pub(super) fn region(silicon: &Silicon, index: u32) -> Result<Region<'_>, Errno>
     }
 }
 
-/// What of a BAR lies around its component block, in order: nothing, one area or two.
-pub(super) fn around_block(block: u64, bar: u64) -> Vec<Area> {
-    let behind = block.saturating_add(BLOCK_SIZE);
-    let areas = [Area { offset: 0, size: block }, Area { offset: behind, size: bar.saturating_sub(behind) }];
-    areas.into_iter().filter(|area| area.size > 0).collect()
+/// The BAR that holds the component block, mappable but for a `hole`.
+///
+/// # Errors
+/// `EINVAL` if the hole does not end inside the BAR.
+pub(super) fn component_bar(silicon: &Silicon, hole: Range<u64>) -> Result<Region<'_>, Errno> {
+    let component = &silicon.profile().profile().component;
+    let info = trapped(component.bar.into(), component.bar_size.0);
+    let areas = around(hole, component.bar_size.0)?;
+    if areas.is_empty() {
+        // Nothing is left to map. The call succeeds all the same.
+        return Ok(Region { info, file: None });
+    }
+    let flags = info.flags | RegionFlags::MMAP;
+    let info = RegionInfo { flags, chain: info.chain.with_sparse_areas(&areas), ..info };
+    Ok(Region { info, file: Some(silicon.accelerator().file()) })
 }
 
-/// The region with these areas mappable; where there are none, it is not mappable at all.
-fn mappable(info: RegionInfo, areas: &[Area]) -> RegionInfo {
-    if areas.is_empty() {
-        return info;
-    }
-    RegionInfo { flags: info.flags | RegionFlags::MMAP, chain: info.chain.with_sparse_areas(areas), ..info }
+/// What of a BAR lies around a hole in it, in order: nothing, one area or two.
+fn around(hole: Range<u64>, bar: u64) -> Result<Vec<Area>, Errno> {
+    let behind = bar.checked_sub(hole.end).ok_or(Errno::EINVAL)?;
+    let areas = [Area { offset: 0, size: hole.start }, Area { offset: hole.end, size: behind }];
+    Ok(areas.into_iter().filter(|area| area.size > 0).collect())
 }
 
 fn absent(index: u32) -> RegionInfo {
@@ -103,19 +135,14 @@ pub(super) fn read(silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]
         }
         region_index::CONFIG => {
             let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-            read_pieces(offset, buffer, count, Width::Dword, |access| silicon.config_read(access));
+            read_pieces(offset, buffer, count, Width::Dword, |access| config_read(silicon, access));
             Ok(count)
         }
         _ => Err(Errno::EINVAL),
     }
 }
 
-pub(super) fn write(
-    silicon: &mut Silicon,
-    index: u32,
-    offset: u64,
-    data: &[u8],
-) -> Result<(usize, Vec<Effect>), Errno> {
+pub(super) fn write(silicon: &mut Silicon, index: u32, offset: u64, data: &[u8]) -> Written {
     match index {
         region_index::BAR0..=region_index::BAR5 => {
             let bar = index as u8;
@@ -125,15 +152,25 @@ pub(super) fn write(
         }
         region_index::CONFIG => {
             let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-            let write = |access, value| silicon.config_write(access, value);
+            let write = |access, value| config_write(silicon, access, value);
             Ok((count, write_pieces(offset, data, count, Width::Dword, write)))
         }
         _ => Err(Errno::EINVAL),
     }
 }
 
+/// Reads configuration space, at most a dword of it.
+pub(super) fn config_read(silicon: &Silicon, access: Access) -> u64 {
+    silicon.config_read(access)
+}
+
+/// Writes configuration space, at most a dword of it.
+pub(super) fn config_write(silicon: &mut Silicon, access: Access, value: u64) -> Vec<Effect> {
+    silicon.config_write(access, value)
+}
+
 /// How many bytes of an access a BAR takes.
-fn bar_count(silicon: &Silicon, bar: u8, offset: u64, length: usize) -> Result<usize, Errno> {
+pub(super) fn bar_count(silicon: &Silicon, bar: u8, offset: u64, length: usize) -> Result<usize, Errno> {
     let count = clamp(silicon.bar_size(bar), offset, length).ok_or(Errno::EINVAL)?;
     if silicon.config().command().memory_space() { Ok(count) } else { Err(Errno::EIO) }
 }
@@ -172,4 +209,30 @@ pub(super) fn write_pieces(
         rest = behind;
     }
     effects
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::at_the_start(0..4, 16, &[(4, 12)])]
+    #[case::at_the_end(12..16, 16, &[(0, 12)])]
+    #[case::in_the_middle(4..8, 16, &[(0, 4), (8, 8)])]
+    #[case::all_of_it(0..16, 16, &[])]
+    fn what_lies_around_a_hole_can_be_mapped(
+        #[case] hole: Range<u64>,
+        #[case] bar: u64,
+        #[case] areas: &[(u64, u64)],
+    ) {
+        let expected: Vec<_> = areas.iter().map(|&(offset, size)| Area { offset, size }).collect();
+        assert_eq!(around(hole, bar), Ok(expected));
+    }
+
+    #[test]
+    fn a_hole_that_passes_the_end_is_refused() {
+        assert_eq!(around(8..17, 16), Err(Errno::EINVAL));
+    }
 }

@@ -1,8 +1,9 @@
 //! What a profile says is broken.
 
-use super::quantity::Quantity;
 use serde::Deserialize;
 use serde::Serialize;
+
+use super::quantity::Quantity;
 
 /// What is broken. Nothing is, unless a file says so.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,4 +31,47 @@ pub struct Faults {
     pub disconnect_at_message: Option<u64>,
     /// The server goes silent instead of answering this message, counted from 1.
     pub silent_at_message: Option<u64>,
+    /// The server takes so many milliseconds over every answer.
+    pub answer_after_ms: u64,
+    /// The answer to this message, counted from 1, ends in the middle, and the connection with it.
+    pub truncated_at_message: Option<u64>,
+    /// This message, counted from 1, is refused with a number of another kind.
+    pub wrong_errno_at_message: Option<WrongErrno>,
+    /// What the kernel tells of its regions.
+    pub lies: Lies,
+}
+
+/// A refusal that nobody expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrongErrno {
+    /// Which message, counted from 1.
+    pub message: u64,
+    /// The error number in the answer.
+    pub errno: u32,
+}
+
+/// What the kernel tells of its regions that is not so.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lies {
+    /// The areas of the component BAR that can be mapped, in place of the true ones: overlapping, empty, in any
+    /// order or outside the BAR.
+    pub areas: Option<Vec<Area>>,
+    /// There is no memory region, the capability says: its index is all ones.
+    pub no_memory_region: bool,
+    /// There is no component register region, the capability says: its index is all ones.
+    pub no_register_region: bool,
+    /// The HDM decoder capability is said to be here, from the capability array: outside the region, perhaps.
+    pub hdm_at: Option<Quantity>,
+}
+
+/// A part of a region that is said to be mappable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Area {
+    /// Offset in the region.
+    pub offset: Quantity,
+    /// Length in bytes.
+    pub size: Quantity,
 }

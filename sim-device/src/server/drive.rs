@@ -26,6 +26,7 @@ use vfio_abi::request::VersionNumbers;
 
 use super::Answer;
 use super::Session;
+use crate::kernel::DEFAULT_ABI;
 use crate::kernel::Kernel;
 use crate::profile::Profile;
 use crate::silicon::Silicon;
@@ -136,7 +137,7 @@ pub fn run(steps: &[Step]) {
     // The default preset can be, and a device of it is made of anonymous memory only.
     let Ok(profile) = Profile::default().check() else { return };
     let Ok(silicon) = Silicon::power_on(profile) else { return };
-    let Ok(mut kernel) = Kernel::bind(silicon) else { return };
+    let Ok(mut kernel) = Kernel::bind(silicon, DEFAULT_ABI) else { return };
     kernel.open();
     let mut session = Session::new();
     for (id, step) in steps.iter().enumerate() {

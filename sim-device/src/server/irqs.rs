@@ -82,7 +82,8 @@ mod tests {
     const BOOL: u32 = 0x22;
 
     fn kernel() -> Kernel {
-        Kernel::bind(Silicon::power_on(Profile::default().check().unwrap()).unwrap()).unwrap()
+        let silicon = Silicon::power_on(Profile::default().check().unwrap()).unwrap();
+        Kernel::bind(silicon, crate::kernel::DEFAULT_ABI).unwrap()
     }
 
     fn request(flags: u32, index: u32, start: u32, count: u32) -> SetIrqs {

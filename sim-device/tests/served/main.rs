@@ -37,7 +37,8 @@ impl Server {
         let (report, served) = mpsc::channel();
         let stop = listener.stop();
         let thread = std::thread::spawn(move || {
-            let mut kernel = Kernel::bind(Silicon::power_on(profile).unwrap()).unwrap();
+            let mut kernel =
+                Kernel::bind(Silicon::power_on(profile).unwrap(), sim_device::kernel::DEFAULT_ABI).unwrap();
             let stop = listener.stop();
             // A test that is not interested in the report has dropped its end.
             let tell = |one: Served| drop(report.send(one));

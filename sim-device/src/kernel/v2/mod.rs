@@ -14,99 +14,88 @@
 mod dvsec;
 mod shadow;
 
-use std::io;
-
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
-use cxl_spec::component::CACHEMEM_OFFSET;
-use cxl_spec::component::array;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::device;
 use cxl_spec::pci::CONFIG_SPACE_SIZE;
+use dvsec::CxlReset;
 use dvsec::Dvsec;
 use shadow::Shadow;
 use vfio_abi::cxl;
 use vfio_abi::cxl::v2;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceInfo;
-use vfio_abi::info::RegionFlags;
 use vfio_abi::info::region;
 
+use super::Abi;
+use super::BindError;
 use super::Region;
+use super::View;
+use super::Written;
+use super::claim::Claim;
 use super::clamp;
+use super::memory;
 use super::plain;
+use super::restore;
 use super::trapped;
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
-use crate::silicon::memory::Memory;
+
+/// The kernel of April 2026.
+pub(super) const ABI: Abi =
+    Abi { name: "v2", about: "vfio-cxl as posted in April 2026, which the QEMU series uses", probe };
 
 /// Index of the region that is the device's memory.
 const MEMORY: u32 = region::FIRST_SPECIFIC;
 /// Index of the region that is the component registers.
 const COMPONENT_REGISTERS: u32 = region::FIRST_SPECIFIC + 1;
 
-/// Base and sub class of a CXL memory device, which vfio-cxl leaves to others.
-const MEMORY_DEVICE_CLASS: u32 = 0x0502;
-
 /// A device that vfio-cxl takes for one of its own.
 #[derive(Debug)]
-pub(super) struct View {
+struct Device {
+    claim: Claim,
     shadow: Shadow,
     dvsec: Dvsec,
-    firmware_committed: bool,
-    cache_capable: bool,
+    memory: memory::Region,
     /// Decoder 0 was committed when it was last looked at: only then can the memory be reached.
     active: bool,
-    /// What is mapped in place of the memory, for a device that is broken so.
-    detached: Option<Memory>,
 }
 
-impl View {
-    /// Looks at a device while binding. Nothing, where it stays a plain PCI device.
-    pub(super) fn probe(silicon: &Silicon) -> io::Result<Option<Self>> {
-        let profile = silicon.profile().profile();
-        let capability = device::Capability::new(silicon.config().device_dvsec(device::CAPABILITY));
-        let decoder = silicon.component().programming(0);
-        let firmware_committed = silicon.component().decoder_state(0).is_active() && decoder.size > 0;
-        let shown = firmware_committed || profile.kernel.show_uncommitted;
-        if !capability.mem_capable() || profile.ids.class >> 8 == MEMORY_DEVICE_CLASS || !shown {
-            return Ok(None);
-        }
-        let Some(hdm) = find_hdm(silicon) else { return Ok(None) };
-        let memory = || Memory::new("detached-memory", silicon.memory().size());
-        let mut view = Self {
-            shadow: Shadow::probe(silicon, hdm),
-            dvsec: Dvsec::open(silicon),
-            firmware_committed,
-            cache_capable: capability.cache_capable(),
-            active: false,
-            detached: profile.faults.detached_memory.then(memory).transpose()?,
-        };
-        view.after_reset(silicon);
-        Ok(Some(view))
-    }
+fn probe(silicon: &Silicon) -> Result<Box<dyn View>, BindError> {
+    let Some(claim) = Claim::stake(silicon) else { return Ok(Box::new(plain::Plain)) };
+    let mut device = Device {
+        claim,
+        shadow: Shadow::probe(silicon, claim.hdm),
+        dvsec: Dvsec::open(silicon),
+        memory: memory::Region::new(silicon, MEMORY)?,
+        active: false,
+    };
+    device.look_again(silicon);
+    Ok(Box::new(device))
+}
 
-    /// Somebody opened the device, which was reset before.
-    pub(super) fn open(&mut self, silicon: &Silicon) {
+impl View for Device {
+    fn open(&mut self, silicon: &Silicon) {
         self.dvsec = Dvsec::open(silicon);
     }
 
-    /// The device was reset: the decoders are read again. The DVSEC's shadow stays as the user left it.
-    pub(super) fn after_reset(&mut self, silicon: &Silicon) {
-        self.shadow.refresh(silicon);
-        self.active = silicon.component().decoder_state(0).is_active();
+    /// The decoders are read again. The DVSEC's shadow stays as the user left it.
+    fn reset(&mut self, silicon: &mut Silicon) {
+        plain::reset(silicon);
+        self.look_again(silicon);
     }
 
-    pub(super) fn device_info(&self, plain: DeviceInfo) -> DeviceInfo {
+    fn device_info(&self, plain: DeviceInfo) -> DeviceInfo {
         let mut flags = v2::Flags::empty();
-        flags.set(v2::Flags::FIRMWARE_COMMITTED, self.firmware_committed);
-        flags.set(v2::Flags::CACHE_CAPABLE, self.cache_capable);
+        flags.set(v2::Flags::FIRMWARE_COMMITTED, self.claim.firmware_committed);
+        flags.set(v2::Flags::CACHE_CAPABLE, self.claim.cache_capable);
         let capability = v2::DeviceCapability {
             hdm_regs_bar_index: self.shadow.bar(),
             flags,
             hdm_regs_offset: self.shadow.bar_offset(),
-            dpa_region_index: MEMORY,
-            comp_regs_region_index: COMPONENT_REGISTERS,
+            dpa_region_index: self.memory.told(),
+            comp_regs_region_index: self.shadow.told(COMPONENT_REGISTERS),
         };
         DeviceInfo {
             flags: plain.flags | cxl::DEVICE_FLAG,
@@ -116,15 +105,9 @@ impl View {
         }
     }
 
-    pub(super) fn region<'a>(&'a self, silicon: &'a Silicon, index: u32) -> Result<Region<'a>, Errno> {
+    fn region<'a>(&'a self, silicon: &'a Silicon, index: u32) -> Result<Region<'a>, Errno> {
         match index {
-            MEMORY => {
-                let memory = self.detached.as_ref().unwrap_or(silicon.memory());
-                let mut info = trapped(index, memory.size());
-                info.flags |= RegionFlags::MMAP;
-                info.chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_MEMORY);
-                Ok(Region { info, file: Some(memory.file()) })
-            }
+            MEMORY => Ok(self.memory.info(silicon)),
             COMPONENT_REGISTERS => {
                 let mut info = trapped(index, self.shadow.size());
                 info.chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
@@ -134,13 +117,7 @@ impl View {
         }
     }
 
-    pub(super) fn read(
-        &self,
-        silicon: &Silicon,
-        index: u32,
-        offset: u64,
-        buffer: &mut [u8],
-    ) -> Result<usize, Errno> {
+    fn read(&self, silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         match index {
             MEMORY => {
                 // At and behind the end there is nothing to read, and that is no error here.
@@ -164,13 +141,7 @@ impl View {
         }
     }
 
-    pub(super) fn write(
-        &mut self,
-        silicon: &mut Silicon,
-        index: u32,
-        offset: u64,
-        data: &[u8],
-    ) -> Result<(usize, Vec<Effect>), Errno> {
+    fn write(&mut self, silicon: &mut Silicon, index: u32, offset: u64, data: &[u8]) -> Written {
         match index {
             MEMORY => {
                 let Some(count) = clamp(silicon.memory().size(), offset, data.len()) else {
@@ -183,16 +154,35 @@ impl View {
             COMPONENT_REGISTERS => {
                 let access = self.component_access(offset, data.len())?;
                 let value = data.iter().take(4).rev().fold(0, |value, byte| value << 8 | u32::from(*byte));
-                self.shadow.write(access.offset(), value, self.cache_capable);
+                self.shadow.write(access.offset(), value, self.claim.cache_capable);
                 Ok((4, Vec::new()))
             }
             region::CONFIG => {
                 let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-                let write = |access, value| self.dvsec.write(silicon, access, value);
+                let write = |access, value| self.config_written(silicon, access, value);
                 Ok((count, plain::write_pieces(offset, data, count, Width::Dword, write)))
             }
             _ => plain::write(silicon, index, offset, data),
         }
+    }
+}
+
+impl Device {
+    fn config_written(&mut self, silicon: &mut Silicon, access: Access, value: u64) -> Vec<Effect> {
+        let (effects, reset) = self.dvsec.write(silicon, access, value);
+        if let Some(CxlReset { clear_memory }) = reset {
+            let complete = restore::cxl_reset(silicon, &self.claim, clear_memory);
+            self.look_again(silicon);
+            self.dvsec.after_cxl_reset(complete);
+        }
+        effects
+    }
+
+    /// The device was reset: what is shadowed of its component registers is read again.
+    fn look_again(&mut self, silicon: &Silicon) {
+        self.shadow.refresh(silicon);
+        let enabled = device::Control::new(silicon.config().device_dvsec(device::CONTROL)).mem_enable();
+        self.active = silicon.component().decoder_state(0).is_active() && enabled;
     }
 
     fn must_be_active(&self) -> Result<(), Errno> {
@@ -206,18 +196,6 @@ impl View {
         let access = Access::new(offset, Width::Dword).filter(|_| count == 4);
         access.ok_or(Errno::EINVAL)
     }
-}
-
-/// Offset of the HDM decoder capability from the capability array, as the array says.
-fn find_hdm(silicon: &Silicon) -> Option<u64> {
-    let dword = |offset| {
-        let access = Access::new(CACHEMEM_OFFSET + offset, Width::Dword);
-        access.map_or(0, |access| silicon.component().read(access) as u32)
-    };
-    let entries = 1..=array::Header::new(dword(0)).entries();
-    let mut entries = entries.map(|index| array::Entry::new(dword(array::entry_offset(index))));
-    let hdm = entries.find(|entry| entry.id() == array::id::HDM_DECODER)?;
-    Some(u64::from(hdm.pointer().value()))
 }
 
 /// Length of the component register region: it ends with the last decoder.

@@ -19,12 +19,14 @@ use arbitrary_int::u4;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::CACHEMEM_OFFSET;
-use cxl_spec::component::array;
 use cxl_spec::component::hdm;
 use cxl_spec::component::hdm::Control;
+use vfio_abi::cxl::v2;
 
 use super::region_size;
+use crate::kernel::claim;
 use crate::profile::Faults;
+use crate::profile::Kernel;
 use crate::silicon::Silicon;
 
 /// A copy of the component registers, from the capability array to the end of the HDM decoders.
@@ -35,7 +37,9 @@ pub(super) struct Shadow {
     bar: u8,
     block: u64,
     faults: Faults,
-    show_lock: bool,
+    kernel: Kernel,
+    /// Nobody has seen it yet.
+    fresh: bool,
     /// How many dwords were read.
     reads: Cell<u64>,
 }
@@ -45,37 +49,44 @@ impl Shadow {
     pub(super) fn probe(silicon: &Silicon, hdm: u64) -> Self {
         let size = region_size(hdm, silicon.profile().decoders().number());
         let component = &silicon.profile().profile().component;
-        let mut shadow = Self {
-            dwords: Access::split(0, size, Width::Dword)
-                .map(|access| hardware(silicon, access.offset()))
-                .collect(),
+        let faults = silicon.profile().profile().faults.clone();
+        let dwords = Access::split(0, size, Width::Dword).map(|access| hardware(silicon, access.offset()));
+        let mut dwords: Vec<u32> = dwords.collect();
+        claim::point_elsewhere(&mut dwords, &faults);
+        let kernel = silicon.profile().profile().kernel.clone();
+        Self {
+            dwords,
             hdm,
             bar: component.bar,
             block: component.offset.0,
-            faults: silicon.profile().profile().faults.clone(),
-            show_lock: silicon.profile().profile().kernel.show_lock,
+            faults,
+            kernel,
+            fresh: true,
             reads: Cell::new(0),
-        };
-        if shadow.faults.hdm_missing {
-            shadow.forget_hdm();
         }
-        shadow
     }
 
-    /// Reads the HDM part of the hardware again and hides the host's address.
+    /// Reads the HDM part of the hardware again and hides the host's address. The guest's base is lost with it,
+    /// or kept, if that mistake is mended.
     pub(super) fn refresh(&mut self, silicon: &Silicon) {
+        let before = self.dwords.clone();
         for access in Access::split(self.hdm, self.size() - self.hdm, Width::Dword) {
             self.set(access.offset(), hardware(silicon, access.offset()));
         }
+        let keep = self.kernel.fixed_base_lost_in_reset && !self.fresh;
         for index in 0..silicon.profile().decoders().number() {
             let decoder = self.hdm + hdm::decoder_offset(index);
             let control = self.control(decoder);
-            if control.committed() && control.lock_on_commit() {
-                self.set(decoder + hdm::CONTROL, control.with_lock_on_commit(self.show_lock).raw());
-                self.set(decoder + hdm::BASE_LOW, 0);
-                self.set(decoder + hdm::BASE_HIGH, 0);
+            if !control.committed() || !control.lock_on_commit() {
+                continue;
+            }
+            self.set(decoder + hdm::CONTROL, control.with_lock_on_commit(self.kernel.show_lock).raw());
+            for register in [decoder + hdm::BASE_LOW, decoder + hdm::BASE_HIGH] {
+                let guests = dword_at(&before, register).filter(|_| keep);
+                self.set(register, guests.unwrap_or(0));
             }
         }
+        self.fresh = false;
     }
 
     /// The BAR that holds the component block.
@@ -100,8 +111,13 @@ impl Shadow {
         if dead { u32::MAX } else { self.get(offset) }
     }
 
+    /// The region's index as the capability tells it.
+    pub(super) fn told(&self, index: u32) -> u32 {
+        if self.faults.lies.no_register_region { v2::NO_REGION } else { index }
+    }
+
     fn get(&self, offset: u64) -> u32 {
-        index(offset).and_then(|index| self.dwords.get(index)).copied().unwrap_or(0)
+        dword_at(&self.dwords, offset).unwrap_or(0)
     }
 
     /// Software writes the dword at an offset of the region.
@@ -153,16 +169,6 @@ impl Shadow {
             *dword = value;
         }
     }
-
-    /// Turns the array's entry for the HDM decoders into one to skip.
-    fn forget_hdm(&mut self) {
-        let entries = 1..=array::Header::new(self.get(0)).entries();
-        for offset in entries.map(array::entry_offset) {
-            if array::Entry::new(self.get(offset)).id() == array::id::HDM_DECODER {
-                self.set(offset, 0);
-            }
-        }
-    }
 }
 
 /// What the control register's shadow reads after a write.
@@ -199,6 +205,10 @@ fn control_written(
 fn hardware(silicon: &Silicon, offset: u64) -> u32 {
     let access = Access::dword_around(CACHEMEM_OFFSET.saturating_add(offset));
     silicon.component().read(access) as u32
+}
+
+fn dword_at(dwords: &[u32], offset: u64) -> Option<u32> {
+    dwords.get(index(offset)?).copied()
 }
 
 fn index(offset: u64) -> Option<usize> {

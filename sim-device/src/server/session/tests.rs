@@ -23,7 +23,8 @@ type Heard = Option<(Vec<u8>, bool)>;
 impl Client {
     fn new(text: &str) -> Self {
         let profile = Profile::parse("test", text).unwrap().check().unwrap();
-        let mut kernel = Kernel::bind(Silicon::power_on(profile).unwrap()).unwrap();
+        let mut kernel =
+            Kernel::bind(Silicon::power_on(profile).unwrap(), crate::kernel::DEFAULT_ABI).unwrap();
         kernel.open();
         Self { kernel, session: Session::new(), id: 100 }
     }
