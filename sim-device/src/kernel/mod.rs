@@ -163,7 +163,7 @@ impl Kernel {
         match effect {
             Effect::FunctionLevelReset => self.reset(),
             // The driver does not watch the decoders: only a reset makes it look again.
-            Effect::Decoder { .. } => {}
+            Effect::Decoder { .. } | Effect::CxlReset | Effect::InternalError(_) => {}
         }
     }
 }
