@@ -112,14 +112,12 @@ fn the_memory_that_may_not_be_mapped_is_read_and_written_all_the_same(
 #[case::empty("[{ offset = 0x1000, size = 0 }]")]
 #[case::outside("[{ offset = \"1MiB\", size = \"1MiB\" }]")]
 #[case::none("[]")]
-fn areas_are_told_as_the_profile_lies(
-    #[case] areas: &str,
-    #[values("v2", "v3", "next", "plain")] abi: &str,
-) {
+fn areas_are_told_as_the_profile_lies(#[case] areas: &str, #[values("v2", "v3", "next", "plain")] abi: &str) {
     let kernel = bound(&format!("[faults.lies]\nareas = {areas}"), abi);
     let told = kernel.region(2).unwrap().info.chain.sparse_areas().unwrap().unwrap();
     let expected = Profile::parse("x", &format!("[faults.lies]\nareas = {areas}")).unwrap().faults.lies.areas;
-    let expected = expected.unwrap().into_iter().map(|area| Area { offset: area.offset.0, size: area.size.0 });
+    let expected =
+        expected.unwrap().into_iter().map(|area| Area { offset: area.offset.0, size: area.size.0 });
     assert_eq!(told, expected.collect::<Vec<_>>());
     assert!(kernel.region(2).unwrap().info.flags.contains(RegionFlags::MMAP));
 }
