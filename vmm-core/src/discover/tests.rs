@@ -32,8 +32,10 @@ fn a_committed_device_is_known_in_full() {
         [(2, 8), (3, 1), (4, 1)]
     );
     let cxl = inventory.cxl.unwrap();
-    assert!(cxl.firmware_committed && cxl.cache_capable);
-    assert_eq!((cxl.bar, cxl.bar_offset, cxl.memory, cxl.registers), (2, 0x2_1000, 9, 10));
+    let told = cxl.description;
+    assert!(cxl.firmware_committed && told.cache_capable == Some(true));
+    assert_eq!((told.bar, told.offset, told.memory, told.registers), (2, 0x2_1000, 9, 10));
+    assert_eq!(cxl.component, 0x2_0000);
     assert_eq!((cxl.device_dvsec, cxl.hdm, cxl.decoders.len()), (0x150, 0x110, 1));
     assert_eq!((cxl.decoders[0].base, cxl.decoders[0].size), (0, 0x1000_0000));
     assert_eq!(cxl.decoders[0].control.raw(), 0x600);
@@ -125,7 +127,10 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
     "version of device capability 6 = 0x2")]
 #[case::another_revision(
     |state: &mut State| state.info.chain = Chain::new().with(6, 1, &[0; 40]),
-    "length of device capability 6 = 0x30: the revision of April 2026 (v2) has 0x20 bytes")]
+    "hdm_region_idx = 0x0: the region is one of those that every PCI device has")]
+#[case::a_length_that_nobody_has(
+    |state: &mut State| state.info.chain = Chain::new().with(6, 1, &[0; 48]),
+    "length of device capability 6 = 0x38: no revision of vfio-cxl has a capability of so many bytes")]
 #[case::no_memory_region(
     |state: &mut State| capability(state, 16, &[0xff; 4]),
     "dpa_region_index = 0xffffffff: the device says that there is no such region")]
