@@ -37,7 +37,7 @@ pub(super) fn world(program: &Path, guest: GuestKind) -> Result<World, BenchErro
 }
 
 fn maker(program: &Path, guest: GuestKind) -> Maker {
-    Maker { program: program.to_owned(), source: Source::Sim, guest, timeout: TIMEOUT }
+    Maker { program: program.to_owned(), source: Source::Sim, guest, timeout: TIMEOUT, assume: None }
 }
 
 fn scenario() -> Result<Loaded, BenchError> {

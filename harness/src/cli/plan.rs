@@ -89,6 +89,7 @@ pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
         source: Source::Sim,
         guest: GuestKind::Soft,
         timeout: args.timeout.0,
+        assume: None,
     };
     let devices = maker.devices(&scenario)?;
     let plan = devices.plan(&scenario).map_err(|error| Failure::Failed(error.to_string()))?;

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let scenarios = chosen(args)?;
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
-    let maker = Maker { program: this_program()?, source, guest, timeout: args.timeout.0 };
+    let maker = Maker { program: this_program()?, source, guest, timeout: args.timeout.0, assume: None };
     announce(&maker, scenarios.len(), why.as_deref());
     let say = |one: &ScenarioReport| say(&text::scenario(one));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
