@@ -100,9 +100,7 @@ impl HdmDecoders {
 impl Block {
     fn of(cxl: &cxl::Cxl, inventory: &Inventory) -> Option<Self> {
         let description = &cxl.description;
-        if description.programmable {
-            return None;
-        }
+        let rest = cxl.rest.as_ref()?;
         let region = description.registers;
         let end = match description.extent {
             // All of the region is the capability, whatever is behind the last decoder.
@@ -112,13 +110,14 @@ impl Block {
                 cxl.hdm.checked_add(hdm::length(count))?
             }
         };
+        let found = cxl.found_decoders();
         Some(Self {
             region,
             start: cxl.hdm,
             end,
-            capability: cxl.hdm_capability,
-            global: cxl.hdm_global,
-            decoders: cxl.found_decoders().iter().map(Decoder::of).collect(),
+            capability: rest.capability,
+            global: rest.global,
+            decoders: found.iter().zip(&rest.skips).map(|(found, skip)| Decoder::of(found, *skip)).collect(),
         })
     }
 
@@ -168,12 +167,12 @@ fn merged(before: u32, written: u32, fields: &[Field]) -> u32 {
 }
 
 impl Decoder {
-    fn of(found: &cxl::Decoder) -> Self {
+    fn of(found: &cxl::Decoder, skip: u64) -> Self {
         let mut decoder = Self { dwords: [0; DWORDS], moving: found.control.committed() };
         let halves = [
             (hdm::BASE_LOW, hdm::BASE_HIGH, found.base),
             (hdm::SIZE_LOW, hdm::SIZE_HIGH, found.size),
-            (hdm::SKIP_LOW, hdm::SKIP_HIGH, found.skip),
+            (hdm::SKIP_LOW, hdm::SKIP_HIGH, skip),
         ];
         for (at_low, at_high, value) in halves {
             let (low, high) = hdm::split(value);

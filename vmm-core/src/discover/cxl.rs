@@ -49,12 +49,21 @@ pub struct Cxl {
     pub capabilities: Vec<Component>,
     /// Offset of the HDM decoder capability in the component register region.
     pub hdm: u64,
-    /// What the decoders can do.
-    pub hdm_capability: hdm::Capability,
-    /// The switches for all decoders.
-    pub hdm_global: hdm::GlobalControl,
     /// The decoders as the component register region shows them.
     pub decoders: Vec<Decoder>,
+    /// What else the machine's own decoders begin with; nothing where the device's can be programmed.
+    pub rest: Option<Rest>,
+}
+
+/// What the HDM decoder capability shows beside what is known of each decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// What the decoders can do.
+    pub capability: hdm::Capability,
+    /// The switches for all decoders.
+    pub global: hdm::GlobalControl,
+    /// How much device memory is skipped before that of each decoder, in bytes.
+    pub skips: Vec<u64>,
 }
 
 /// An entry of the capability array.
@@ -75,8 +84,6 @@ pub struct Decoder {
     pub base: u64,
     /// Length in bytes.
     pub size: u64,
-    /// Device memory that is skipped before this decoder's, in bytes.
-    pub skip: u64,
     /// How it decodes, and whether.
     pub control: hdm::Control,
 }
@@ -129,23 +136,14 @@ pub(super) fn discover(
         Extent::ArrayAndDecoders | Extent::Block => array.start.saturating_add(pointer),
         Extent::Decoders => agreed(here, &description, array.start, pointer)?,
     };
-    let (hdm_capability, decoders) = region.hdm(hdm)?;
-    let hdm_global = hdm::GlobalControl::new(region.dword(hdm.saturating_add(hdm::GLOBAL_CONTROL))?);
+    let (capability, decoders) = region.hdm(hdm)?;
+    let rest =
+        if description.programmable { None } else { Some(region.rest(hdm, capability, decoders.len())?) };
     let firmware_committed = match description.committed {
         Committed::Flag { set, .. } => set,
         Committed::Decoder => decoders.first().is_some_and(|decoder| decoder.control.committed()),
     };
-    Ok(Cxl {
-        description,
-        firmware_committed,
-        component,
-        device_dvsec,
-        capabilities,
-        hdm,
-        hdm_capability,
-        hdm_global,
-        decoders,
-    })
+    Ok(Cxl { description, firmware_committed, component, device_dvsec, capabilities, hdm, decoders, rest })
 }
 
 /// Length of the component register region, which must be what the region is and lie in its BAR.

@@ -7,6 +7,7 @@ use super::DiscoverError;
 use super::Here;
 use super::cxl::Component;
 use super::cxl::Decoder;
+use super::cxl::Rest;
 use crate::backend::Shared;
 
 /// A part of a region in which registers are.
@@ -88,12 +89,30 @@ impl Registers<'_> {
         Ok((capability, decoders.collect::<Result<_, _>>()?))
     }
 
+    /// What the HDM decoder capability at an offset of the part, with so many decoders, shows beside those.
+    pub(super) fn rest(
+        &self,
+        at: u64,
+        capability: hdm::Capability,
+        count: usize,
+    ) -> Result<Rest, DiscoverError> {
+        let register = |offset: u64| self.dword(at.saturating_add(offset));
+        let decoders = (0..u8::MAX).take(count).map(hdm::decoder_offset);
+        let skips = decoders.map(|decoder| {
+            Ok(hdm::join(register(decoder + hdm::SKIP_LOW)?, register(decoder + hdm::SKIP_HIGH)?))
+        });
+        Ok(Rest {
+            capability,
+            global: hdm::GlobalControl::new(register(hdm::GLOBAL_CONTROL)?),
+            skips: skips.collect::<Result<_, DiscoverError>>()?,
+        })
+    }
+
     fn decoder(&self, at: u64) -> Result<Decoder, DiscoverError> {
         let register = |offset: u64| self.dword(at.saturating_add(offset));
         Ok(Decoder {
             base: hdm::join(register(hdm::BASE_LOW)?, register(hdm::BASE_HIGH)?),
             size: hdm::join(register(hdm::SIZE_LOW)?, register(hdm::SIZE_HIGH)?),
-            skip: hdm::join(register(hdm::SKIP_LOW)?, register(hdm::SKIP_HIGH)?),
             control: hdm::Control::new(register(hdm::CONTROL)?),
         })
     }

@@ -152,6 +152,9 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
 #[case::block_at_an_odd_place(
     |state: &mut State| capability(state, 8, &[0, 0x11, 0, 0, 0, 0, 0, 0]),
     "hdm_regs_offset = 0x1100")]
+#[case::registers_before_any_block(
+    |state: &mut State| capability(state, 8, &[0; 8]),
+    "hdm_regs_offset = 0x0: the component block begins 0x1000 before the component registers")]
 #[case::registers_too_long(
     |state: &mut State| state.regions.get_mut(&10).unwrap().info.size = 0x2000,
     "size of the component register region = 0x2000")]
@@ -329,11 +332,15 @@ fn what_cannot_be_in_june_is_refused_by_field_and_value(
     assert!(error.starts_with(&format!("fake: {message}")), "{error}");
 }
 
-/// Replaces what the component register region says of its place in BAR 2.
-fn place(state: &mut State, offset: u64) {
-    let data = [[2, 0, 0, 0, 0, 0, 0, 0], offset.to_le_bytes()].concat();
+/// Replaces what the component register region says of its place.
+fn place_in(state: &mut State, bar: u8, offset: u64) {
+    let data = [[bar, 0, 0, 0, 0, 0, 0, 0], offset.to_le_bytes()].concat();
     let chain = Chain::new().with(6, 1, &data).with_region_type(0x8000_1e98, 2);
     state.regions.get_mut(&10).unwrap().info.chain = chain;
+}
+
+fn place(state: &mut State, offset: u64) {
+    place_in(state, 2, offset);
 }
 
 fn array(state: &State, offset: u64, value: u32) {
@@ -357,6 +364,12 @@ fn array(state: &State, offset: u64, value: u32) {
 #[case::a_block_beyond_all_bars(
     |state: &mut State| state.set(7, 0x210, 0xffff_ffff),
     "offset of the component block in the Register Locator = 0xffffffff00020000")]
+#[case::a_block_that_leaves_its_bar(
+    |state: &mut State| {
+        place_in(state, 0, 0x1110);
+        state.set(7, 0x20c, 0x0000_0100);
+    },
+    "offset of the component block in the Register Locator = 0x0: the component block must end inside the BAR")]
 #[case::decoders_that_leave_their_bar(
     |state: &mut State| {
         state.regions.get_mut(&2).unwrap().info.size = 0x4_0000;

@@ -57,8 +57,8 @@ const MOST_PATCHES: usize = 64;
 /// patch to something that it says.
 pub fn hostile_device(bytes: &[u8]) -> Reached {
     let (first, patches) = bytes.split_first().unwrap_or((&0, &[]));
-    let revisions = Revision::ALL.into_iter().cycle();
-    let revision = revisions.skip((*first).into()).next().unwrap_or(Revision::V2);
+    let mut revisions = Revision::ALL.into_iter().cycle();
+    let revision = revisions.nth((*first).into()).unwrap_or(Revision::V2);
     let mut device = Device::good(revision);
     for patch in patches.chunks_exact(8).take(MOST_PATCHES) {
         if let Ok(patch) = patch.try_into() {

@@ -60,7 +60,17 @@ impl core::error::Error for NoRevision {}
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::string::ToString;
+
     use super::*;
+
+    #[test]
+    fn people_are_told_when_a_revision_was_posted_and_that_the_newest_is_not_settled() {
+        let told = Revision::ALL.map(|revision| revision.to_string());
+        assert_eq!(told, ["v2 (April 2026)", "v3 (June 2026)", "next, provisional"]);
+    }
 
     #[test]
     fn every_name_is_read_as_what_it_names_and_no_other_text_is() {

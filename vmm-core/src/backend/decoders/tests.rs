@@ -129,6 +129,15 @@ fn reserved_and_read_only_bits_are_not_taken() {
 }
 
 #[test]
+fn what_is_skipped_shows_as_it_was_found() {
+    let (mut device, ..) = before(&Fake::june().with(|state| {
+        state.set(9, 0x1134, 0x2000_0000);
+        state.set(9, 0x1138, 3);
+    }));
+    assert_eq!([0x1134, 0x1138].map(|offset| dword(&mut device, 9, offset)), [0x2000_0000, 3]);
+}
+
+#[test]
 fn the_global_control_keeps_two_bits_and_poison_needs_its_capability() {
     let (mut device, _) = june();
     write(&mut device, 9, 0x1114, 0xffff_ffff);
