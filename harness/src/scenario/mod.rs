@@ -30,6 +30,7 @@ use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
+use vfio_abi::cxl::Revision;
 use vmm_core::plan::machine;
 use vmm_core::plan::machine::Machine;
 
@@ -64,6 +65,8 @@ pub struct MachineKeys {
     pub ram: Option<Quantity>,
     /// Bits of a guest physical address.
     pub address_bits: Option<u32>,
+    /// The only revision of vfio-cxl that the machine takes: v2, v3 or next. Without this, it takes all of them.
+    pub assume: Option<String>,
 }
 
 /// A device of the machine.
@@ -221,6 +224,8 @@ pub struct Loaded {
     pub abis: Vec<&'static Abi>,
     /// The machine that it asks for.
     pub machine: Machine,
+    /// The only revision of vfio-cxl that the machine takes.
+    pub assume: Option<Revision>,
     /// The profiles of its devices, in order; nothing for the default preset.
     pub profiles: Vec<Option<Profile>>,
 }
@@ -295,8 +300,9 @@ impl Loaded {
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
         let machine = check.machine(&scenario)?;
+        let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
-        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, profiles })
+        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })
     }
 }
 
@@ -404,6 +410,14 @@ impl Check<'_> {
             return self.mistake(&["machine", "address_bits"], message);
         }
         Ok(Machine { ram, address_bits, ..default })
+    }
+
+    fn assume(&self, scenario: &Scenario) -> Result<Option<Revision>, Mistake> {
+        let Some(name) = &scenario.machine.assume else { return Ok(None) };
+        match name.parse() {
+            Ok(revision) => Ok(Some(revision)),
+            Err(wrong) => self.mistake(&["machine", "assume"], format!("assume = {name:?}: {wrong}")),
+        }
     }
 
     fn profiles(
