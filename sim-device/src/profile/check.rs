@@ -173,6 +173,12 @@ impl Profile {
     }
 
     fn check_faults(&self) -> Result<(), Impossible> {
+        let after = self.faults.answer_after_ms;
+        require(after <= 60_000, "faults.answer_after_ms", after, "must be at most a minute, 60000")?;
+        if let Some(wrong) = self.faults.wrong_errno_at_message {
+            let field = "faults.wrong_errno_at_message.errno";
+            require(wrong.errno > 0, field, wrong.errno, "must not be 0: that is no error")?;
+        }
         let places = [
             ("faults.host_base_at", self.faults.host_base_at, self.component.bar_size),
             ("faults.host_base_in_bar0_at", self.faults.host_base_in_bar0_at, Quantity(CONTROL_BAR_SIZE)),
@@ -292,6 +298,12 @@ mod tests {
     #[case("[faults]\npoison_at = [0, 0x41]", 2, "faults.poison_at = 0x41: must be multiples of 64")]
     #[case("[faults]\npoison_at = [\"256MiB\"]", 2, "faults.poison_at = 256MiB: must be multiples of 64")]
     #[case("[faults]\nras_errors = [\"mem-data-ecc\", \"rain\"]", 2, "unknown variant `rain`")]
+    #[case(
+        "[faults]\nanswer_after_ms = 60001",
+        2,
+        "faults.answer_after_ms = 60001: must be at most a minute"
+    )]
+    #[case("[faults.wrong_errno_at_message]\nmessage = 1\nerrno = 0", 3, "errno = 0: must not be 0")]
     #[case("[ids]\nvendro = 1", 2, "unknown field `vendro`")]
     #[case("[ids]\nvendor = 0x1_0000", 2, "in `vendor = 0x1_0000`")]
     #[case("[memory]\nsize = \"big\"", 2, "\"big\" is no number")]
@@ -309,6 +321,10 @@ mod tests {
     #[test]
     fn an_unknown_profile_is_refused_with_the_names_that_there_are() {
         let error = Profile::find("t2-comitted").unwrap_err().to_string();
-        assert_eq!(error, "profile \"t2-comitted\" is neither a preset (t2-committed) nor a file");
+        assert!(
+            error.starts_with("profile \"t2-comitted\" is neither a preset (t2-committed, t2-uncommitted"),
+            "{error}"
+        );
+        assert!(error.ends_with("t2-many-decoders) nor a file"), "{error}");
     }
 }
