@@ -15,6 +15,9 @@ use crate::workspace::Workspace;
 /// What the server says when it is ready.
 const LISTENING: &str = "listening on ";
 
+/// Name of the socket in its folder.
+const SOCKET: &str = "device.sock";
+
 /// A served device. The server is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Device {
@@ -36,14 +39,14 @@ fn first_words(said: &str) -> Vec<String> {
 }
 
 impl Device {
-    /// Serves a preset, and waits until it can be connected to.
+    /// Serves a preset, or a profile in a file, and waits until it can be connected to.
     ///
     /// # Errors
     /// If the server does not begin to listen.
-    pub(super) fn serve(workspace: &Workspace, root: &Root, preset: &str) -> Result<Self, String> {
+    pub(super) fn serve(workspace: &Workspace, root: &Root, profile: &str) -> Result<Self, String> {
         let folder = root.folder()?;
         let mut command = cargo(workspace, "run --release -q -- serve --profile");
-        command.arg(preset).arg("--socket").arg(folder.path().join("device.sock"));
+        command.arg(profile).arg("--socket").arg(folder.path().join(SOCKET));
         // With this it ends when its input does, and takes the folder with it.
         command.arg("--lifeline").arg(folder.path());
         let (mut server, lines) = Running::start(command)?;
@@ -60,7 +63,12 @@ impl Device {
 
     /// The socket to connect to.
     pub(super) fn socket(&self) -> PathBuf {
-        self.folder.path().join("device.sock")
+        self.path(SOCKET)
+    }
+
+    /// The path of something else in the device's folder.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Ends the server as it should end.

@@ -1,8 +1,12 @@
 //! The step `qemu`: QEMU attaches to each preset as a vfio-user client, and sees what we see.
 //!
+//! One more device is tried that no preset is: nothing of it can be mapped, and only then QEMU posts its writes. How
+//! many of them were answered, QEMU's own trace says.
+//!
 //! QEMU runs without a vCPU; what a guest would do is said to it line by line. Not tried here is DMA, in neither
 //! direction: the device has no engine that could begin it yet.
 
+use std::path::PathBuf;
 use std::process::ChildStdin;
 
 use cxl_spec::component::BLOCK_SIZE;
@@ -10,6 +14,7 @@ use cxl_spec::component::array;
 use cxl_spec::component::ras;
 use cxl_spec::dvsec::register_locator::Location;
 use cxl_spec::pci::header;
+use vfio_abi::frame::Command;
 
 use super::client;
 use super::config;
@@ -34,7 +39,13 @@ const PATTERN: u64 = 0x1234_5678;
 /// How many writes follow each other without an answer.
 const POSTED: u64 = 16;
 
-/// Attaches QEMU to every preset and takes every case.
+/// A device that no preset is: its name, and the file of its profile.
+const BLOCK_ALONE: (&str, &str) = ("block-alone", "ci/devices/block-alone.toml");
+
+/// Name of the trace in the device's folder.
+const TRACE: &str = "trace";
+
+/// Attaches QEMU to every preset, and to one device more, and takes every case.
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
     let root = match Root::find(workspace) {
         Ok(root) => root,
@@ -44,50 +55,53 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
         Ok(presets) => presets,
         Err(said) => return Outcome::Failed(said),
     };
+    let devices = presets.iter().map(|preset| (preset.as_str(), preset.as_str())).chain([BLOCK_ALONE]);
     let mut told = Vec::new();
     let mut all_well = true;
-    for preset in &presets {
-        let outcome = attach(workspace, &root, preset, &mut told);
+    for (name, profile) in devices {
+        let outcome = Device::serve(workspace, &root, profile)
+            .and_then(|device| attach(&root, device, |said| told.push(format!("{name}: {said}"))));
         all_well &= outcome.is_ok();
-        told.extend(outcome.err().map(|said| format!("{preset}: FAILED {said}")));
+        told.extend(outcome.err().map(|said| format!("{name}: FAILED {said}")));
     }
     let told = told.join("\n");
     if all_well { Outcome::Passed(told) } else { Outcome::Failed(told) }
 }
 
-/// Attaches QEMU to one preset, and tells of each case that passed. The first that does not ends it: each case
+/// Attaches QEMU to one device, and tells of each case that passed. The first that does not ends it: each case
 /// builds on those before.
-fn attach(workspace: &Workspace, root: &Root, preset: &str, told: &mut Vec<String>) -> Result<(), String> {
-    let device = Device::serve(workspace, root, preset)?;
+fn attach(root: &Root, device: Device, mut tell: impl FnMut(&str)) -> Result<(), String> {
     let (config, sizes) = client::look(&device.socket())?;
     let bars = config.bars(&sizes)?;
+    let trace = device.path(TRACE);
     let mut command = root.command("qemu-system-x86_64");
-    command.args(arguments(&root.inside(&device.socket())?));
+    command.args(arguments(&root.inside(&device.socket())?, &root.inside(&trace)?));
     let (mut qemu, lines) = Running::start(command)?;
     let input = qemu.take_input().ok_or("QEMU has no input")?;
-    let mut attached = Attached { dialogue: Dialogue::new(input, lines, PATIENCE), config, bars };
+    let mut attached = Attached { dialogue: Dialogue::new(input, lines, PATIENCE), config, bars, trace };
     for (name, case) in CASES {
         match case(&mut attached) {
-            Ok(note) => told.push(format!("{preset}: {name}{note}")),
+            Ok(note) => tell(&format!("{name}{note}")),
             Err(said) => return Err(format!("{name}: {said}; QEMU: {}", qemu.kill())),
         }
     }
     // Closing its input does not end it.
     qemu.kill();
     device.end()?;
-    told.push(format!("{preset}: everything is taken down"));
+    tell("everything is taken down");
     Ok(())
 }
 
 /// A machine with memory that the device could map, and nothing but the device in it.
-fn arguments(socket: &str) -> Vec<String> {
+fn arguments(socket: &str, trace: &str) -> Vec<String> {
     let device = format!(
         "{{\"driver\":\"vfio-user-pci\",\"bus\":\"pcie.0\",\"addr\":\"{SLOT:x}\",\
          \"socket\":{{\"type\":\"unix\",\"path\":\"{socket}\"}}}}"
     );
     let fixed = "-M q35,memory-backend=mem -object memory-backend-memfd,id=mem,size=256M,share=on -m 256M \
-                 -accel qtest -qtest stdio -qtest-log none -nodefaults -display none -device";
-    fixed.split_whitespace().map(str::to_owned).chain([device]).collect()
+                 -accel qtest -qtest stdio -qtest-log none -nodefaults -display none -trace vfio_user_recv_hdr";
+    let named = ["-D".to_owned(), trace.to_owned(), "-device".to_owned(), device];
+    fixed.split_whitespace().map(str::to_owned).chain(named).collect()
 }
 
 /// A QEMU with the device in it, and what we saw of the device ourselves.
@@ -95,6 +109,7 @@ struct Attached {
     dialogue: Dialogue<ChildStdin>,
     config: Config,
     bars: Vec<Bar>,
+    trace: PathBuf,
 }
 
 /// A case: a note for whom it has nothing to try, or what is wrong.
@@ -182,8 +197,8 @@ impl Attached {
         }
     }
 
-    /// Writes the mask of uncorrectable errors again and again. Where QEMU maps nothing of the device, it sends
-    /// such writes without waiting for an answer.
+    /// Writes the mask of uncorrectable errors again and again. Where nothing can be mapped, which is where the
+    /// block is all of its BAR, QEMU must not be answered; elsewhere every write must be.
     fn writes(&mut self) -> Result<&'static str, String> {
         let Some((component, bar)) = self.component_bar()? else {
             return Ok(" (there is no register to write)");
@@ -193,12 +208,21 @@ impl Attached {
         };
         let inside = config::array(&component).saturating_add(capability);
         let at = bar.address.saturating_add(inside).saturating_add(ras::UNCORRECTABLE_MASK);
+        let before = self.answered_writes()?;
         for value in 0..POSTED {
             self.dialogue.tell(&format!("writel {at:#x} {value:#x}"))?;
         }
         let last = POSTED.saturating_sub(1);
         same("the last of the values", self.dialogue.ask(&format!("readl {at:#x}"))?, last)?;
-        Ok("")
+        let (posted, expected) = if bar.size == BLOCK_SIZE { (" (posted)", 0) } else { ("", POSTED) };
+        same("writes that were answered", self.answered_writes()?.saturating_sub(before), expected)?;
+        Ok(posted)
+    }
+
+    /// How many writes to regions were answered so far.
+    fn answered_writes(&self) -> Result<u64, String> {
+        let trace = std::fs::read_to_string(&self.trace);
+        trace.map(|trace| answered_writes(&trace)).map_err(|error| format!("QEMU's trace: {error}"))
     }
 
     /// The component block and the BAR that it is in, if the device has one.
@@ -248,6 +272,13 @@ impl Attached {
     }
 }
 
+/// How many answers to writes to regions a trace of QEMU has.
+fn answered_writes(trace: &str) -> u64 {
+    let command = format!(" cmd {:#x} ", Command::RegionWrite.number());
+    let answers = trace.lines().filter(|line| line.contains("vfio_user_recv_hdr"));
+    answers.filter(|line| line.contains(&command)).count() as u64
+}
+
 /// Whether QEMU sees what it should.
 fn same<T: Into<u64> + Copy>(what: &str, seen: T, expected: T) -> Result<(), String> {
     let (seen, expected) = (seen.into(), expected.into());
@@ -265,8 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn answers_to_writes_are_counted_and_nothing_else_of_a_trace() {
+        let trace = "vfio_user_recv_hdr  (unix:/s) id 0x28 cmd 0xa size 0x20 flags 0x1\n\
+                     vfio_user_recv_hdr  (unix:/s) id 0x2d cmd 0x9 size 0x24 flags 0x1\n\
+                     vfio_user_recv_read  id 0x2d read 0xa\n\
+                     vfio_user_recv_hdr  (unix:/s) id 0xa cmd 0xa size 0x20 flags 0x1\n";
+        assert_eq!(answered_writes(trace), 2);
+    }
+
+    #[test]
     fn the_device_is_named_to_qemu_by_its_socket_as_the_last_argument() {
-        let arguments = arguments("/tmp/a/device.sock");
+        let arguments = arguments("/tmp/a/device.sock", "/tmp/a/trace");
         assert_eq!(
             arguments.last().unwrap(),
             "{\"driver\":\"vfio-user-pci\",\"bus\":\"pcie.0\",\"addr\":\"5\",\
