@@ -34,7 +34,7 @@ pub(super) fn look(socket: &Path) -> Result<(Config, [u64; 6]), String> {
     let said = |error: std::io::Error| format!("{}: {error}", socket.display());
     let stream = UnixStream::connect(socket).map_err(said)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(said)?;
-    let mut client = Client { stream, inbox: Inbox::new(2 * CONFIG_SIZE as usize), id: 0 };
+    let mut client = Client::new(stream);
     client.negotiate()?;
     let mut bars = [0; 6];
     for (index, size) in (region::BAR0..).zip(&mut bars) {
@@ -50,6 +50,10 @@ struct Client {
 }
 
 impl Client {
+    fn new(stream: UnixStream) -> Self {
+        Self { stream, inbox: Inbox::new(2 * CONFIG_SIZE as usize), id: 0 }
+    }
+
     fn negotiate(&mut self) -> Result<(), String> {
         let numbers = VersionNumbers { major: 0.into(), minor: 0.into() };
         self.ask(&Request::Version(numbers, &[]), |reply| match reply {
@@ -102,6 +106,9 @@ impl Client {
         }
         match self.inbox.take() {
             Ok(Some(Taken::Message { header, payload, .. })) => {
+                if !header.is_reply() || header.id.get() != self.id {
+                    return Err(wrong(format!("{header:?} does not answer it")));
+                }
                 if let Some(errno) = header.errno() {
                     return Err(wrong(errno.to_string()));
                 }
@@ -110,5 +117,70 @@ impl Client {
             }
             taken => Err(wrong(format!("{taken:?}"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vfio_abi::errno::Errno;
+    use vfio_abi::frame::Command;
+
+    use super::*;
+
+    /// A client to whom these bytes were sent already, and the other end.
+    fn answered(bytes: &[u8]) -> (Client, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(bytes).unwrap();
+        (Client::new(ours), theirs)
+    }
+
+    fn read_of(count: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let access = RegionAccess { offset: 0.into(), region: 7.into(), count: count.into() };
+        frame::encode_reply(&mut bytes, 1, &Reply::RegionRead(access, &vec![0xa5; count as usize]));
+        bytes
+    }
+
+    #[test]
+    fn configuration_space_is_asked_for_by_its_region_and_comes_whole() {
+        let (mut client, mut device) = answered(&read_of(0x1000));
+        assert_eq!(client.config(), Ok(Config(vec![0xa5; 0x1000])));
+        let mut asked = [0; 32];
+        device.read_exact(&mut asked).unwrap();
+        let expected = [
+            1, 0, 9, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0, 16, 0, 0,
+        ];
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn configuration_space_may_not_be_shorter() {
+        let (mut client, _device) = answered(&read_of(0x100));
+        let said = "REGION_READ: configuration space has 256 bytes, not 4096";
+        assert_eq!(client.config(), Err(said.to_owned()));
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_what_was_asked() {
+        let mut bytes = Vec::new();
+        frame::encode_error(&mut bytes, 1, Command::DeviceGetRegionInfo.number(), Errno::EINVAL);
+        let (mut client, _device) = answered(&bytes);
+        assert_eq!(client.region_size(0), Err("DEVICE_GET_REGION_INFO: EINVAL".to_owned()));
+    }
+
+    #[test]
+    fn a_reply_to_something_else_is_not_taken() {
+        let (mut client, _device) = answered(&read_of(0x1000));
+        client.id = 1;
+        let said = client.config().unwrap_err();
+        assert!(said.ends_with(" does not answer it"), "{said}");
+    }
+
+    #[test]
+    fn a_device_that_hangs_up_is_told() {
+        let (mut client, device) = answered(&read_of(0x1000)[..40]);
+        drop(device);
+        let said = client.config().unwrap_err();
+        assert!(said.starts_with("REGION_READ: "), "{said}");
     }
 }

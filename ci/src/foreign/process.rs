@@ -1,8 +1,10 @@
 //! A program beside us: what it says line by line, and never a wait without an end.
 
+use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Seek;
 use std::process::Child;
 use std::process::ChildStdin;
 use std::process::Command;
@@ -88,6 +90,8 @@ impl Lines {
 pub(super) struct Running {
     child: Child,
     input: Option<ChildStdin>,
+    /// What it writes to standard error. A pipe would have to be waited for: its end may be held by others.
+    complaints: File,
 }
 
 impl Running {
@@ -97,11 +101,13 @@ impl Running {
     /// If the system refuses.
     pub(super) fn start(mut command: Command) -> Result<(Self, Lines), String> {
         let name = command.get_program().display().to_string();
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = piped.spawn().map_err(|error| format!("{name}: {error}"))?;
+        let failed = |error: std::io::Error| format!("{name}: {error}");
+        let complaints = tempfile::tempfile().map_err(failed)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(complaints.try_clone().map_err(failed)?);
+        let mut child = command.spawn().map_err(failed)?;
         let output = child.stdout.take();
         let input = child.stdin.take();
-        let running = Self { child, input };
+        let running = Self { child, input, complaints };
         match output {
             Some(output) => Ok((running, Lines::of(output))),
             None => Err(format!("{name}: has no output")),
@@ -135,10 +141,9 @@ impl Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let mut text = Vec::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            // What cannot be read is not there to be told.
-            let _ = stderr.take(MOST_COMPLAINTS).read_to_end(&mut text);
-        }
+        // What cannot be read is not there to be told.
+        let _ = self.complaints.rewind();
+        let _ = self.complaints.by_ref().take(MOST_COMPLAINTS).read_to_end(&mut text);
         String::from_utf8_lossy(&text).trim().replace('\n', "; ")
     }
 }
@@ -206,5 +211,16 @@ mod tests {
         assert_eq!(running.wait(Instant::now()).unwrap_err(), "it does not end");
         assert_eq!(running.kill(), "one; two");
         drop(input);
+    }
+
+    #[test]
+    fn a_program_is_killed_though_another_holds_its_outputs() {
+        let (mut running, lines) = shell("echo one >&2; tail -f /dev/null & echo $!; wait");
+        let other = lines.find(deadline(), number).unwrap();
+        assert_eq!(running.kill(), "one");
+        assert!(
+            Command::new("kill").arg(other.to_string()).status().unwrap().success(),
+            "it was still there"
+        );
     }
 }
