@@ -10,6 +10,11 @@ use crate::profile::Profile;
 use crate::silicon::config::DEVICE_DVSEC;
 use crate::silicon::decoder::State;
 
+mod broken;
+mod coherent;
+mod errors;
+mod resets;
+
 /// Offset in the component BAR of the capability array, of the HDM decoders and of decoder 0.
 const ARRAY: u64 = 0x2_0000 + CACHEMEM_OFFSET;
 const HDM: u64 = ARRAY + 0x110;
