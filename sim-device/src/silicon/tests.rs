@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::silicon::config::DEVICE_DVSEC;
 use crate::silicon::decoder::State;
 
+mod block;
 mod broken;
 mod coherent;
 mod errors;
