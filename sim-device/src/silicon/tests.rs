@@ -54,7 +54,7 @@ fn write_bar2(silicon: &mut Silicon, offset: u64, value: u32) -> Vec<Effect> {
 #[case::express_endpoint(0x40, 0x0002_8010)]
 #[case::device_capabilities(0x44, 0x1000_8022)]
 #[case::device_control(0x48, 0x0000_2910)]
-#[case::link_capabilities(0x4c, 0x0000_0105)]
+#[case::link_capabilities(0x4c, 0x0040_0105)]
 #[case::link_status(0x50, 0x0105_0000)]
 #[case::msix_of_8_vectors(0x80, 0x0007_9011)]
 #[case::msix_table(0x84, 0)]
