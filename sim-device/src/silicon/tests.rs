@@ -350,22 +350,27 @@ fn both_lists_of_capabilities_visit_every_part_and_end() {
 
 proptest! {
     #[test]
-    fn no_access_of_any_kind_panics_and_a_locked_decoder_stands(
+    fn no_access_of_any_kind_panics_and_a_locked_decoder_stands_until_a_reset(
         accesses in prop::collection::vec((0u8..7, any::<u64>(), 0usize..4, any::<u64>()), 1..40)
     ) {
         let mut silicon = silicon("");
         for (bar, offset, width, value) in accesses {
             let width = Width::ALL[width];
-            let offset = (offset % (1 << 21)) & !(width.bytes() - 1);
-            let access = access(offset, width);
-            silicon.bar_write(bar, access, value);
-            silicon.bar_read(bar, access);
-            if width <= Width::Dword {
-                silicon.config_write(access, value);
-                silicon.config_read(access);
+            let within = |size: u64| access((offset % size) & !(width.bytes() - 1), width);
+            for access in [within(1 << 21), within(0x3_0000), access(ARRAY + within(0x200).offset(), width)] {
+                silicon.bar_write(bar, access, value);
+                silicon.bar_read(bar, access);
             }
+            if width <= Width::Dword {
+                let effects = silicon.config_write(within(0x300), value);
+                silicon.config_read(within(0x1000));
+                if effects.contains(&Effect::CxlReset) {
+                    prop_assert_eq!(silicon.component().decoder_state(0), State::Open);
+                    return Ok(());
+                }
+            }
+            prop_assert_eq!(silicon.component().decoder_state(0), State::Locked);
+            prop_assert_eq!(silicon.component().programming(0).base.get(), 0x48_3000_0000);
         }
-        prop_assert_eq!(silicon.component().decoder_state(0), State::Locked);
-        prop_assert_eq!(silicon.component().programming(0).base.get(), 0x48_3000_0000);
     }
 }

@@ -109,6 +109,44 @@ fn a_write_back_without_caching_disabled_makes_nothing_invalid() {
     assert_eq!(dword(&space, 0x160), 0x8001_0001);
 }
 
+#[test]
+fn a_late_range_stays_as_late_over_resets_of_the_function_and_is_late_again_after_others() {
+    let text = "[faults]\nmemory_info_valid_late = 1";
+    for (reset, seen) in [
+        (Reset::FunctionLevel, 0x1000_004b),
+        (Reset::Cxl, 0x1000_004b),
+        (Reset::Conventional, 0x1000_0048),
+        (Reset::Cold, 0x1000_0048),
+    ] {
+        let late = space(text);
+        dword(&late, 0x16c);
+        let after = late.reborn(space(text), reset, &Silicon::default());
+        assert_eq!(dword(&after, 0x16c), seen, "{reset:?}");
+    }
+}
+
+#[test]
+fn the_pointer_of_aer_stays_at_the_first_error() {
+    let mut space = space("");
+    let aer = space.registers_mut(Kind::Aer).unwrap();
+    // Nothing is masked; a malformed packet, bit 18, came first.
+    aer.set(0x08, 0u32);
+    aer.set(0x04, 0x4_0000u32);
+    aer.set(0x18, 18u32);
+    space.internal_error(Severity::Fatal);
+    assert_eq!((dword(&space, 0x104), dword(&space, 0x118)), (0x44_0000, 18));
+}
+
+#[test]
+fn a_cxl_reset_that_begins_clears_how_the_last_one_ended() {
+    for ended in [0x8002u16, 0x8004] {
+        let mut space = space("");
+        space.registers_mut(Kind::DeviceDvsec).unwrap().set(0x12, ended);
+        assert_eq!(write_word(&mut space, 0x160, 4), [Effect::CxlReset]);
+        assert_eq!(word(&space, 0x162), 0x8000, "nobody has carried it out yet");
+    }
+}
+
 /// Every register of the space: where it is, and what part it belongs to.
 fn registers(space: &ConfigSpace) -> Vec<(Kind, u64, Register)> {
     let of = |part: &Part| -> Vec<_> {

@@ -102,6 +102,16 @@ fn a_cxl_reset_that_is_asked_for_happens_at_once_and_says_so() {
     assert_eq!(silicon.component().decoder_state(0), State::Open);
 }
 
+/// The enable of CXL.mem and the range base are kept, and the enable of the decoders is not.
+#[test]
+fn after_a_cxl_reset_the_range_of_the_dvsec_decodes() {
+    let mut silicon = silicon("");
+    control_2(&mut silicon, CXL_RESET);
+    let host = silicon.profile().host_range().start();
+    assert_eq!(silicon.dpa_of(host).map(|dpa| dpa.get()), Some(0));
+    assert_eq!(bar2(&silicon, HDM + 4), 0);
+}
+
 #[test]
 fn a_cxl_reset_that_is_not_offered_is_ignored() {
     let mut silicon = used("[dvsec]\ncxl_reset_capable = false");
