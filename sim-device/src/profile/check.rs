@@ -82,7 +82,10 @@ impl Profile {
         require(timeout <= 4, "dvsec.cxl_reset_timeout", timeout, "must be 0 to 4: 10 ms to 100 s")?;
         let clears = dvsec.mem_clear_capable;
         let must = "must go with cxl_reset_capable: memory is cleared by a CXL reset";
-        require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)
+        require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)?;
+        let locks = self.firmware.config_lock;
+        let must = "must go with committed: what is locked cannot be turned on afterwards";
+        require(!locks || self.firmware.committed, "firmware.config_lock", locks, must)
     }
 
     fn check_block(&self) -> Result<(), Impossible> {
@@ -245,6 +248,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_a_default_comes_back_from_its_text_too() {
+        let text = "[faults]\ncapability_array = \"255-entries\"\nmemory_info_valid_late = 3\n\
+                    poison_at = [0, \"1MiB\"]\nras_errors = [\"ide-receive\", \"correctable-physical\"]\n\
+                    [memory]\ncoherency = \"hdm-db\"\n[silicon]\nflr_disturbs_decoders = true\n\
+                    [dvsec]\nmem_clear_capable = true\n[ids]\nserial = \"0xffff_ffff_ffff_ffff\"";
+        let profile = Profile::parse("test", text).unwrap();
+        assert_ne!(profile, Profile::default());
+        assert_eq!(Profile::parse("test", &profile.to_toml()).unwrap(), profile);
+    }
+
     #[rstest]
     #[case("[ids]\nclass = 0x100_0000", 2, "ids.class = 0x1000000: must have 24 bits")]
     #[case("[interrupts]\nmsix_vectors = 0", 2, "interrupts.msix_vectors = 0: must be 1 to 2048")]
@@ -293,6 +307,11 @@ mod tests {
         "[memory]\ncoherency = \"hdm-db\"\n[component]\nbi = 0x108",
         4,
         "component.bi = 0x108: must not overlap the RAS and HDM capabilities"
+    )]
+    #[case(
+        "[firmware]\ncommitted = false\nconfig_lock = true",
+        3,
+        "firmware.config_lock = true: must go with committed"
     )]
     #[case("[memory]\ncoherency = \"hdm-h\"", 2, "unknown variant `hdm-h`")]
     #[case("[faults]\npoison_at = [0, 0x41]", 2, "faults.poison_at = 0x41: must be multiples of 64")]

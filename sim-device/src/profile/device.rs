@@ -31,7 +31,7 @@ pub struct Ids {
 pub struct Dvsec {
     /// It can do a CXL reset.
     pub cxl_reset_capable: bool,
-    /// How long that may take, as a code: 10 ms times 10^n, n up to 4.
+    /// How long that may take, as a code: 10 ms times 10^n, n up to 4. A device that cannot states 0.
     pub cxl_reset_timeout: u8,
     /// It can clear its memory in a CXL reset; only with the above.
     pub mem_clear_capable: bool,
@@ -124,7 +124,7 @@ pub struct Firmware {
     pub locked: bool,
     /// The host physical address that it put the memory at, a multiple of 256 MiB.
     pub host_base: Quantity,
-    /// It locked the configuration of the device DVSEC, after it had turned the memory on.
+    /// It locked the configuration of the device DVSEC, after it had committed the decoder and turned the memory on.
     pub config_lock: bool,
 }
 
