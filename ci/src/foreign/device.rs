@@ -39,14 +39,19 @@ fn first_words(said: &str) -> Vec<String> {
 }
 
 impl Device {
-    /// Serves a preset, or a profile in a file, and waits until it can be connected to.
+    /// Serves a preset, or a profile in a file, as this kernel shows it, and waits until it can be connected to.
     ///
     /// # Errors
     /// If the server does not begin to listen.
-    pub(super) fn serve(workspace: &Workspace, root: &Root, profile: &str) -> Result<Self, String> {
+    pub(super) fn serve(
+        workspace: &Workspace,
+        root: &Root,
+        profile: &str,
+        abi: &str,
+    ) -> Result<Self, String> {
         let folder = root.folder()?;
         let mut command = cargo(workspace, "run --release -q -- serve --profile");
-        command.arg(profile).arg("--socket").arg(folder.path().join(SOCKET));
+        command.arg(profile).args(["--abi", abi]).arg("--socket").arg(folder.path().join(SOCKET));
         // With this it ends when its input does, and takes the folder with it.
         command.arg("--lifeline").arg(folder.path());
         let (mut server, lines) = Running::start(command)?;

@@ -1,6 +1,6 @@
 //! The step `lspci`: each preset's configuration space as lspci decodes it, compared with the text that is kept.
 //!
-//! A text is kept for each preset and none without one. What lspci says of a device is a matter of its version,
+//! It is the space of the silicon, which a kernel without vfio-cxl shows as it is. A text is kept for each preset and none without one. What lspci says of a device is a matter of its version,
 //! which the root pins, and not of its list of names: those are left out.
 
 use std::fmt::Write;
@@ -74,7 +74,7 @@ fn strangers(folder: &Path, names: &[String]) -> Result<Vec<String>, String> {
 
 /// What lspci makes of a preset.
 fn decoded(workspace: &Workspace, root: &Root, preset: &str) -> Result<String, String> {
-    let device = Device::serve(workspace, root, preset)?;
+    let device = Device::serve(workspace, root, preset, "plain")?;
     let (config, _) = client::look(&device.socket())?;
     device.end()?;
     let folder = root.folder()?;
