@@ -14,6 +14,8 @@
 //! process cannot let others map its registers, what is mapped there is memory that reads 0, as those parts of the
 //! block do. The capability array is always in the page of the decoders.
 
+use std::cell::Cell;
+
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::CACHEMEM_OFFSET;
@@ -68,6 +70,9 @@ struct Device {
     /// Where the decoders are in the component BAR, and how long they are.
     decoders: (u64, u64),
     bar: u8,
+    /// How many accesses read the registers, and after how many they die, if they do.
+    reads: Cell<u64>,
+    last_read: Option<u64>,
 }
 
 /// A device with more than one decoder, with interleaving, without memory or without CXL reset stays plain.
@@ -83,6 +88,8 @@ fn probe(silicon: &Silicon) -> Result<Box<dyn View>, BindError> {
         dvsec: Dvsec::open(silicon),
         decoders: (offset, hdm::length(claim.decoders)),
         bar: component.bar,
+        reads: Cell::new(0),
+        last_read: silicon.profile().profile().faults.registers_die_after,
     }))
 }
 
@@ -188,6 +195,10 @@ impl View for Device {
 impl Device {
     /// The dword that the hardware reads at an offset of the region.
     fn live(&self, silicon: &Silicon, access: Access) -> u64 {
+        self.reads.set(self.reads.get().saturating_add(1));
+        if self.last_read.is_some_and(|last| self.reads.get() > last) {
+            return access.width().mask();
+        }
         let at = CACHEMEM_OFFSET.saturating_add(self.claim.hdm).saturating_add(access.offset());
         silicon.component().read(Access::dword_around(at))
     }
