@@ -30,6 +30,8 @@ use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 
+use crate::opened;
+use crate::opened::Opened;
 use crate::process::DeviceProcess;
 use crate::process::ProcessError;
 use crate::scenario::Loaded;
@@ -172,6 +174,26 @@ impl Maker {
             devices.recordings.push(recording);
         }
         Ok(devices)
+    }
+
+    /// Opens the devices of a scenario, without a machine.
+    ///
+    /// # Errors
+    /// If a device cannot be started or reached.
+    pub fn open(&self, scenario: &Loaded) -> Result<Opened, WorldError> {
+        let mut devices = Vec::new();
+        for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
+            let (path, process) = match &self.source {
+                Source::VfioUser(path) => (path.clone(), None),
+                Source::Sim => {
+                    let abi = self.abi_for(scenario);
+                    let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
+                    (process.socket().to_owned(), Some(process))
+                }
+            };
+            devices.push(opened::Device::open(&device.name, path, process, self.timeout)?);
+        }
+        Ok(Opened { devices })
     }
 
     /// Attaches the devices of a scenario to a machine and starts its guest.
