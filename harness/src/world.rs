@@ -1,8 +1,11 @@
 //! The world of one scenario: its devices, reached and known, and the machine that they are attached to.
 //!
 //! ```text
-//!  device process ──▶ backend, recorded ──▶ discover ──▶ plan ──▶ map ──▶ program ──▶ run
+//!  device process ──▶ backend ──▶ discover ──▶ decoders, recorded ──▶ plan ──▶ map ──▶ program ──▶ run
 //! ```
+//!
+//! What is recorded is what the machine does, whether the decoders that it programs are the device's own or the
+//! machine's: the recording stands before both.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +13,17 @@ use std::time::Duration;
 
 use sim_device::kernel::Abi;
 use sim_device::kernel::DEFAULT_ABI;
+use vfio_abi::cxl::Revision;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::Shared;
+use vmm_core::backend::decoders::HdmDecoders;
 use vmm_core::backend::kvm;
 use vmm_core::backend::recording::Access;
 use vmm_core::backend::recording::Recorded;
 use vmm_core::backend::recording::Recording;
 use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::DiscoverError;
-use vmm_core::discover::discover;
+use vmm_core::discover::discover_as;
 use vmm_core::map::Attached;
 use vmm_core::map::MapError;
 use vmm_core::map::map;
@@ -134,9 +139,17 @@ pub enum WorldError {
 }
 
 impl Maker {
-    /// The kernel in the world of a scenario.
+    /// The kernel in the world of a scenario. Of somebody else's device a scenario's own wish says nothing.
     pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
-        self.abi.or(scenario.abis.first().copied()).unwrap_or(DEFAULT_ABI)
+        let wished = scenario.abis.first().copied().filter(|_| self.source == Source::Sim);
+        self.abi.or(wished).unwrap_or(DEFAULT_ABI)
+    }
+
+    /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the
+    /// user says. Where nothing is assumed, all that are known will.
+    fn assumed(&self, scenario: &Loaded) -> Option<Revision> {
+        let users = self.abi.filter(|_| self.source != Source::Sim).and_then(|abi| abi.name.parse().ok());
+        scenario.assume.or(users)
     }
 
     /// Reaches the devices of a scenario and finds out what they are. Nothing is changed by it.
@@ -166,9 +179,10 @@ impl Maker {
                 }
             };
             let recording = Recording::default();
-            let client = VfioUser::connect(&path, self.timeout)?;
-            let backend = Shared::new(Recorded::new(client, recording.clone()));
-            let inventory = discover(&backend)?;
+            let client = Shared::new(VfioUser::connect(&path, self.timeout)?);
+            let inventory = discover_as(&client, self.assumed(scenario))?;
+            let decoders = HdmDecoders::new(client, &inventory);
+            let backend = Shared::new(Recorded::new(decoders, recording.clone()));
             devices.attached.push(Attached { backend, inventory });
             devices.names.push(device.name.clone());
             devices.recordings.push(recording);

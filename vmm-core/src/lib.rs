@@ -16,6 +16,7 @@
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
 //! - [`backend`]: the only code that touches the outside.
+//! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
@@ -23,6 +24,7 @@
 
 pub mod backend;
 pub mod discover;
+pub mod drive;
 pub mod map;
 pub mod plan;
 pub mod program;

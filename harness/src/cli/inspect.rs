@@ -102,8 +102,13 @@ struct Irq {
 
 #[derive(Serialize)]
 struct Cxl {
+    revision: &'static str,
+    #[serde(skip)]
+    revision_text: String,
     firmware_committed: bool,
-    cache_capable: bool,
+    cache_capable: Option<bool>,
+    decoders_programmable: bool,
+    component: String,
     bar: u8,
     bar_offset: String,
     memory_region: u32,
@@ -331,13 +336,18 @@ impl Cxl {
             committed: decoder.control.committed(),
             locked: decoder.control.lock_on_commit(),
         };
+        let told = &found.description;
         Self {
+            revision: told.revision.name(),
+            revision_text: told.revision.to_string(),
             firmware_committed: found.firmware_committed,
-            cache_capable: found.cache_capable,
-            bar: found.bar,
-            bar_offset: hex(found.bar_offset),
-            memory_region: found.memory,
-            register_region: found.registers,
+            cache_capable: told.cache_capable,
+            decoders_programmable: told.programmable,
+            component: hex(found.component),
+            bar: told.bar,
+            bar_offset: hex(told.offset),
+            memory_region: told.memory,
+            register_region: told.registers,
             component_capabilities: found.capabilities.iter().map(capability).collect(),
             decoders: found.decoders.iter().map(decoder).collect(),
         }
@@ -347,8 +357,11 @@ impl Cxl {
         let yes = |holds| if holds { "yes" } else { "no" };
         let mut lines = vec![
             "CXL".to_owned(),
+            format!("  vfio-cxl revision {}", self.revision_text),
             format!("  firmware committed: {}", yes(self.firmware_committed)),
-            format!("  cache capable: {}", yes(self.cache_capable)),
+            format!("  cache capable: {}", self.cache_capable.map_or("the revision does not tell", yes)),
+            format!("  decoders can be programmed: {}", yes(self.decoders_programmable)),
+            format!("  component block: bar{} + {}", self.bar, self.component),
             format!("  memory: region {}", self.memory_region),
             format!("  registers: region {}, bar{} + {}", self.register_region, self.bar, self.bar_offset),
         ];

@@ -9,10 +9,12 @@ use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
+use vfio_abi::cxl::Revision;
 use vmm_core::plan::machine;
 use vmm_core::plan::machine::Machine;
 
 use super::Device;
+use super::MachineKeys;
 use super::Scenario;
 use super::machine::Decoder;
 use super::step::Step;
@@ -79,7 +81,8 @@ impl<'a> Check<'a> {
             let message = "`refused` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["refused"], message);
         }
-        if scenario.machine.ram.is_some() || scenario.machine.address_bits.is_some() {
+        let MachineKeys { ram, address_bits, assume } = &scenario.machine;
+        if ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
         }
@@ -157,6 +160,14 @@ impl<'a> Check<'a> {
             return self.mistake(&["machine", "address_bits"], message);
         }
         Ok(Machine { ram, address_bits, ..default })
+    }
+
+    pub(super) fn assume(&self, scenario: &Scenario) -> Result<Option<Revision>, Mistake> {
+        let Some(name) = &scenario.machine.assume else { return Ok(None) };
+        match name.parse() {
+            Ok(revision) => Ok(Some(revision)),
+            Err(wrong) => self.mistake(&["machine", "assume"], format!("assume = {name:?}: {wrong}")),
+        }
     }
 
     pub(super) fn profiles(

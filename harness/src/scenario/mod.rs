@@ -36,6 +36,7 @@ use sim_device::profile::Profile;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
 use step::Step;
+use vfio_abi::cxl::Revision;
 use vmm_core::plan::machine::Machine;
 
 /// A scenario as written.
@@ -72,6 +73,8 @@ pub struct MachineKeys {
     pub ram: Option<Quantity>,
     /// Bits of a guest physical address.
     pub address_bits: Option<u32>,
+    /// The only revision of vfio-cxl that the machine takes: v2, v3 or next. Without this, it takes all of them.
+    pub assume: Option<String>,
 }
 
 /// A device of the machine.
@@ -101,6 +104,8 @@ pub struct Loaded {
     pub abis: Vec<&'static Abi>,
     /// The machine that it asks for.
     pub machine: Machine,
+    /// The only revision of vfio-cxl that the machine takes.
+    pub assume: Option<Revision>,
     /// The profiles of its devices, in order; nothing for the default preset.
     pub profiles: Vec<Option<Profile>>,
 }
@@ -124,8 +129,9 @@ impl Loaded {
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
         let machine = check.machine(&scenario)?;
+        let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
-        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, profiles })
+        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })
     }
 }
 

@@ -5,7 +5,7 @@
 //! | `config`    | the device's configuration space                              |
 //! | `bar0`..    | a base address register                                       |
 //! | `component` | the 64 KiB component block in its BAR                         |
-//! | `registers` | the capability array in it, where the overlay begins          |
+//! | `registers` | the capability array in it                                    |
 //! | `hdm`       | the HDM decoder capability                                    |
 //! | `window`    | the device's memory                                           |
 
@@ -89,15 +89,18 @@ impl Place {
 
 impl Part {
     fn of(self, device: &vmm_core::plan::Device) -> Option<u64> {
-        let registers = device.overlay.span.start().get();
+        let component = device.component.get();
         match self {
             Self::Config => Some(device.config.start().get()),
             Self::Bar(index) => {
                 device.bars.iter().find(|bar| bar.index == index).map(|bar| bar.span.start().get())
             }
-            Self::Component => registers.checked_sub(CACHEMEM_OFFSET),
-            Self::Registers => Some(registers),
-            Self::Hdm => registers.checked_add(device.programme.decoder.checked_sub(hdm::decoder_offset(0))?),
+            Self::Component => Some(component),
+            Self::Registers => component.checked_add(CACHEMEM_OFFSET),
+            Self::Hdm => {
+                let registers = device.overlay.span.start().get();
+                registers.checked_add(device.programme.decoder.checked_sub(hdm::decoder_offset(0))?)
+            }
             Self::Window => Some(device.window.span.start().get()),
         }
     }

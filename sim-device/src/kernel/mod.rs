@@ -48,10 +48,10 @@ pub struct Abi {
 }
 
 /// The kernels that can be simulated.
-pub const ABIS: &[Abi] = &[v2::ABI, v3::ABI, next::ABI, plain::ABI];
+pub static ABIS: &[Abi] = &[v2::ABI, v3::ABI, next::ABI, plain::ABI];
 
 /// The kernel that is taken when nothing is said.
-pub const DEFAULT_ABI: &Abi = &v2::ABI;
+pub static DEFAULT_ABI: &Abi = &v2::ABI;
 
 impl Abi {
     /// The kernel with this name.
@@ -73,7 +73,7 @@ pub enum BindError {
     #[error(transparent)]
     System(#[from] io::Error),
     /// The kernel refuses the device, and not even as a plain PCI device it takes it.
-    #[error("the kernel does not bind: {errno:?}: {why}")]
+    #[error("the kernel does not bind: {errno}: {why}")]
     Refused {
         /// The kernel's number.
         errno: Errno,
@@ -217,7 +217,7 @@ impl Kernel {
         match effect {
             Effect::FunctionLevelReset => self.reset(),
             // The driver does not watch the decoders: only a reset makes it look again.
-            Effect::Decoder { .. } => {}
+            Effect::Decoder { .. } | Effect::CxlReset | Effect::InternalError(_) => {}
         }
     }
 }

@@ -7,10 +7,12 @@ use cxl_spec::address::Span;
 use cxl_spec::component::BLOCK_SIZE;
 use cxl_spec::component::CACHEMEM_SIZE;
 use cxl_spec::component::array;
+use cxl_spec::component::back_invalidate;
 use cxl_spec::component::hdm;
 use cxl_spec::component::ras;
 use cxl_spec::pci::msix;
 
+use super::Coherency;
 use super::Profile;
 use super::quantity::Quantity;
 
@@ -45,6 +47,9 @@ const MAX_VECTORS: u16 = 2048;
 
 const _: () = assert!(MAX_VECTORS as u64 * msix::ENTRY_SIZE <= PENDING_OFFSET);
 
+/// Bytes that CXL.mem moves at a time: poison comes by the line.
+pub(crate) const LINE: u64 = 64;
+
 /// The largest BAR and the largest memory: with 2^46 bytes each, every sum of them fits 64 bits many times.
 const LARGEST: u64 = 1 << 46;
 
@@ -55,6 +60,7 @@ impl Profile {
     /// The first field whose value cannot be.
     pub fn check(&self) -> Result<Checked, Impossible> {
         self.check_ids()?;
+        self.check_dvsec()?;
         self.check_block()?;
         let decoders = self.check_capabilities()?;
         let host_range = self.check_memory()?;
@@ -68,6 +74,15 @@ impl Profile {
         let vectors = self.interrupts.msix_vectors;
         let fits = (1..=MAX_VECTORS).contains(&vectors);
         require(fits, "interrupts.msix_vectors", vectors, "must be 1 to 2048")
+    }
+
+    fn check_dvsec(&self) -> Result<(), Impossible> {
+        let dvsec = &self.dvsec;
+        let timeout = dvsec.cxl_reset_timeout;
+        require(timeout <= 4, "dvsec.cxl_reset_timeout", timeout, "must be 0 to 4: 10 ms to 100 s")?;
+        let clears = dvsec.mem_clear_capable;
+        let must = "must go with cxl_reset_capable: memory is cleared by a CXL reset";
+        require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)
     }
 
     fn check_block(&self) -> Result<(), Impossible> {
@@ -103,14 +118,28 @@ impl Profile {
             value: count.to_string(),
             must: "must be 1, 2, 4, 6, 8 or 10: a device's counts".to_owned(),
         })?;
-        // The array's header and two entries are first.
-        let array_end = array::entry_offset(3);
+        // The array's header and its entries are first.
+        let array_end = array::entry_offset(self.entries() + 1);
         let ras = self.capability("component.ras", self.component.ras, array_end, ras::SIZE)?;
         let hdm = self.capability("component.hdm", self.component.hdm, array_end, hdm::length(count))?;
         let apart = ras.end <= hdm.start || hdm.end <= ras.start;
         let must = format!("must not overlap the RAS capability at {}", self.component.ras);
         require(apart, "component.hdm", self.component.hdm, must)?;
+        if self.memory.coherency == Coherency::HdmDb {
+            let bi = self.capability("component.bi", self.component.bi, array_end, back_invalidate::SIZE)?;
+            let apart = [ras, hdm].iter().all(|other| bi.end <= other.start || other.end <= bi.start);
+            let must = "must not overlap the RAS and HDM capabilities";
+            require(apart, "component.bi", self.component.bi, must)?;
+        }
         Ok(decoders)
+    }
+
+    /// How many entries the capability array has: RAS, HDM, and back-invalidate where it is needed.
+    pub(crate) fn entries(&self) -> u8 {
+        match self.memory.coherency {
+            Coherency::HdmD => 2,
+            Coherency::HdmDb => 3,
+        }
     }
 
     /// The place of a capability in the CXL.cache and CXL.mem registers.
@@ -152,6 +181,12 @@ impl Profile {
             let Some(Quantity(at)) = at else { continue };
             let inside = at.is_multiple_of(8) && at <= size.0 - 8;
             require(inside, field, Quantity(at), format!("must be a multiple of 8 inside a BAR of {size}"))?;
+        }
+        let memory = self.memory.size;
+        for at in &self.faults.poison_at {
+            let line = at.0.is_multiple_of(LINE) && *at < memory;
+            let must = format!("must be multiples of {LINE} inside a memory of {memory}");
+            require(line, "faults.poison_at", *at, must)?;
         }
         Ok(())
     }
@@ -237,6 +272,26 @@ mod tests {
         2,
         "faults.host_base_in_bar0_at = 0x4: must be a multiple of 8"
     )]
+    #[case("[dvsec]\ncxl_reset_timeout = 5", 2, "dvsec.cxl_reset_timeout = 5: must be 0 to 4")]
+    #[case(
+        "[dvsec]\nmem_clear_capable = true\ncxl_reset_capable = false",
+        2,
+        "mem_clear_capable = true: must go with cxl_reset_capable"
+    )]
+    #[case(
+        "[memory]\ncoherency = \"hdm-db\"\n[component]\nbi = 0x8",
+        4,
+        "component.bi = 0x8: must be a multiple of 4 from 0x10"
+    )]
+    #[case(
+        "[memory]\ncoherency = \"hdm-db\"\n[component]\nbi = 0x108",
+        4,
+        "component.bi = 0x108: must not overlap the RAS and HDM capabilities"
+    )]
+    #[case("[memory]\ncoherency = \"hdm-h\"", 2, "unknown variant `hdm-h`")]
+    #[case("[faults]\npoison_at = [0, 0x41]", 2, "faults.poison_at = 0x41: must be multiples of 64")]
+    #[case("[faults]\npoison_at = [\"256MiB\"]", 2, "faults.poison_at = 256MiB: must be multiples of 64")]
+    #[case("[faults]\nras_errors = [\"mem-data-ecc\", \"rain\"]", 2, "unknown variant `rain`")]
     #[case("[ids]\nvendro = 1", 2, "unknown field `vendro`")]
     #[case("[ids]\nvendor = 0x1_0000", 2, "in `vendor = 0x1_0000`")]
     #[case("[memory]\nsize = \"big\"", 2, "\"big\" is no number")]

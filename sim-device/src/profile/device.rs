@@ -20,6 +20,43 @@ pub struct Ids {
     pub revision: u8,
     /// Class code, 24 bits.
     pub class: u32,
+    /// Device serial number.
+    pub serial: Quantity,
+}
+
+/// What the device DVSEC states that the device can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Dvsec {
+    /// It can do a CXL reset.
+    pub cxl_reset_capable: bool,
+    /// How long that may take, as a code: 10 ms times 10^n, n up to 4.
+    pub cxl_reset_timeout: u8,
+    /// It can clear its memory in a CXL reset; only with the above.
+    pub mem_clear_capable: bool,
+}
+
+/// Where the specification leaves a choice, or shipped devices differ from it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Silicon {
+    /// A CXL reset keeps the decoders and drops only their global enable, as shipped devices do. The
+    /// specification has the decoders start again.
+    pub cxl_reset_keeps_decoders: bool,
+    /// A function level reset makes the decoders start again: an erratum. The specification has them kept.
+    pub flr_disturbs_decoders: bool,
+}
+
+/// How host and device keep the device's memory coherent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Coherency {
+    /// Device coherent, over CXL.cache.
+    #[default]
+    #[serde(rename = "hdm-d")]
+    HdmD,
+    /// Device coherent, with back-invalidate.
+    #[serde(rename = "hdm-db")]
+    HdmDb,
 }
 
 /// Interrupts of the device.
@@ -44,6 +81,8 @@ pub struct Component {
     pub ras: Quantity,
     /// Offset of the HDM decoder capability from the capability array.
     pub hdm: Quantity,
+    /// Offset of the back-invalidate capability from the capability array, in a device whose memory is `hdm-db`.
+    pub bi: Quantity,
 }
 
 /// HDM decoders of the device.
@@ -52,6 +91,16 @@ pub struct Component {
 pub struct Decoder {
     /// How many there are: 1, 2, 4, 6, 8 or 10.
     pub count: u8,
+    /// They can interleave on address bits 11:8.
+    pub interleave_11_8: bool,
+    /// They can interleave on address bits 14:12.
+    pub interleave_14_12: bool,
+    /// They can interleave over 3, 6 and 12 ways.
+    pub three_way: bool,
+    /// They can interleave over 16 ways.
+    pub sixteen_way: bool,
+    /// They can answer a read that none of them takes with poison.
+    pub poison_on_decode_error: bool,
 }
 
 /// The memory that the device carries.
@@ -60,6 +109,8 @@ pub struct Decoder {
 pub struct Memory {
     /// Its length, a multiple of 256 MiB. The pages exist only once they are written.
     pub size: Quantity,
+    /// How it is kept coherent: `hdm-d` or `hdm-db`.
+    pub coherency: Coherency,
 }
 
 /// What host firmware did before anybody looked.
@@ -72,6 +123,8 @@ pub struct Firmware {
     pub locked: bool,
     /// The host physical address that it put the memory at, a multiple of 256 MiB.
     pub host_base: Quantity,
+    /// It locked the configuration of the device DVSEC, after it had turned the memory on.
+    pub config_lock: bool,
 }
 
 impl Default for Ids {
@@ -85,7 +138,15 @@ impl Default for Ids {
             subsystem: 1,
             revision: 1,
             class: 0x12_0000,
+            serial: Quantity(0x1e98_c7f2_0000_0001),
         }
+    }
+}
+
+impl Default for Dvsec {
+    fn default() -> Self {
+        // One second, as shipped devices state.
+        Self { cxl_reset_capable: true, cxl_reset_timeout: 2, mem_clear_capable: false }
     }
 }
 
@@ -103,25 +164,33 @@ impl Default for Component {
             offset: Quantity(0x2_0000),
             ras: Quantity(0x80),
             hdm: Quantity(0x110),
+            bi: Quantity(0xe0),
         }
     }
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { count: 1 }
+        Self {
+            count: 1,
+            interleave_11_8: false,
+            interleave_14_12: false,
+            three_way: false,
+            sixteen_way: false,
+            poison_on_decode_error: false,
+        }
     }
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { size: Quantity(256 << 20) }
+        Self { size: Quantity(256 << 20), coherency: Coherency::HdmD }
     }
 }
 
 impl Default for Firmware {
     fn default() -> Self {
         // Both halves of the base differ from 0 and from each other, so that a leak of either is seen.
-        Self { committed: true, locked: true, host_base: Quantity(0x48_3000_0000) }
+        Self { committed: true, locked: true, host_base: Quantity(0x48_3000_0000), config_lock: false }
     }
 }

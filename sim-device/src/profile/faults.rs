@@ -31,6 +31,24 @@ pub struct Faults {
     pub disconnect_at_message: Option<u64>,
     /// The server goes silent instead of answering this message, counted from 1.
     pub silent_at_message: Option<u64>,
+    /// The hardware never answers a commit: neither COMMITTED nor the error is ever set. This hits firmware, too.
+    pub commit_never_completes: bool,
+    /// The hardware refuses every commit. This hits firmware, too.
+    pub commit_refused: bool,
+    /// The device DVSEC never says that the memory's range is valid, nor that it is active.
+    pub media_not_ready: bool,
+    /// The device DVSEC says so only after its size register was read so many times.
+    pub memory_info_valid_late: Option<u64>,
+    /// The capability array is not what it should be.
+    pub capability_array: Option<CapabilityArray>,
+    /// The capability array says that the HDM decoders are where they do not fit.
+    pub hdm_pointer_outside: bool,
+    /// A CXL reset ends with an error, and resets nothing.
+    pub cxl_reset_fails: bool,
+    /// Offsets in the memory whose lines are poisoned at power-on.
+    pub poison_at: Vec<Quantity>,
+    /// Errors that the RAS capability has recorded at power-on, oldest first.
+    pub ras_errors: Vec<LinkError>,
     /// The server takes so many milliseconds over every answer.
     pub answer_after_ms: u64,
     /// The answer to this message, counted from 1, ends in the middle, and the connection with it.
@@ -39,6 +57,46 @@ pub struct Faults {
     pub wrong_errno_at_message: Option<WrongErrno>,
     /// What the kernel tells of its regions.
     pub lies: Lies,
+}
+
+/// What a broken capability array is like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CapabilityArray {
+    /// Header and entries have bits that mean nothing.
+    #[serde(rename = "garbage")]
+    Garbage,
+    /// The header counts 255 entries; behind the real ones is what happens to be there.
+    #[serde(rename = "255-entries")]
+    TooMany,
+}
+
+/// An error of the link, by the specification's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "cxl_spec::component::ras says what each is")]
+pub enum LinkError {
+    CacheDataParity,
+    CacheAddressParity,
+    CacheByteEnableParity,
+    CacheDataEcc,
+    MemDataParity,
+    MemAddressParity,
+    MemByteEnableParity,
+    MemDataEcc,
+    ReinitThreshold,
+    ReservedEncoding,
+    PoisonReceived,
+    ReceiverOverflow,
+    Internal,
+    IdeTransmit,
+    IdeReceive,
+    CorrectableCacheDataEcc,
+    CorrectableMemDataEcc,
+    CorrectableCrcThreshold,
+    CorrectableRetryThreshold,
+    CorrectableCachePoison,
+    CorrectableMemPoison,
+    CorrectablePhysical,
 }
 
 /// A refusal that nobody expects.

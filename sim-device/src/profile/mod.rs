@@ -15,16 +15,22 @@ mod kernel;
 pub(crate) use check::CONTROL_BAR_SIZE;
 pub use check::Checked;
 pub use check::Impossible;
+pub(crate) use check::LINE;
 pub(crate) use check::PENDING_OFFSET;
+pub use device::Coherency;
 pub use device::Component;
 pub use device::Decoder;
+pub use device::Dvsec;
 pub use device::Firmware;
 pub use device::Ids;
 pub use device::Interrupts;
 pub use device::Memory;
+pub use device::Silicon;
 pub use faults::Area;
+pub use faults::CapabilityArray;
 pub use faults::Faults;
 pub use faults::Lies;
+pub use faults::LinkError;
 pub use faults::WrongErrno;
 pub use kernel::Kernel;
 pub use kernel::Status2Source;
@@ -38,6 +44,8 @@ use source::Mistake;
 pub struct Profile {
     /// Who made it and what it claims to be.
     pub ids: Ids,
+    /// What the device DVSEC states.
+    pub dvsec: Dvsec,
     /// Interrupts.
     pub interrupts: Interrupts,
     /// The component register block and the BAR around it.
@@ -46,6 +54,8 @@ pub struct Profile {
     pub decoder: Decoder,
     /// The memory that the device carries.
     pub memory: Memory,
+    /// Where the specification leaves a choice, or shipped devices differ from it.
+    pub silicon: Silicon,
     /// What host firmware did before anybody looked.
     pub firmware: Firmware,
     /// How the kernel shows the device, where it has a choice.

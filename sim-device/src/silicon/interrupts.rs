@@ -8,6 +8,7 @@ use cxl_spec::register::Register;
 
 use super::register::Block;
 use super::register::UNLOCKED;
+use super::reset::Fate;
 use crate::profile::Checked;
 
 /// The MSI-X table. No vector is ever pending: they are signalled at once, or lost while masked.
@@ -29,6 +30,12 @@ impl Interrupts {
             table.set(vector * msix::ENTRY_SIZE + msix::VECTOR_CONTROL, masked.raw());
         }
         Self { table }
+    }
+
+    /// The table after a reset.
+    pub(super) fn reborn(self, fresh: Self, fate: Fate) -> Self {
+        let Self { table } = self;
+        Self { table: table.reborn(fresh.table, fate) }
     }
 
     /// Reads the table; the pending bits and what is between read 0.

@@ -8,6 +8,7 @@ use std::io;
 
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
+use rustix::fs::FallocateFlags;
 use rustix::fs::MemfdFlags;
 use rustix::fs::SealFlags;
 use vm_memory::Bytes;
@@ -47,6 +48,24 @@ impl Memory {
     /// The file, for mapping.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Makes every byte 0 again. The pages go back to the system; whoever has mapped the file sees zeros.
+    pub fn clear(&self) {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if rustix::fs::fallocate(&self.file, flags, 0, self.size).is_err() {
+            self.overwrite();
+        }
+    }
+
+    /// Writes zeros over every byte: slower than giving the pages back, and always possible.
+    fn overwrite(&self) {
+        const ZEROS: [u8; 0x1000] = [0; 0x1000];
+        let mut at = 0;
+        while at < self.size {
+            let written = self.write_bytes(at, &ZEROS) as u64;
+            at = at.saturating_add(written.max(1));
+        }
     }
 
     /// Copies into `buffer` from `offset`. Returns how many bytes there were.
@@ -102,6 +121,20 @@ mod tests {
         assert_eq!(memory.write_bytes(0xffe, &[1, 2, 3]), 2);
         assert_eq!(memory.read_bytes(0xfff, &mut [0; 4]), 1);
         assert_eq!(memory.read_bytes(u64::MAX, &mut [0; 4]), 0);
+    }
+
+    #[test]
+    fn what_was_cleared_is_zero_for_everybody_who_maps_it() {
+        for clear in [Memory::clear, Memory::overwrite] {
+            let memory = Memory::new("test", 0x3000).unwrap();
+            memory.write_u64(0x1000, 7);
+            memory.write_u64(0x2ff8, 8);
+            clear(&memory);
+            let mut bytes = vec![0xff; 0x3000];
+            std::os::unix::fs::FileExt::read_exact_at(memory.file(), &mut bytes, 0).unwrap();
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            assert_eq!(memory.file().metadata().unwrap().len(), 0x3000);
+        }
     }
 
     #[test]

@@ -7,30 +7,48 @@
 //!  BAR 2  ────▶│ component   capability array, RAS, HDM    │
 //!              │ accelerator the rest of BAR 2, mappable   │
 //!              │ memory      what the decoders decode to   │
+//!  HPA    ────▶│ traffic     what the decoders make of it  │
 //!              └───────────────────────────────────────────┘
 //! ```
 //!
 //! Nothing here knows of a kernel, a driver or a virtual machine: whatever is odd about those is
 //! [`kernel`](crate::kernel)'s. Every write returns the [`Effect`]s that somebody else must act on.
 //!
-//! Not modelled yet: CXL.cache traffic (there is no cache, so write-back and invalidate has nothing to do), CXL
-//! reset and conventional reset, interleaved decode, RAS errors, MSI.
+//! A reset makes the device anew and keeps what the table in [`reset`] says.
+//!
+//! Not modelled:
+//!
+//! - CXL.cache traffic. There is no cache, so write-back and invalidate has nothing to do, and ATS asks for nothing.
+//! - Time. A commit, a CXL reset and a change of power state are over at once, unless the device is broken so.
+//! - A function in D3hot still answers accesses to its BARs; [`ConfigSpace::power_state`] tells whoever decides.
+//! - Viral: its enable and status bits are there, and nothing raises it.
+//! - Unordered I/O, and the second memory range of the device DVSEC.
+//! - Interrupts: the MSI-X table is there, and nothing signals; nor does the DOE mailbox.
+//! - Error messages on the link. An error that is signalled is an [`Effect`]; the registers say what it was.
 
 pub mod component;
 pub mod config;
 pub mod decoder;
 pub mod memory;
 pub mod register;
+pub mod reset;
+pub mod traffic;
 
 mod interrupts;
 
 use component::Component;
+pub use component::RasError;
+pub use component::Severity;
 use config::ConfigSpace;
 use cxl_spec::access::Access;
 use cxl_spec::component::BLOCK_SIZE;
 use decoder::Event;
 use interrupts::Interrupts;
 use memory::Memory;
+use reset::Domain;
+use reset::Fate;
+pub use reset::Reset;
+use traffic::Media;
 
 use crate::profile::Checked;
 
@@ -39,6 +57,10 @@ use crate::profile::Checked;
 pub enum Effect {
     /// Software asked for a function level reset. Whoever owns the function does it.
     FunctionLevelReset,
+    /// A CXL reset that software asked for is over. Whoever has copies of registers looks again.
+    CxlReset,
+    /// The function signals an internal error of this severity.
+    InternalError(Severity),
     /// A decoder changed what it decodes.
     Decoder {
         /// Which decoder.
@@ -56,7 +78,7 @@ pub struct Silicon {
     interrupts: Interrupts,
     component: Component,
     accelerator: Memory,
-    memory: Memory,
+    media: Media,
 }
 
 /// The first bytes of the accelerator registers, so that a guest can tell that it has found them.
@@ -68,24 +90,34 @@ impl Silicon {
     /// # Errors
     /// If the system does not give the memory that the device carries.
     pub fn power_on(profile: Checked) -> std::io::Result<Self> {
-        let accelerator = Memory::new("accelerator", profile.profile().component.bar_size.0)?;
-        accelerator.write_u64(0, ACCELERATOR_MAGIC);
-        if let Some(at) = profile.profile().faults.host_base_at {
-            accelerator.write_u64(at.0, profile.host_range().start().get());
-        }
         let mut silicon = Self {
             config: ConfigSpace::power_on(&profile),
             interrupts: Interrupts::power_on(&profile),
             component: Component::power_on(&profile),
-            accelerator,
-            memory: Memory::new("device-memory", profile.profile().memory.size.0)?,
+            accelerator: Memory::new("accelerator", profile.profile().component.bar_size.0)?,
+            media: Media::power_on(&profile)?,
             profile,
         };
-        if silicon.profile.profile().firmware.committed {
-            silicon.component.firmware_commits(&silicon.profile);
-            silicon.config.firmware_enables_memory(&silicon.profile);
-        }
+        silicon.write_accelerator_magic();
+        silicon.firmware_boots();
         Ok(silicon)
+    }
+
+    /// Host firmware does its part, as it does whenever the host starts: it commits decoder 0 and turns the memory
+    /// on, if it is one that does.
+    pub fn firmware_boots(&mut self) {
+        if self.profile.profile().firmware.committed {
+            self.component.firmware_commits(&self.profile);
+            self.config.firmware_enables_memory(&self.profile);
+        }
+    }
+
+    /// What the accelerator's memory holds after power-on.
+    fn write_accelerator_magic(&self) {
+        self.accelerator.write_u64(0, ACCELERATOR_MAGIC);
+        if let Some(at) = self.profile.profile().faults.host_base_at {
+            self.accelerator.write_u64(at.0, self.profile.host_range().start().get());
+        }
     }
 
     /// The profile that this device is.
@@ -100,7 +132,7 @@ impl Silicon {
 
     /// The memory behind the decoders.
     pub fn memory(&self) -> &Memory {
-        &self.memory
+        self.media.memory()
     }
 
     /// The part of the component BAR around the component block. It has no side effects and can be mapped.
@@ -120,7 +152,11 @@ impl Silicon {
 
     /// Writes configuration space.
     pub fn config_write(&mut self, access: Access, value: u64) -> Vec<Effect> {
-        self.config.write(access, value)
+        let effects = self.config.write(access, value);
+        if effects.contains(&Effect::CxlReset) {
+            self.carry_out_cxl_reset();
+        }
+        effects
     }
 
     /// The length of a BAR; 0 where there is none.
@@ -158,12 +194,52 @@ impl Silicon {
         Vec::new()
     }
 
-    /// Function level reset: the CXL.io function starts again. Component registers, DVSECs and the memory stay
-    /// as they are (CXL 3.2, 9.5).
+    /// Resets the device: it is made anew and keeps what the table in [`reset`] says. Host firmware does nothing;
+    /// see [`firmware_boots`](Self::firmware_boots).
+    ///
+    /// A [`Reset::Cxl`] here is one without a request: what software asks through the device DVSEC, with its
+    /// answer in status 2, comes by [`config_write`](Self::config_write).
+    pub fn reset(&mut self, reset: Reset) {
+        let Self { profile, config, interrupts, component, accelerator: _, media } = self;
+        let built = &profile.profile().silicon;
+        *config = config.clone().reborn(ConfigSpace::power_on(profile), reset, built);
+        let fate = |domain| reset::fate(domain, reset, built);
+        *interrupts = interrupts.clone().reborn(Interrupts::power_on(profile), fate(Domain::MsixTable));
+        *component = component.clone().reborn(Component::power_on(profile), fate);
+        if fate(Domain::Memory) == Fate::Fresh {
+            media.lose_power(profile);
+        }
+        if reset == Reset::Cold {
+            self.accelerator.clear();
+            self.write_accelerator_magic();
+        }
+    }
+
+    /// Function level reset: see [`reset`](Self::reset).
     pub fn function_level_reset(&mut self) {
-        let fresh = ConfigSpace::power_on(&self.profile);
-        self.config = self.config.clone().after_function_level_reset(fresh);
-        self.interrupts = Interrupts::power_on(&self.profile);
+        self.reset(Reset::FunctionLevel);
+    }
+
+    /// Software asked for a CXL reset: it is done, and status 2 says how it ended.
+    fn carry_out_cxl_reset(&mut self) {
+        let failed = self.profile.profile().faults.cxl_reset_fails;
+        if !failed {
+            let clears = self.config.mem_clear_asked();
+            self.reset(Reset::Cxl);
+            if clears {
+                self.media.clear();
+            }
+        }
+        self.config.cxl_reset_ended(failed);
+    }
+
+    /// An error of the CXL link happens: it is recorded, and signalled unless it is masked.
+    pub fn inject(&mut self, error: RasError) -> Vec<Effect> {
+        let signalled = self.component.record(error);
+        if let Some(severity) = signalled {
+            self.config.internal_error(severity);
+        }
+        signalled.map(Effect::InternalError).into_iter().collect()
     }
 
     /// Puts back a configuration space that was saved, as a driver does after a reset.

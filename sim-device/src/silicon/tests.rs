@@ -50,16 +50,18 @@ fn write_bar2(silicon: &mut Silicon, offset: u64, value: u32) -> Vec<Effect> {
 #[case::device_control(0x48, 0x0000_2910)]
 #[case::link_capabilities(0x4c, 0x0000_0105)]
 #[case::link_status(0x50, 0x0105_0000)]
-#[case::msix_of_8_vectors(0x80, 0x0007_0011)]
+#[case::msix_of_8_vectors(0x80, 0x0007_9011)]
 #[case::msix_table(0x84, 0)]
 #[case::msix_pending(0x88, 0x0000_8000)]
+#[case::power(0x90, 0x0003_0001)]
+#[case::power_control(0x94, 0x0000_0008)]
 #[case::aer(0x100, 0x1502_0001)]
 #[case::aer_mask(0x108, 0x0040_0000)]
 #[case::aer_severity(0x10c, 0x0046_2010)]
 #[case::aer_correctable_mask(0x114, 0x0000_e000)]
 #[case::device_dvsec(0x150, 0x1901_0023)]
 #[case::device_dvsec_revision_2(0x154, 0x03c2_1e98)]
-#[case::device_dvsec_capability(0x158, 0xc05f_0000)]
+#[case::device_dvsec_capability(0x158, 0xc2df_0000)]
 #[case::device_dvsec_control(0x15c, 0x0000_0007)]
 #[case::device_dvsec_status_2(0x160, 0x8000_0000)]
 #[case::device_dvsec_capability_2(0x164, 0x0201_0000)]
@@ -73,10 +75,20 @@ fn write_bar2(silicon: &mut Silicon, offset: u64, value: u32) -> Vec<Effect> {
 #[case::flex_bus_header(0x1a4, 0x0202_1e98)]
 #[case::flex_bus_id_and_capability(0x1a8, 0x0027_0007)]
 #[case::flex_bus_control_and_status(0x1ac, 0x0027_0002)]
-#[case::locator_is_last(0x1c0, 0x0001_0023)]
+#[case::locator(0x1c0, 0x1e01_0023)]
 #[case::locator_header(0x1c4, 0x0140_1e98)]
 #[case::locator_id(0x1c8, 0x0000_0008)]
 #[case::locator_entry(0x1cc, 0x0002_0102)]
+#[case::function_map(0x1e0, 0x2101_0023)]
+#[case::function_map_header(0x1e4, 0x02c0_1e98)]
+#[case::function_map_id(0x1e8, 0x0000_0002)]
+#[case::function_map_is_empty(0x1ec, 0)]
+#[case::serial_number(0x210, 0x2201_0003)]
+#[case::serial_number_low(0x214, 0x0000_0001)]
+#[case::serial_number_high(0x218, 0x1e98_c7f2)]
+#[case::ats(0x220, 0x2301_000f)]
+#[case::ats_of_whole_pages(0x224, 0x0000_0020)]
+#[case::doe_is_last(0x230, 0x0001_002e)]
 fn the_configuration_space_reads_what_the_tables_print(#[case] offset: u64, #[case] value: u32) {
     assert_eq!(config(&silicon(""), offset), value, "at {offset:#x}");
 }
@@ -88,7 +100,7 @@ fn the_configuration_space_reads_what_the_tables_print(#[case] offset: u64, #[ca
 #[case::ras_mask(0x084, 0x0001_cfff)]
 #[case::ras_severity(0x088, 0x0001_cfff)]
 #[case::ras_correctable_mask(0x090, 0x0000_007f)]
-#[case::ras_no_error(0x094, 0x0000_003f)]
+#[case::ras_no_error(0x094, 0x0000_023f)]
 #[case::hdm_capability(0x110, 0x0020_0000)]
 #[case::hdm_enabled(0x114, 0x0000_0002)]
 #[case::base_low(0x120, 0x3000_0000)]
@@ -314,7 +326,7 @@ fn both_lists_of_capabilities_visit_every_part_and_end() {
         plain.push((at, config(&silicon, at) & 0xff));
         at = u64::from(config(&silicon, at) >> 8 & 0xff);
     }
-    assert_eq!(plain, [(0x40, 0x10), (0x80, 0x11)]);
+    assert_eq!(plain, [(0x40, 0x10), (0x80, 0x11), (0x90, 0x01)]);
     let mut extended = Vec::new();
     let mut at = 0x100;
     while at != 0 {
@@ -323,9 +335,11 @@ fn both_lists_of_capabilities_visit_every_part_and_end() {
         extended.push((at, id, dvsec));
         at = u64::from(config(&silicon, at) >> 20);
     }
-    let dvsecs = [(0x150, 0x23, 0), (0x190, 0x23, 5), (0x1a0, 0x23, 7), (0x1c0, 0x23, 8)];
+    let dvsecs = [(0x150, 0x23, 0), (0x190, 0x23, 5), (0x1a0, 0x23, 7), (0x1c0, 0x23, 8), (0x1e0, 0x23, 2)];
+    let behind = [(0x210, 3, u32::MAX), (0x220, 0xf, u32::MAX), (0x230, 0x2e, u32::MAX)];
     assert_eq!(extended[0], (0x100, 1, u32::MAX));
-    assert_eq!(extended[1..], dvsecs);
+    assert_eq!(extended[1..6], dvsecs);
+    assert_eq!(extended[6..], behind);
 }
 
 proptest! {

@@ -29,6 +29,11 @@ use super::BackendError;
 use super::Call;
 use super::Failure;
 use super::Shared;
+use super::decoders::HdmDecoders;
+use super::recording::Recorded;
+use super::recording::Recording;
+use crate::discover::discover;
+use crate::map::Attached;
 use crate::map::memory::HostMemory;
 use crate::map::space::Slot;
 use crate::map::space::SlotError;
@@ -41,9 +46,27 @@ pub(crate) const CONTROL: u64 = 0x130;
 /// Length of the fake's memory.
 pub(crate) const MEMORY_SIZE: u64 = 256 << 20;
 
+/// The host's base of the fake's memory, where its kernel shows it.
+pub(crate) const HOST_BASE: u64 = 0x48_3000_0000;
+
+/// Where the HDM decoder capability is in BAR 2, whatever the kernel.
+pub(crate) const HDM_IN_BAR: u64 = 0x2_1110;
+
+/// Which kernel a fake device is shown by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    /// April 2026: decoders that are scrubbed and take what they are given.
+    April,
+    /// June 2026: the whole block, decoders as host firmware left them, nothing written while committed.
+    June,
+    /// The newest: the decoders alone, live, and every write absorbed.
+    Newest,
+}
+
 /// Everything about a fake device, open to tests.
 #[derive(Debug)]
 pub(crate) struct State {
+    pub(crate) kernel: Kernel,
     pub(crate) info: DeviceInfo,
     pub(crate) regions: BTreeMap<u32, FakeRegion>,
     /// Calls that were made, in order.
@@ -79,25 +102,73 @@ impl Fake {
             dpa_region_index: 9,
             comp_regs_region_index: 10,
         };
+        let chain = Chain::new().with(abi::DEVICE_CAPABILITY, v2::VERSION, &capability.encode());
+        let block = (0x2_0000, 0x3_0000);
+        Self::shown(Kernel::April, chain, block, (9, Chain::new()), (10, component_registers(), Chain::new()))
+    }
+
+    /// The same device as the kernel of June 2026 shows it.
+    pub(crate) fn june() -> Self {
+        // Typed by hand: committed, memory 10, registers 9, BAR 2, a block of 0x10000 at 0x20000.
+        #[rustfmt::skip]
+        let capability = [
+            1, 0, 0, 0, 10, 0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0,
+        ];
+        let mut block = vec![0; 0x1_0000];
+        block[0x1000..0x1140].copy_from_slice(&component_registers());
+        put(&mut block, &[(0x1120, 0x3000_0000), (0x1124, 0x48), (0x1130, 0x0000_0700)]);
+        let chain = Chain::new().with(6, 1, &capability);
+        let hole = (0x2_0000, 0x3_0000);
+        Self::shown(Kernel::June, chain, hole, (10, Chain::new()), (9, block, Chain::new()))
+    }
+
+    /// The same device as the newest kernel shows it.
+    pub(crate) fn newest() -> Self {
+        // Typed by hand: BAR 2, decoders at 0x21110.
+        let place = [2, 0, 0, 0, 0, 0, 0, 0, 0x10, 0x11, 2, 0, 0, 0, 0, 0];
+        let mut decoders = component_registers().split_off(0x110);
+        put(&mut decoders, &[(0x10, 0x3000_0000), (0x14, 0x48), (0x20, 0x0000_0700)]);
+        let hole = (0x2_1000, 0x2_2000);
+        let registers = (10, decoders, Chain::new().with(6, 1, &place));
+        Self::shown(Kernel::Newest, Chain::new(), hole, (9, Chain::new()), registers)
+    }
+
+    /// One of each kernel's.
+    pub(crate) fn of_every_kernel() -> [Self; 3] {
+        [Self::committed(), Self::june(), Self::newest()]
+    }
+
+    fn shown(
+        kernel: Kernel,
+        chain: Chain,
+        hole: (u64, u64),
+        (memory, memory_chain): (u32, Chain),
+        (registers, bytes, registers_chain): (u32, Vec<u8>, Chain),
+    ) -> Self {
         let info = DeviceInfo {
             flags: DeviceFlags::PCI | DeviceFlags::RESET | abi::DEVICE_FLAG,
             num_regions: 11,
             num_irqs: 5,
-            chain: Chain::new().with(abi::DEVICE_CAPABILITY, v2::VERSION, &capability.encode()),
+            chain,
         };
-        let areas = [Area { offset: 0, size: 0x2_0000 }, Area { offset: 0x3_0000, size: 0xd_0000 }];
-        let memory_kind = Chain::new().with_region_type(abi::REGION_TYPE, abi::SUBTYPE_MEMORY);
+        let areas = [Area { offset: 0, size: hole.0 }, Area { offset: hole.1, size: 0x10_0000 - hole.1 }];
+        let memory_kind = memory_chain.with_region_type(abi::REGION_TYPE, abi::SUBTYPE_MEMORY);
         let registers_kind =
-            Chain::new().with_region_type(abi::REGION_TYPE, abi::SUBTYPE_COMPONENT_REGISTERS);
+            registers_chain.with_region_type(abi::REGION_TYPE, abi::SUBTYPE_COMPONENT_REGISTERS);
+        let component = FakeRegion::of_memory(2, 0x10_0000, Chain::new().with_sparse_areas(&areas));
+        let array = &component_registers()[..0x110];
+        component.memory.as_ref().unwrap().write(0x2_1000, array).unwrap();
         let regions = [
             FakeRegion::of_bytes(0, vec![0; 0x4000], Chain::new()),
-            FakeRegion::of_memory(2, 0x10_0000, Chain::new().with_sparse_areas(&areas)),
+            component,
             FakeRegion::of_bytes(region::CONFIG, configuration(), Chain::new()),
-            FakeRegion::of_memory(9, MEMORY_SIZE, memory_kind),
-            FakeRegion::of_bytes(10, component_registers(), registers_kind),
+            FakeRegion::of_memory(memory, MEMORY_SIZE, memory_kind),
+            FakeRegion::of_bytes(registers, bytes, registers_kind),
         ];
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
-        let state = State { info, regions, calls: Vec::new(), fail_at: None, dma: Vec::new(), stuck: None };
+        let (calls, dma) = (Vec::new(), Vec::new());
+        let state = State { kernel, info, regions, calls, fail_at: None, dma, stuck: None };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -115,6 +186,13 @@ impl Fake {
     /// The device as a backend.
     pub(crate) fn shared(&self) -> Shared {
         Shared::new(self.clone())
+    }
+
+    /// The device, found and ready to be attached, with its accesses from now on written down.
+    pub(crate) fn attached(&self, recording: Recording) -> Attached {
+        let inventory = discover(&self.shared()).unwrap();
+        let decoders = HdmDecoders::new(self.shared(), &inventory);
+        Attached { backend: Shared::new(Recorded::new(decoders, recording)), inventory }
     }
 
     /// The dword at an offset of a region.
@@ -151,8 +229,21 @@ impl State {
         u32::from_le_bytes(self.regions[&region].bytes[offset..offset + 4].try_into().unwrap())
     }
 
-    /// What a write to the component registers does: the rules of the kernel of April 2026 in short.
+    /// The region that is the component registers.
+    pub(crate) fn registers(&self) -> u32 {
+        if self.kernel == Kernel::June { 9 } else { 10 }
+    }
+
+    /// What a write to the component registers does, in short.
     fn write_register(&mut self, offset: u64, value: u32) {
+        match self.kernel {
+            Kernel::April => self.write_in_april(offset, value),
+            Kernel::June => self.write_in_june(offset, value),
+            Kernel::Newest => {}
+        }
+    }
+
+    fn write_in_april(&mut self, offset: u64, value: u32) {
         let before = Control::new(self.dword(10, CONTROL));
         let written = Control::new(value);
         match offset {
@@ -166,6 +257,25 @@ impl State {
             0x120 | 0x124 => self.set(10, offset, value),
             _ => {}
         }
+    }
+
+    fn write_in_june(&mut self, offset: u64, value: u32) {
+        let control = self.dword(9, 0x1130);
+        match offset {
+            0x1114 => self.set(9, offset, value),
+            0x1130 if control & 0x400 != 0 && value & 0x200 == 0 => self.set(9, offset, control & !0x700),
+            0x1130 if control & 0x400 != 0 => {}
+            0x1130 => self.set(9, offset, value & !0xc00 | (value & 0x200) << 1),
+            0x1120..=0x112c if control & 0x500 == 0 => self.set(9, offset, value),
+            0x1134..=0x113c => self.set(9, offset, value),
+            _ => {}
+        }
+    }
+
+    /// The newest kernel answers from the hardware, which is there while Memory Space is on.
+    fn is_asleep(&self, region: u32) -> bool {
+        let hardware = region <= region::BAR5 || region == self.registers();
+        self.kernel == Kernel::Newest && hardware && self.dword(7, 4) & 2 == 0
     }
 }
 
@@ -186,7 +296,7 @@ impl FakeRegion {
     }
 }
 
-/// Typed by hand: ids, two 64-bit BARs, one capability, one DVSEC.
+/// Typed by hand: ids, two 64-bit BARs, one capability, the device's DVSEC and the locator's.
 fn configuration() -> Vec<u8> {
     let mut bytes = vec![0; 0x1000];
     let dwords = [
@@ -199,16 +309,24 @@ fn configuration() -> Vec<u8> {
         (0x34, 0x0000_0040),
         (0x40, 0x0002_0010),
         (0x100, 0x1501_0001),
-        (0x150, 0x0001_0023),
+        (0x150, 0x2001_0023),
         (0x154, 0x03c2_1e98),
         (0x158, 0xc05f_0000),
         (0x170, 0x0000_0048),
         (0x174, 0x3000_0000),
+        (0x200, 0x0001_0023),
+        (0x204, 0x0141_1e98),
+        (0x208, 0x0000_0008),
+        (0x20c, 0x0002_0102),
     ];
-    for (offset, value) in dwords {
-        bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-    }
+    put(&mut bytes, &dwords);
     bytes
+}
+
+fn put(bytes: &mut [u8], dwords: &[(usize, u32)]) {
+    for (offset, value) in dwords {
+        bytes[*offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
 }
 
 /// Typed by hand: an array of RAS and HDM decoders, one decoder committed over 256 MiB at base 0.
@@ -222,9 +340,7 @@ fn component_registers() -> Vec<u8> {
         (0x128, 0x1000_0000),
         (0x130, 0x0000_0600),
     ];
-    for (offset, value) in dwords {
-        bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-    }
+    put(&mut bytes, &dwords);
     bytes
 }
 
@@ -257,9 +373,16 @@ impl Backend for Fake {
         let call = Call::Read { region, offset, count: buffer.len() };
         let state = self.called(call)?;
         let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
+        if state.is_asleep(region) {
+            return Err(error(Failure::Refused(Errno::EIO)));
+        }
+        let hides = state.kernel == Kernel::Newest && region == 2;
         let region = state.regions.get(&region).ok_or_else(|| error(Failure::Refused(Errno::EINVAL)))?;
         if let Some(memory) = &region.memory {
             memory.read(offset, buffer).unwrap();
+            if hides && (HDM_IN_BAR..HDM_IN_BAR + 0x30).contains(&offset) {
+                buffer.fill(0xff);
+            }
             return Ok(());
         }
         let end = offset as usize + buffer.len();
@@ -270,7 +393,7 @@ impl Backend for Fake {
 
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
         let mut state = self.called(Call::Write { region, offset, count: data.len() })?;
-        if region == 10 {
+        if region == state.registers() {
             state.write_register(offset, u32::from_le_bytes(data.try_into().unwrap()));
             return Ok(());
         }

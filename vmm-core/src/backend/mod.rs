@@ -2,14 +2,18 @@
 //!
 //! - [`vfio_user`] reaches a device in another process.
 //! - [`kvm`] runs guest code and maps guest memory.
+//! - [`decoders`] stands before a device whose decoders nobody can program, and shows some that can be.
 //! - [`recording`] stands before another backend and writes down what passes.
 //!
 //! Whatever a backend hands up is bytes that nobody has looked at: [`discover`](crate::discover) treats the device
 //! as hostile.
 
+pub mod decoders;
 pub mod kvm;
 pub mod recording;
 pub mod vfio_user;
+
+pub(crate) mod enabled;
 
 #[cfg(test)]
 pub(crate) mod fake;

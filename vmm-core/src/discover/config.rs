@@ -1,6 +1,8 @@
 //! Configuration space: read once, whole, and taken apart as bytes.
 
 use cxl_spec::dvsec;
+use cxl_spec::dvsec::register_locator;
+use cxl_spec::dvsec::register_locator::Location;
 use cxl_spec::pci::CONFIG_SPACE_SIZE;
 use cxl_spec::pci::EXTENDED_CAPABILITIES;
 use cxl_spec::pci::ExtendedCapability;
@@ -37,6 +39,8 @@ pub struct Config {
     pub capabilities: Vec<Capability>,
     /// Extended capabilities, in the order of their list.
     pub extended: Vec<Extended>,
+    /// Where register blocks are: what the Register Locator DVSEC lists, without its empty entries.
+    pub blocks: Vec<Location>,
 }
 
 /// A base address register and the region behind it.
@@ -90,16 +94,26 @@ pub struct Dvsec {
 impl Config {
     /// Offset of the consortium's DVSEC with this id.
     pub fn cxl_dvsec(&self, id: u16) -> Option<u64> {
-        let wanted = |entry: &&Extended| {
-            entry.dvsec.is_some_and(|dvsec| dvsec.vendor == dvsec::VENDOR && dvsec.id == id)
-        };
-        self.extended.iter().find(wanted).map(|entry| entry.offset.into())
+        find_cxl_dvsec(&self.extended, id).map(|(offset, _)| offset)
+    }
+
+    /// Length of the consortium's DVSEC with this id, headers included.
+    pub fn cxl_dvsec_length(&self, id: u16) -> Option<u64> {
+        find_cxl_dvsec(&self.extended, id).map(|(_, length)| length)
     }
 
     /// The base address register that begins at `index`.
     pub fn bar(&self, index: u8) -> Option<&Bar> {
         self.bars.iter().find(|bar| bar.index == index)
     }
+}
+
+/// Offset and length of the first DVSEC of the consortium with this id.
+fn find_cxl_dvsec(list: &[Extended], id: u16) -> Option<(u64, u64)> {
+    list.iter().find_map(|entry| {
+        let found = entry.dvsec.filter(|dvsec| dvsec.vendor == dvsec::VENDOR && dvsec.id == id)?;
+        Some((entry.offset.into(), found.length.into()))
+    })
 }
 
 /// Bytes of configuration space.
@@ -142,6 +156,7 @@ impl Bytes<'_> {
         if vendor == 0xffff {
             return Err(self.here.missing("configuration space reads all ones: the device does not answer"));
         }
+        let extended = self.extended()?;
         Ok(Config {
             vendor,
             device: self.word(header::DEVICE_ID),
@@ -151,8 +166,24 @@ impl Bytes<'_> {
             revision: self.byte(header::REVISION_ID),
             bars: self.bars(regions)?,
             capabilities: self.capabilities()?,
-            extended: self.extended()?,
+            blocks: self.blocks(&extended),
+            extended,
         })
+    }
+
+    /// The register blocks that a list of extended capabilities leads to.
+    fn blocks(&self, extended: &[Extended]) -> Vec<Location> {
+        let locator = find_cxl_dvsec(extended, dvsec::id::REGISTER_LOCATOR);
+        let (offset, length) = locator.unwrap_or_default();
+        let first = offset.saturating_add(register_locator::ENTRIES);
+        // What does not fit the DVSEC is no entry; a DVSEC is never longer than configuration space.
+        let count = length.saturating_sub(register_locator::ENTRIES) / register_locator::ENTRY_SIZE;
+        let entry = |index: u64| {
+            let at = first.saturating_add(index.saturating_mul(register_locator::ENTRY_SIZE));
+            let low = register_locator::OffsetLow::new(self.dword(at));
+            Location::of(low, register_locator::OffsetHigh::new(self.dword(at.saturating_add(4))))
+        };
+        (0..count).map(entry).filter(|found| found.block != register_locator::block::EMPTY).collect()
     }
 
     fn bars(&self, regions: &[Region]) -> Result<Vec<Bar>, DiscoverError> {

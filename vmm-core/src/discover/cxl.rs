@@ -1,44 +1,69 @@
-//! What makes a device a CXL one: the device capability, the two regions, the capability array, the decoders.
+//! What makes a device a CXL one: its description, the two regions, the capability array, the decoders.
+//!
+//! Where these are depends on what the component register region is:
+//!
+//! ```text
+//!                       capability array                          HDM decoders
+//! array and decoders    region + 0                                region + pointer
+//! block                 region + 0x1000                           region + 0x1000 + pointer
+//! decoders              BAR, component block + 0x1000             region + 0
+//! ```
+//!
+//! In the last case the block is found through the Register Locator, and its array must lead to the very place
+//! that the region says it is.
 
+use cxl_spec::component::BLOCK_SIZE;
+use cxl_spec::component::CACHEMEM_OFFSET;
 use cxl_spec::component::CACHEMEM_SIZE;
-use cxl_spec::component::array;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec;
-use vfio_abi::chain::Chain;
-use vfio_abi::chain::HEADER_SIZE;
-use vfio_abi::cxl as abi;
-use vfio_abi::cxl::v2;
-use vfio_abi::info::region;
+use cxl_spec::dvsec::device;
+use cxl_spec::dvsec::register_locator;
+use vfio_abi::cxl::Committed;
+use vfio_abi::cxl::Description;
+use vfio_abi::cxl::Extent;
 
 use super::DiscoverError;
 use super::Here;
 use super::Region;
 use super::config::Config;
+use super::registers::Registers;
 use crate::backend::Shared;
+use crate::backend::enabled::Enabled;
+
+/// The least length of the CXL device DVSEC: so long that it has its range bases.
+const LEAST_DEVICE_DVSEC: u64 = device::RANGE_2_BASE_LOW + 4;
 
 /// What is known of a CXL device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cxl {
+    /// What the device says of itself.
+    pub description: Description,
     /// Host firmware committed decoder 0.
     pub firmware_committed: bool,
-    /// The device speaks CXL.cache.
-    pub cache_capable: bool,
-    /// BAR that holds the component block.
-    pub bar: u8,
-    /// Offset in that BAR at which the component registers begin.
-    pub bar_offset: u64,
-    /// Index of the region that is the device's memory.
-    pub memory: u32,
-    /// Index of the region that is the component registers.
-    pub registers: u32,
+    /// Offset in the BAR of the component block.
+    pub component: u64,
     /// Offset in configuration space of the CXL device DVSEC.
     pub device_dvsec: u64,
     /// The capability array.
     pub capabilities: Vec<Component>,
-    /// Offset of the HDM decoder capability in the component registers.
+    /// Offset of the HDM decoder capability in the component register region.
     pub hdm: u64,
-    /// The decoders as the component registers show them.
+    /// The decoders as the component register region shows them.
     pub decoders: Vec<Decoder>,
+    /// What else the machine's own decoders begin with; nothing where the device's can be programmed.
+    pub rest: Option<Rest>,
+}
+
+/// What the HDM decoder capability shows beside what is known of each decoder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// What the decoders can do.
+    pub capability: hdm::Capability,
+    /// The switches for all decoders.
+    pub global: hdm::GlobalControl,
+    /// How much device memory is skipped before that of each decoder, in bytes.
+    pub skips: Vec<u64>,
 }
 
 /// An entry of the capability array.
@@ -52,7 +77,7 @@ pub struct Component {
     pub offset: u64,
 }
 
-/// A decoder as the component registers show it.
+/// A decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decoder {
     /// First address.
@@ -63,174 +88,160 @@ pub struct Decoder {
     pub control: hdm::Control,
 }
 
-/// Reads dwords of the component registers.
-struct Registers<'a> {
-    backend: &'a Shared,
-    here: &'a Here<'a>,
-    region: u32,
-    size: u64,
+impl Decoder {
+    /// The decoder without the host's base. A committed one is open for a base of the machine's: its lock is gone.
+    #[must_use]
+    pub fn scrubbed(self) -> Self {
+        let lock = self.control.lock_on_commit() && !self.control.committed();
+        Self { base: 0, control: self.control.with_lock_on_commit(lock), ..self }
+    }
 }
 
-/// Finds out what there is to know of a device with the CXL flag.
+impl Cxl {
+    /// The decoders as the machine finds them before it programs one: the region's, if these can be programmed.
+    pub fn found_decoders(&self) -> Vec<Decoder> {
+        let found = self.decoders.iter().copied();
+        if self.description.programmable { found.collect() } else { found.map(Decoder::scrubbed).collect() }
+    }
+}
+
+/// Finds out what there is to know of a device that describes itself.
 pub(super) fn discover(
     backend: &Shared,
     here: &Here<'_>,
-    chain: &Chain,
+    description: Description,
     regions: &[Region],
     config: &Config,
 ) -> Result<Cxl, DiscoverError> {
-    let capability = device_capability(here, chain)?;
-    let memory = specific(here, regions, capability.dpa_region_index, abi::SUBTYPE_MEMORY)?;
-    let registers =
-        specific(here, regions, capability.comp_regs_region_index, abi::SUBTYPE_COMPONENT_REGISTERS)?;
-    check_place(here, regions, &capability, registers.size)?;
-    let device_dvsec = config
-        .cxl_dvsec(dvsec::id::DEVICE)
-        .ok_or_else(|| here.missing("the device has the CXL flag and no CXL device DVSEC"))?;
-    let reader = Registers { backend, here, region: registers.index, size: registers.size };
-    let capabilities = reader.capability_array()?;
-    let (hdm, decoders) = reader.hdm(&capabilities)?;
-    Ok(Cxl {
-        firmware_committed: capability.flags.contains(v2::Flags::FIRMWARE_COMMITTED),
-        cache_capable: capability.flags.contains(v2::Flags::CACHE_CAPABLE),
-        bar: capability.hdm_regs_bar_index,
-        bar_offset: capability.hdm_regs_offset,
-        memory: memory.index,
-        registers: registers.index,
-        device_dvsec,
-        capabilities,
-        hdm,
-        decoders,
-    })
+    let size = check_size(here, regions, &description)?;
+    let component = component(here, regions, &description, config)?;
+    let device_dvsec = device_dvsec(here, config)?;
+    let region = Registers { backend, here, region: description.registers, start: 0, size };
+    // Where the region is the hardware itself, it answers only while Memory Space is on.
+    let _answering = match description.extent {
+        Extent::Decoders => Some(Enabled::with_memory_space(backend)?),
+        Extent::ArrayAndDecoders | Extent::Block => None,
+    };
+    let array = match description.extent {
+        Extent::ArrayAndDecoders => region,
+        Extent::Block => Registers { start: CACHEMEM_OFFSET, size: CACHEMEM_SIZE, ..region },
+        Extent::Decoders => {
+            let start = component.saturating_add(CACHEMEM_OFFSET);
+            Registers { region: description.bar.into(), start, size: CACHEMEM_SIZE, ..region }
+        }
+    };
+    let capabilities = array.capability_array()?;
+    let pointer = array.hdm_pointer(&capabilities)?;
+    let hdm = match description.extent {
+        Extent::ArrayAndDecoders | Extent::Block => array.start.saturating_add(pointer),
+        Extent::Decoders => agreed(here, &description, array.start, pointer)?,
+    };
+    let (capability, decoders) = region.hdm(hdm)?;
+    let rest =
+        if description.programmable { None } else { Some(region.rest(hdm, capability, decoders.len())?) };
+    let firmware_committed = match description.committed {
+        Committed::Flag { set, .. } => set,
+        Committed::Decoder => decoders.first().is_some_and(|decoder| decoder.control.committed()),
+    };
+    Ok(Cxl { description, firmware_committed, component, device_dvsec, capabilities, hdm, decoders, rest })
 }
 
-/// The device capability. Revisions share its id and version and differ in its length.
-fn device_capability(here: &Here<'_>, chain: &Chain) -> Result<v2::DeviceCapability, DiscoverError> {
-    let missing = "the device has the CXL flag and no device capability 6 (VFIO_DEVICE_INFO_CAP_CXL)";
-    let entry = chain.find(abi::DEVICE_CAPABILITY).ok_or_else(|| here.missing(missing))?;
-    if entry.version != v2::VERSION {
-        return Err(here.impossible(
-            "version of device capability 6",
-            entry.version.into(),
-            "only 1 is known",
-        ));
+/// Length of the component register region, which must be what the region is and lie in its BAR.
+fn check_size(here: &Here<'_>, regions: &[Region], description: &Description) -> Result<u64, DiscoverError> {
+    let size_of = |index| regions.iter().find(|region| region.index == index).map_or(0, |found| found.size);
+    let size = size_of(description.registers);
+    let impossible = |why| Err(here.impossible("size of the component register region", size, why));
+    let offset = description.offset;
+    let left = size_of(description.bar.into()).checked_sub(offset);
+    let granule = match description.extent {
+        Extent::ArrayAndDecoders | Extent::Block => CACHEMEM_SIZE,
+        Extent::Decoders => 4,
+    };
+    if !offset.is_multiple_of(granule) || left.is_none_or(|left| left < size) {
+        let why = match description.extent {
+            Extent::Decoders => "the HDM decoders must begin at a dword and end inside the BAR",
+            _ => "the component registers must begin at a multiple of 0x1000 and end inside the BAR",
+        };
+        return Err(here.impossible(description.offset_field, offset, why));
     }
-    if entry.data.len() != v2::DeviceCapability::SIZE {
-        let length = entry.data.len().saturating_add(HEADER_SIZE);
-        let why = "the revision of April 2026 (v2) has 0x20 bytes; another revision is not understood yet";
-        return Err(here.impossible("length of device capability 6", length as u64, why));
-    }
-    v2::DeviceCapability::parse(&entry.data)
-        .map_err(|malformed| here.malformed("device capability 6", malformed))
-}
-
-/// The region that the capability names, if it is what it should be.
-fn specific<'a>(
-    here: &Here<'_>,
-    regions: &'a [Region],
-    index: u32,
-    subtype: u32,
-) -> Result<&'a Region, DiscoverError> {
-    let memory = subtype == abi::SUBTYPE_MEMORY;
-    let field = if memory { "dpa_region_index" } else { "comp_regs_region_index" };
-    let impossible = |why| here.impossible(field, index.into(), why);
-    if index == v2::NO_REGION {
-        return Err(impossible("the device says that there is no such region"));
-    }
-    if index < region::FIRST_SPECIFIC {
-        return Err(impossible("the region is one of those that every PCI device has"));
-    }
-    let found = regions.iter().find(|region| region.index == index);
-    let found = found.ok_or_else(|| impossible("the device has no region with this index"))?;
-    match found.kind {
-        Some((abi::REGION_TYPE, found_subtype)) if found_subtype == subtype => Ok(found),
-        _ => Err(impossible("the region's type capability does not say CXL and this subtype")),
+    match description.extent {
+        Extent::Block if size != BLOCK_SIZE => impossible("the component block has 0x10000 bytes"),
+        Extent::ArrayAndDecoders | Extent::Decoders if size > CACHEMEM_SIZE || !size.is_multiple_of(4) => {
+            impossible("the component registers are dwords and at most 0x1000 bytes of them")
+        }
+        _ => Ok(size),
     }
 }
 
-/// The component registers must lie in a BAR, inside the range that the capability array covers.
-fn check_place(
+/// Offset in the BAR of the component block.
+fn component(
     here: &Here<'_>,
     regions: &[Region],
-    capability: &v2::DeviceCapability,
-    size: u64,
-) -> Result<(), DiscoverError> {
-    let bar = u32::from(capability.hdm_regs_bar_index);
-    let found = regions.iter().find(|region| region.index == bar && bar <= region::BAR5);
-    let found =
-        found.ok_or_else(|| here.impossible("hdm_regs_bar_index", bar.into(), "there is no such BAR"))?;
-    let offset = capability.hdm_regs_offset;
-    if !offset.is_multiple_of(CACHEMEM_SIZE) || found.size.checked_sub(offset).is_none_or(|left| left < size)
-    {
-        let why = "the component registers must begin at a multiple of 0x1000 and end inside the BAR";
-        return Err(here.impossible("hdm_regs_offset", offset, why));
+    description: &Description,
+    config: &Config,
+) -> Result<u64, DiscoverError> {
+    let offset = description.offset;
+    match description.extent {
+        Extent::Block => Ok(offset),
+        Extent::ArrayAndDecoders => offset.checked_sub(CACHEMEM_OFFSET).ok_or_else(|| {
+            let why = "the component block begins 0x1000 before the component registers";
+            here.impossible(description.offset_field, offset, why)
+        }),
+        Extent::Decoders => located(here, regions, description, config),
     }
-    if size > CACHEMEM_SIZE || !size.is_multiple_of(4) {
-        let why = "the component registers are dwords and at most 0x1000 bytes of them";
-        return Err(here.impossible("size of the component register region", size, why));
-    }
-    Ok(())
 }
 
-impl Registers<'_> {
-    fn dword(&self, offset: u64) -> Result<u32, DiscoverError> {
-        Ok(self.backend.read_dword(self.region, offset)?)
+/// Offset in the BAR of the component block, by the Register Locator, which must agree with the description.
+fn located(
+    here: &Here<'_>,
+    regions: &[Region],
+    description: &Description,
+    config: &Config,
+) -> Result<u64, DiscoverError> {
+    let missing = "the Register Locator DVSEC has no component block";
+    let mut blocks = config.blocks.iter();
+    let block = blocks.find(|found| found.block == register_locator::block::COMPONENT);
+    let block = block.ok_or_else(|| here.missing(missing))?;
+    let impossible = |field, value, why| Err(here.impossible(field, value, why));
+    if block.bar != description.bar {
+        let why = "the component register region says that it is in another BAR";
+        return impossible("BAR of the component block in the Register Locator", block.bar.into(), why);
     }
+    let at = "offset of the component block in the Register Locator";
+    let inside = description.offset.checked_sub(block.offset);
+    if inside.is_none_or(|inside| inside >= CACHEMEM_OFFSET + CACHEMEM_SIZE) {
+        let why = "the component register region says that the HDM decoders are outside of it";
+        return impossible(at, block.offset, why);
+    }
+    let bar = regions.iter().find(|region| region.index == u32::from(block.bar));
+    let end = block.offset.checked_add(BLOCK_SIZE);
+    if end.is_none_or(|end| bar.is_none_or(|bar| bar.size < end)) {
+        return impossible(at, block.offset, "the component block must end inside the BAR");
+    }
+    Ok(block.offset)
+}
 
-    /// Whether `length` bytes from `offset` are in the region.
-    fn holds(&self, offset: u64, length: u64) -> bool {
-        self.size.checked_sub(offset).is_some_and(|left| length <= left)
+/// Where the array leads to must be where the region says it is. The decoders are all of the region.
+fn agreed(
+    here: &Here<'_>,
+    description: &Description,
+    array: u64,
+    pointer: u64,
+) -> Result<u64, DiscoverError> {
+    if array.checked_add(pointer) == Some(description.offset) {
+        return Ok(0);
     }
+    let why = "the capability array in the BAR has the HDM decoders elsewhere";
+    Err(here.impossible(description.offset_field, description.offset, why))
+}
 
-    fn capability_array(&self) -> Result<Vec<Component>, DiscoverError> {
-        let header = array::Header::new(self.dword(0)?);
-        if header.id() != array::id::ARRAY {
-            let why = "unexpected capability array id: a dead device reads all ones";
-            return Err(self.here.impossible("CXL capability header", header.raw().into(), why));
-        }
-        let mut list = Vec::new();
-        for index in 1..=header.entries() {
-            let at = array::entry_offset(index);
-            if !self.holds(at, 4) {
-                let why = "the capability array does not fit the component register region";
-                return Err(self.here.impossible(
-                    "entries of the capability array",
-                    header.entries().into(),
-                    why,
-                ));
-            }
-            let entry = array::Entry::new(self.dword(at)?);
-            list.push(Component {
-                id: entry.id(),
-                version: entry.version().value(),
-                offset: entry.pointer().value().into(),
-            });
-        }
-        Ok(list)
+fn device_dvsec(here: &Here<'_>, config: &Config) -> Result<u64, DiscoverError> {
+    let missing = || here.missing("the device has the CXL flag and no CXL device DVSEC");
+    let offset = config.cxl_dvsec(dvsec::id::DEVICE).ok_or_else(missing)?;
+    let length = config.cxl_dvsec_length(dvsec::id::DEVICE).unwrap_or(0);
+    if length < LEAST_DEVICE_DVSEC {
+        let why = "the DVSEC is too short for its ranges, whose bases must be hidden";
+        return Err(here.impossible("length of the CXL device DVSEC", length, why));
     }
-
-    fn hdm(&self, capabilities: &[Component]) -> Result<(u64, Vec<Decoder>), DiscoverError> {
-        let entry = capabilities.iter().find(|entry| entry.id == array::id::HDM_DECODER);
-        let missing = "the capability array has no HDM decoder capability (id 5)";
-        let hdm = entry.ok_or_else(|| self.here.missing(missing))?.offset;
-        if !hdm.is_multiple_of(4) || !self.holds(hdm, hdm::length(1)) {
-            let why = "the HDM decoder capability does not fit the component register region";
-            return Err(self.here.impossible("pointer to the HDM decoder capability", hdm, why));
-        }
-        let code = hdm::Capability::new(self.dword(hdm + hdm::CAPABILITY)?).decoder_count();
-        let impossible = |why| self.here.impossible("HDM decoder count code", code.value().into(), why);
-        let count =
-            hdm::DecoderCount::from_code(code).ok_or_else(|| impossible("the code is reserved"))?.number();
-        if !self.holds(hdm, hdm::length(count)) {
-            return Err(impossible("so many decoders do not fit the component register region"));
-        }
-        let decoders = (0..count).map(|index| self.decoder(hdm + hdm::decoder_offset(index)));
-        Ok((hdm, decoders.collect::<Result<_, _>>()?))
-    }
-
-    fn decoder(&self, at: u64) -> Result<Decoder, DiscoverError> {
-        let base = hdm::join(self.dword(at + hdm::BASE_LOW)?, self.dword(at + hdm::BASE_HIGH)?);
-        let size = hdm::join(self.dword(at + hdm::SIZE_LOW)?, self.dword(at + hdm::SIZE_HIGH)?);
-        Ok(Decoder { base, size, control: hdm::Control::new(self.dword(at + hdm::CONTROL)?) })
-    }
+    Ok(offset)
 }

@@ -4,14 +4,20 @@
 //!  device info ─▶ flags, chain      regions ─▶ sizes, files, areas      configuration ─▶ ids, BARs, DVSECs
 //!                    └──────────────────┬──────────────────────────────────────┘
 //!                                       ▼
-//!                   CXL: capability 6 ─▶ component registers ─▶ capability array ─▶ HDM decoders
+//!                   CXL: description ─▶ component registers ─▶ capability array ─▶ HDM decoders
 //! ```
+//!
+//! Which revision of vfio-cxl the device speaks is found out by what it says; behind the description nobody asks
+//! for it any more. One write there is: where registers are read that answer only while Memory Space is on, it is
+//! on for so long.
 //!
 //! The result is an [`Inventory`]: facts about one device, and nothing decided. A device may be hostile or dead;
 //! every list that it gives is walked with bounds, and what does not fit is an error that names the field.
 
 pub mod config;
 pub mod cxl;
+
+mod registers;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -21,6 +27,7 @@ use cxl::Cxl;
 use rustix::fs::SealFlags;
 use vfio_abi::chain::Area;
 use vfio_abi::cxl as abi;
+use vfio_abi::cxl::Revision;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::IrqFlags;
@@ -107,6 +114,14 @@ pub enum DiscoverError {
         /// What is wrong with the answer.
         malformed: Malformed,
     },
+    /// The device speaks no revision of vfio-cxl that will do.
+    #[error("{device}: {error}")]
+    Undescribed {
+        /// The device.
+        device: String,
+        /// Why not.
+        error: abi::Undescribed,
+    },
     /// A number that the device gave cannot be.
     #[error("{device}: {field} = {value:#x}: {why}")]
     Impossible {
@@ -143,6 +158,10 @@ impl Here<'_> {
         DiscoverError::Impossible { device: self.device.to_owned(), field: field.into(), value, why }
     }
 
+    fn undescribed(&self, error: abi::Undescribed) -> DiscoverError {
+        DiscoverError::Undescribed { device: self.device.to_owned(), error }
+    }
+
     fn missing(&self, what: &'static str) -> DiscoverError {
         DiscoverError::Missing { device: self.device.to_owned(), what }
     }
@@ -155,21 +174,38 @@ impl Inventory {
     }
 }
 
-/// Finds out what a device is.
+/// Finds out what a device is, whatever revision of vfio-cxl it speaks.
 ///
 /// # Errors
 /// If the device does not answer, or says something that cannot be.
 pub fn discover(backend: &Shared) -> Result<Inventory, DiscoverError> {
+    discover_as(backend, None)
+}
+
+/// Finds out what a device is. Where a revision of vfio-cxl is assumed, a device that speaks another is refused.
+///
+/// # Errors
+/// If the device does not answer, says something that cannot be, or speaks another revision.
+pub fn discover_as(backend: &Shared, assumed: Option<Revision>) -> Result<Inventory, DiscoverError> {
     let device = backend.lock().name().to_owned();
     let here = Here { device: &device };
     let info = device_info(backend, &here)?;
-    let regions = regions(backend, &here, info.num_regions)?;
+    let answers = region_infos(backend, &here, info.num_regions)?;
+    let infos: Vec<_> = answers.iter().map(|(info, _)| info.clone()).collect();
+    let regions = answers
+        .into_iter()
+        .map(|(info, file)| {
+            let what = format!("region info of region {}", info.index);
+            region(info, file).map_err(|malformed| here.malformed(what, malformed))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let irqs = irqs(backend, info.num_irqs)?;
     let config = config::read(backend, &here, &regions)?;
-    let cxl = if info.flags.contains(abi::DEVICE_FLAG) {
-        Some(cxl::discover(backend, &here, &info.chain, &regions, &config)?)
-    } else {
-        None
+    let described = abi::describe(&info, &infos, assumed);
+    let described = described.map_err(|error| here.undescribed(error))?;
+    let cxl = match described {
+        Some(description) => Some(cxl::discover(backend, &here, description, &regions, &config)?),
+        None => None,
     };
     let capabilities = info.chain.entries().iter().map(|entry| entry.id).collect();
     Ok(Inventory { flags: info.flags, capabilities, regions, irqs, config, cxl, device })
@@ -193,8 +229,13 @@ fn device_info(backend: &Shared, here: &Here<'_>) -> Result<DeviceInfo, Discover
     Ok(info)
 }
 
-fn regions(backend: &Shared, here: &Here<'_>, count: u32) -> Result<Vec<Region>, DiscoverError> {
-    let mut regions = Vec::new();
+/// The regions that exist, with the files that map them.
+fn region_infos(
+    backend: &Shared,
+    here: &Here<'_>,
+    count: u32,
+) -> Result<Vec<(RegionInfo, Option<File>)>, DiscoverError> {
+    let mut found = Vec::new();
     for index in 0..count {
         let answer = backend.lock().region_info(index);
         let (bytes, file) = match answer {
@@ -209,10 +250,10 @@ fn regions(backend: &Shared, here: &Here<'_>, count: u32) -> Result<Vec<Region>,
             return Err(here.impossible(what(), info.index.into(), "the answer is for another region"));
         }
         if info.size > 0 {
-            regions.push(region(info, file).map_err(|malformed| here.malformed(what(), malformed))?);
+            found.push((info, file));
         }
     }
-    Ok(regions)
+    Ok(found)
 }
 
 fn region(info: RegionInfo, file: Option<File>) -> Result<Region, Malformed> {

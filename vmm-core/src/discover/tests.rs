@@ -3,6 +3,7 @@ use vfio_abi::chain::Chain;
 
 use super::*;
 use crate::backend::fake::Fake;
+use crate::backend::fake::Kernel;
 use crate::backend::fake::State;
 
 fn found(fake: &Fake) -> Result<Inventory, DiscoverError> {
@@ -32,8 +33,10 @@ fn a_committed_device_is_known_in_full() {
         [(2, 8), (3, 1), (4, 1)]
     );
     let cxl = inventory.cxl.unwrap();
-    assert!(cxl.firmware_committed && cxl.cache_capable);
-    assert_eq!((cxl.bar, cxl.bar_offset, cxl.memory, cxl.registers), (2, 0x2_1000, 9, 10));
+    let told = cxl.description;
+    assert!(cxl.firmware_committed && told.cache_capable == Some(true));
+    assert_eq!((told.bar, told.offset, told.memory, told.registers), (2, 0x2_1000, 9, 10));
+    assert_eq!(cxl.component, 0x2_0000);
     assert_eq!((cxl.device_dvsec, cxl.hdm, cxl.decoders.len()), (0x150, 0x110, 1));
     assert_eq!((cxl.decoders[0].base, cxl.decoders[0].size), (0, 0x1000_0000));
     assert_eq!(cxl.decoders[0].control.raw(), 0x600);
@@ -125,7 +128,10 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
     "version of device capability 6 = 0x2")]
 #[case::another_revision(
     |state: &mut State| state.info.chain = Chain::new().with(6, 1, &[0; 40]),
-    "length of device capability 6 = 0x30: the revision of April 2026 (v2) has 0x20 bytes")]
+    "hdm_region_idx = 0x0: the region is one of those that every PCI device has")]
+#[case::a_length_that_nobody_has(
+    |state: &mut State| state.info.chain = Chain::new().with(6, 1, &[0; 48]),
+    "length of device capability 6 = 0x38: no revision of vfio-cxl has a capability of so many bytes")]
 #[case::no_memory_region(
     |state: &mut State| capability(state, 16, &[0xff; 4]),
     "dpa_region_index = 0xffffffff: the device says that there is no such region")]
@@ -146,6 +152,9 @@ fn a_device_that_is_lost_ends_discovery_at_any_call() {
 #[case::block_at_an_odd_place(
     |state: &mut State| capability(state, 8, &[0, 0x11, 0, 0, 0, 0, 0, 0]),
     "hdm_regs_offset = 0x1100")]
+#[case::registers_before_any_block(
+    |state: &mut State| capability(state, 8, &[0; 8]),
+    "hdm_regs_offset = 0x0: the component block begins 0x1000 before the component registers")]
 #[case::registers_too_long(
     |state: &mut State| state.regions.get_mut(&10).unwrap().info.size = 0x2000,
     "size of the component register region = 0x2000")]
@@ -189,4 +198,212 @@ fn a_region_that_can_be_mapped_and_lists_nothing_is_one_area() {
     let inventory = found(&Fake::committed()).unwrap();
     assert_eq!(inventory.region(9).unwrap().areas, [Area { offset: 0, size: 0x1000_0000 }]);
     assert_eq!(inventory.region(0).unwrap().areas, []);
+}
+
+/// What discovery says of a device of another kernel that was changed.
+fn error_of(fake: Fake, change: impl FnOnce(&mut State)) -> String {
+    found(&fake.with(change)).unwrap_err().to_string()
+}
+
+/// What is known of a device, for comparing kernels.
+fn facts(fake: &Fake) -> (u64, u64, Vec<(u16, u64)>, u64, bool) {
+    let cxl = found(fake).unwrap().cxl.unwrap();
+    let capabilities = cxl.capabilities.iter().map(|entry| (entry.id, entry.offset)).collect();
+    (cxl.component, cxl.device_dvsec, capabilities, cxl.decoders[0].size, cxl.firmware_committed)
+}
+
+#[test]
+fn one_device_is_the_same_whatever_kernel_shows_it() {
+    for fake in Fake::of_every_kernel() {
+        let expected = (0x2_0000, 0x150, vec![(2, 0x80), (5, 0x110)], 0x1000_0000, true);
+        assert_eq!(facts(&fake), expected);
+    }
+}
+
+#[test]
+fn the_decoders_are_where_each_kernel_puts_them() {
+    let of = |fake: Fake| {
+        let cxl = found(&fake).unwrap().cxl.unwrap();
+        let decoder = cxl.decoders[0];
+        (cxl.description.registers, cxl.hdm, decoder.base, decoder.control.raw())
+    };
+    assert_eq!(of(Fake::committed()), (10, 0x110, 0, 0x600));
+    assert_eq!(of(Fake::june()), (9, 0x1110, 0x48_3000_0000, 0x700));
+    assert_eq!(of(Fake::newest()), (10, 0, 0x48_3000_0000, 0x700));
+}
+
+#[test]
+fn register_blocks_are_found_by_their_locator() {
+    let blocks = found(&Fake::committed()).unwrap().config.blocks;
+    assert_eq!(blocks, [cxl_spec::dvsec::register_locator::Location { bar: 2, block: 1, offset: 0x2_0000 }]);
+    let longer = Fake::committed().with(|state| {
+        state.set(7, 0x204, 0x0241_1e98);
+        state.set(7, 0x21c, 0x0005_0300);
+    });
+    let blocks = found(&longer).unwrap().config.blocks;
+    assert_eq!(blocks.iter().map(|block| block.block).collect::<Vec<_>>(), [1, 3], "an empty entry is none");
+}
+
+#[test]
+fn a_locator_that_says_it_is_longer_than_configuration_space_is_read_to_its_end() {
+    let fake = Fake::committed().with(|state| {
+        state.set(7, 0x150, 0xff01_0023);
+        for (offset, value) in [(0xff0, 0x0001_0023), (0xff4, 0xfff1_1e98), (0xff8, 8), (0xffc, 0x0002_0102)]
+        {
+            state.set(7, offset, value);
+        }
+    });
+    assert_eq!(found(&fake).unwrap().config.blocks.len(), 1);
+}
+
+#[test]
+fn memory_space_is_on_only_while_the_newest_kernels_registers_are_read() {
+    let fake = Fake::newest();
+    found(&fake).unwrap();
+    assert_eq!(fake.dword(7, 4), 0x0010_0000);
+    for fake in [Fake::committed(), Fake::june()] {
+        found(&fake).unwrap();
+        let writes = |state: &State| {
+            let is_write = |call: &&crate::backend::Call| matches!(call, crate::backend::Call::Write { .. });
+            state.calls.iter().filter(is_write).count()
+        };
+        assert_eq!(fake.look(writes), 0, "of the others everything is only read");
+    }
+}
+
+#[test]
+fn a_device_of_any_kernel_that_is_lost_ends_discovery_at_any_call() {
+    for kernel in [Fake::june, Fake::newest] {
+        let all = kernel();
+        found(&all).unwrap();
+        for at in 1..=all.look(|state| state.calls.len()) {
+            let lost = Some((at, Failure::Lost("gone".to_owned())));
+            let outcome = found(&kernel().with(|state| state.fail_at = lost));
+            // The last call of the newest puts the command register back, which nobody waits for.
+            let last =
+                at == all.look(|state| state.calls.len()) && all.look(|state| state.kernel == Kernel::Newest);
+            assert_eq!(matches!(outcome, Err(DiscoverError::Backend(_))), !last, "at call {at}");
+        }
+    }
+}
+
+#[test]
+fn a_device_is_taken_for_what_it_is_only_if_nothing_else_is_assumed() {
+    let speak = |fake: &Fake, assumed| discover_as(&fake.shared(), Some(assumed));
+    for (fake, revision) in Fake::of_every_kernel().iter().zip(Revision::ALL) {
+        for assumed in Revision::ALL {
+            assert_eq!(speak(fake, assumed).is_ok(), assumed == revision, "{revision} taken for {assumed}");
+        }
+    }
+    let error = speak(&Fake::june(), Revision::V2).unwrap_err().to_string();
+    let expected =
+        "fake: the device speaks v3 (June 2026), not v2: length of device capability 6 = 0x30, v2 has 0x20";
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn the_newest_tells_by_its_decoder_what_firmware_did() {
+    let open = Fake::newest().with(|state| state.set(10, 0x20, 0x000));
+    assert!(!facts(&open).4);
+}
+
+#[rstest]
+#[case::a_short_region(
+    |state: &mut State| state.regions.get_mut(&9).unwrap().info.size = 0xf000,
+    "size of the component register region = 0xf000: the component block has 0x10000 bytes")]
+#[case::a_block_that_leaves_its_bar(
+    |state: &mut State| capability(state, 24, &[0, 0x10, 0xf]),
+    "comp_reg_offset = 0xf1000: the component registers must begin at a multiple of 0x1000 and end inside the BAR")]
+#[case::a_block_at_an_odd_place(|state: &mut State| capability(state, 24, &[0x10]), "comp_reg_offset = 0x20010")]
+#[case::a_dead_device(
+    |state: &mut State| state.bytes(9).fill(0xff),
+    "CXL capability header = 0xffffffff: unexpected capability array id")]
+#[case::decoders_outside(
+    |state: &mut State| state.set(9, 0x1008, 0xfe01_0005),
+    "pointer to the HDM decoder capability = 0xfe0")]
+#[case::a_short_device_dvsec(
+    |state: &mut State| state.set(7, 0x154, 0x0142_1e98),
+    "length of the CXL device DVSEC = 0x14: the DVSEC is too short for its ranges")]
+fn what_cannot_be_in_june_is_refused_by_field_and_value(
+    #[case] change: fn(&mut State),
+    #[case] message: &str,
+) {
+    let error = error_of(Fake::june(), change);
+    assert!(error.starts_with(&format!("fake: {message}")), "{error}");
+}
+
+/// Replaces what the component register region says of its place.
+fn place_in(state: &mut State, bar: u8, offset: u64) {
+    let data = [[bar, 0, 0, 0, 0, 0, 0, 0], offset.to_le_bytes()].concat();
+    let chain = Chain::new().with(6, 1, &data).with_region_type(0x8000_1e98, 2);
+    state.regions.get_mut(&10).unwrap().info.chain = chain;
+}
+
+fn place(state: &mut State, offset: u64) {
+    place_in(state, 2, offset);
+}
+
+fn array(state: &State, offset: u64, value: u32) {
+    state.regions[&2].memory.as_ref().unwrap().write(offset, &value.to_le_bytes()).unwrap();
+}
+
+#[rstest]
+#[case::no_locator(|state: &mut State| state.set(7, 0x208, 0x9), "the Register Locator DVSEC has no component block")]
+#[case::no_component_block(
+    |state: &mut State| state.set(7, 0x20c, 0x0002_0302),
+    "the Register Locator DVSEC has no component block")]
+#[case::another_bar(
+    |state: &mut State| state.set(7, 0x20c, 0x0002_0100),
+    "BAR of the component block in the Register Locator = 0x0: the component register region says")]
+#[case::a_block_behind_the_decoders(
+    |state: &mut State| state.set(7, 0x20c, 0x0003_0102),
+    "offset of the component block in the Register Locator = 0x30000: the component register region says")]
+#[case::a_block_far_before_the_decoders(
+    |state: &mut State| state.set(7, 0x20c, 0x0001_0102),
+    "offset of the component block in the Register Locator = 0x10000: the component register region says")]
+#[case::a_block_beyond_all_bars(
+    |state: &mut State| state.set(7, 0x210, 0xffff_ffff),
+    "offset of the component block in the Register Locator = 0xffffffff00020000")]
+#[case::a_block_that_leaves_its_bar(
+    |state: &mut State| {
+        place_in(state, 0, 0x1110);
+        state.set(7, 0x20c, 0x0000_0100);
+    },
+    "offset of the component block in the Register Locator = 0x0: the component block must end inside the BAR")]
+#[case::decoders_that_leave_their_bar(
+    |state: &mut State| {
+        state.regions.get_mut(&2).unwrap().info.size = 0x4_0000;
+        place(state, 0x3_ffd4);
+    },
+    "offset of CXL_COMP_REGS = 0x3ffd4: the HDM decoders must begin at a dword and end inside the BAR")]
+#[case::the_array_leads_elsewhere(
+    |state: &mut State| array(state, 0x2_1008, 0x1201_0005),
+    "offset of CXL_COMP_REGS = 0x21110: the capability array in the BAR has the HDM decoders elsewhere")]
+#[case::the_region_is_elsewhere(
+    |state: &mut State| place(state, 0x2_1120),
+    "offset of CXL_COMP_REGS = 0x21120: the capability array in the BAR has the HDM decoders elsewhere")]
+#[case::decoders_at_an_odd_place(
+    |state: &mut State| place(state, 0x2_1112),
+    "offset of CXL_COMP_REGS = 0x21112: the HDM decoders must begin at a dword and end inside the BAR")]
+#[case::decoders_in_no_address_space(
+    |state: &mut State| place(state, u64::MAX - 0xef),
+    "offset of CXL_COMP_REGS = 0xffffffffffffff10")]
+#[case::a_dead_array(
+    |state: &mut State| array(state, 0x2_1000, u32::MAX),
+    "CXL capability header = 0xffffffff: unexpected capability array id")]
+#[case::a_region_without_room(
+    |state: &mut State| state.regions.get_mut(&10).unwrap().info.size = 0x2c,
+    "size of the component register region = 0x2c: the HDM decoder capability does not fit")]
+#[case::a_region_too_long(
+    |state: &mut State| state.regions.get_mut(&10).unwrap().info.size = 0x2000,
+    "size of the component register region = 0x2000: the component registers are dwords")]
+#[case::more_decoders_than_room(
+    |state: &mut State| state.set(10, 0, 1),
+    "HDM decoder count code = 0x1: so many decoders do not fit")]
+fn what_cannot_be_in_the_newest_is_refused_by_field_and_value(
+    #[case] change: fn(&mut State),
+    #[case] message: &str,
+) {
+    let error = error_of(Fake::newest(), change);
+    assert!(error.starts_with(&format!("fake: {message}")), "{error}");
 }

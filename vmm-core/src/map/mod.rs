@@ -18,7 +18,6 @@ use std::sync::Arc;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
-use cxl_spec::pci::header;
 use memory::HostMemory;
 use space::AddressSpace;
 use space::Behind;
@@ -27,10 +26,10 @@ use space::Slots;
 use space::SpaceError;
 use space::Trap;
 use space::Window;
-use vfio_abi::info::region;
 
 use crate::backend::BackendError;
 use crate::backend::Shared;
+use crate::backend::enabled::Enabled;
 use crate::discover::Inventory;
 use crate::discover::Region;
 use crate::plan;
@@ -123,36 +122,6 @@ impl Drop for DmaMapping {
     }
 }
 
-/// A device that answers and may issue requests. Dropping it puts its command register back.
-#[derive(Debug)]
-struct Enabled {
-    backend: Shared,
-    before: header::Command,
-}
-
-impl Enabled {
-    fn new(backend: &Shared) -> Result<Self, BackendError> {
-        let mut bytes = [0; 2];
-        backend.lock().read(region::CONFIG, header::COMMAND, &mut bytes)?;
-        let before = header::Command::new(u16::from_le_bytes(bytes));
-        // Held first: a write that is reported as failed may have been done.
-        let enabled = Self { backend: backend.clone(), before };
-        enabled.write(before.with_memory_space(true).with_bus_master(true))?;
-        Ok(enabled)
-    }
-
-    fn write(&self, command: header::Command) -> Result<(), BackendError> {
-        self.backend.lock().write(region::CONFIG, header::COMMAND, &command.raw().to_le_bytes())
-    }
-}
-
-impl Drop for Enabled {
-    fn drop(&mut self) {
-        // A device that is gone has no command register any more.
-        let _ = self.write(self.before);
-    }
-}
-
 /// Builds the machine of `plan` from these devices, which are the ones that it was made for, in the same order.
 ///
 /// # Errors
@@ -216,7 +185,7 @@ impl Mappings {
     fn map_devices(&mut self) -> Result<(), MapError> {
         for index in 0..self.devices.len() {
             let Some(device) = self.devices.get(index) else { continue };
-            self.enabled.push(Enabled::new(&device.backend)?);
+            self.enabled.push(Enabled::with_requests(&device.backend)?);
             self.map_bars(index)?;
         }
         let ecam = self.plan.map.iter().find(|placed| placed.kind == Kind::Ecam).map(|placed| placed.span);

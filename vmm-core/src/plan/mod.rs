@@ -97,6 +97,8 @@ pub struct Device {
     pub window: Window,
     /// Where the component registers cover the component BAR.
     pub overlay: Overlay,
+    /// Where the component block begins.
+    pub component: Gpa,
     /// What is written to decoder 0.
     pub programme: Programme,
     /// Offset in configuration space of the CXL device DVSEC, whose range bases the guest sees as the window's.
@@ -224,8 +226,15 @@ pub enum Refusal {
     #[error("not a CXL device: VFIO_DEVICE_FLAGS_CXL is clear")]
     NotCxl,
     /// Nobody committed its decoder, and a guest could not do so either.
-    #[error("host firmware did not commit HDM decoder 0: FIRMWARE_COMMITTED is clear")]
-    NotCommitted,
+    #[error("host firmware did not commit HDM decoder 0: {0} is clear")]
+    NotCommitted(&'static str),
+    /// Another decoder than the first is committed, too. Only the first is moved to a window, so the guest would
+    /// see the host's address in this one, or memory that is not there.
+    #[error("HDM decoder {0} is committed, too: decoder 0 alone can be given a window")]
+    AnotherDecoder(u64),
+    /// The component registers are in a BAR that is not in memory.
+    #[error("the component registers are in BAR {0}, which is no memory BAR")]
+    PortBar(u8),
     /// Its memory is no multiple of what a decoder can decode.
     #[error("memory region of {0:#x} bytes: HDM decoders decode multiples of 0x10000000")]
     MemorySize(u64),

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm;
+use vfio_abi::cxl::Committed;
+use vfio_abi::cxl::Description;
 
 use super::Bar;
 use super::Device;
@@ -47,10 +49,20 @@ impl<'a> Candidate<'a> {
     pub(super) fn new(name: &'a str, inventory: &'a Inventory) -> Result<Self, PlanError> {
         let cxl = inventory.cxl.as_ref().ok_or_else(|| refused(name, Refusal::NotCxl))?;
         if !cxl.firmware_committed {
-            return Err(refused(name, Refusal::NotCommitted));
+            let flag = match cxl.description.committed {
+                Committed::Flag { name, .. } => name,
+                Committed::Decoder => "COMMITTED",
+            };
+            return Err(refused(name, Refusal::NotCommitted(flag)));
         }
-        let memory = inventory.region(cxl.memory).filter(|region| region.size.is_multiple_of(hdm::GRANULE));
-        let size = inventory.region(cxl.memory).map_or(0, |region| region.size);
+        let mut others = (0u64..).zip(&cxl.decoders).skip(1);
+        if let Some((index, _)) = others.find(|(_, other)| other.control.committed()) {
+            return Err(refused(name, Refusal::AnotherDecoder(index)));
+        }
+        let memory = inventory
+            .region(cxl.description.memory)
+            .filter(|region| region.size.is_multiple_of(hdm::GRANULE));
+        let size = inventory.region(cxl.description.memory).map_or(0, |region| region.size);
         let memory = memory.ok_or_else(|| refused(name, Refusal::MemorySize(size)))?;
         let decoder = cxl.decoders.first();
         let ways = decoder.map_or(0, |decoder| decoder.control.interleave_ways().value());
@@ -66,8 +78,9 @@ impl<'a> Candidate<'a> {
 
     /// What the component registers cover of a BAR, by offsets in it.
     fn overlay(&self, bar: u8) -> Option<Range<u64>> {
-        let registers = self.inventory.region(self.cxl.registers)?.size;
-        (self.cxl.bar == bar).then(|| self.cxl.bar_offset..self.cxl.bar_offset.saturating_add(registers))
+        let Description { registers, bar: holder, offset, .. } = self.cxl.description;
+        let registers = self.inventory.region(registers)?.size;
+        (holder == bar).then(|| offset..offset.saturating_add(registers))
     }
 
     /// The device as number `slot`, with its parts at their places.
@@ -76,12 +89,16 @@ impl<'a> Candidate<'a> {
         let slot = u8::try_from(slot).ok().and_then(|slot| slot.checked_add(1)).ok_or_else(no_slot)?;
         let (bdf, at) = Machine::function(slot).ok_or_else(no_slot)?;
         let config = Span::new(at, machine::ECAM_FUNCTION_SIZE).ok_or_else(no_slot)?;
-        let component = bars.iter().find(|bar| bar.index == self.cxl.bar);
-        let covered = component.zip(self.overlay(self.cxl.bar)).and_then(|(bar, range)| {
-            Span::new(bar.span.start().checked_add(range.start)?, range.end.checked_sub(range.start)?)
+        let description = &self.cxl.description;
+        // Discovery has seen that the component registers lie in a BAR; only a port BAR is none in memory.
+        let holder = bars.iter().find(|bar| bar.index == description.bar);
+        let holder = holder.ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?;
+        let start = holder.span.start();
+        let covered = self.overlay(description.bar).and_then(|range| {
+            Span::new(start.checked_add(range.start)?, range.end.checked_sub(range.start)?)
         });
         let programme = Programme {
-            region: self.cxl.registers,
+            region: description.registers,
             decoder: self.cxl.hdm.saturating_add(hdm::decoder_offset(0)),
             window: window.span,
         };
@@ -89,12 +106,14 @@ impl<'a> Candidate<'a> {
             name: self.name.to_owned(),
             bdf,
             config,
-            // Discovery has seen that the component registers lie in a BAR; only a port BAR is none in memory.
             overlay: Overlay {
-                region: self.cxl.registers,
-                bar: self.cxl.bar,
-                span: covered.ok_or_else(|| refused(self.name, Refusal::NotCxl))?,
+                region: description.registers,
+                bar: description.bar,
+                span: covered.ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?,
             },
+            component: start
+                .checked_add(self.cxl.component)
+                .ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?,
             bars,
             window,
             programme,

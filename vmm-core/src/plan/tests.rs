@@ -2,11 +2,13 @@ use cxl_spec::component::hdm;
 use proptest::prelude::*;
 use rstest::rstest;
 use vfio_abi::chain::Area;
+use vfio_abi::chain::Chain;
 
 use super::bar::Reach;
 use super::*;
 use crate::backend::fake::Fake;
 use crate::discover::Region;
+use crate::discover::cxl::Decoder;
 use crate::discover::discover;
 
 const GIB: u64 = 1 << 30;
@@ -143,6 +145,12 @@ fn a_window_that_does_not_fit_is_refused_by_name() {
     "gpu0: refused at attach: not a CXL device: VFIO_DEVICE_FLAGS_CXL is clear")]
 #[case::not_committed(|device: &mut Inventory| device.cxl.as_mut().unwrap().firmware_committed = false,
     "gpu0: refused at attach: host firmware did not commit HDM decoder 0: FIRMWARE_COMMITTED is clear")]
+#[case::another_decoder(|device: &mut Inventory| {
+        let decoders = &mut device.cxl.as_mut().unwrap().decoders;
+        decoders.push(decoders[0]);
+    }, "gpu0: refused at attach: HDM decoder 1 is committed, too: decoder 0 alone can be given a window")]
+#[case::registers_in_a_port_bar(|device: &mut Inventory| device.config.bars.truncate(1),
+    "gpu0: refused at attach: the component registers are in BAR 2, which is no memory BAR")]
 #[case::odd_memory(|device: &mut Inventory| region_mut(device, 9).size = 0x1000_1000,
     "gpu0: refused at attach: memory region of 0x10001000 bytes")]
 #[case::a_decoder_over_less(|device: &mut Inventory| region_mut(device, 9).size = 0x2000_0000,
@@ -166,6 +174,48 @@ fn a_device_that_cannot_be_attached_is_refused_by_name(
 ) {
     let error = one(change).unwrap_err().to_string();
     assert!(error.starts_with(message), "{error}");
+}
+
+#[test]
+fn a_decoder_beside_the_first_may_be_there_if_nobody_committed_it() {
+    let plan = one(|device| {
+        let decoders = &mut device.cxl.as_mut().unwrap().decoders;
+        decoders.push(Decoder { control: hdm::Control::new(0), ..decoders[0] });
+    });
+    assert!(plan.is_ok());
+}
+
+#[rstest]
+#[case::june(Fake::june().with(|state| {
+    let mut data = state.info.chain.entries()[0].data.clone();
+    data[0] = 0;
+    state.info.chain = Chain::new().with(6, 1, &data);
+}), "HOST_FIRMWARE_COMMITTED")]
+#[case::newest(Fake::newest().with(|state| state.set(10, 0x20, 0)), "COMMITTED")]
+fn a_device_that_is_not_committed_is_refused_by_what_its_kernel_calls_it(
+    #[case] fake: Fake,
+    #[case] name: &str,
+) {
+    let inventory = discover(&fake.shared()).unwrap();
+    let error = plan(&Machine::default(), &[("gpu0", &inventory)]).unwrap_err().to_string();
+    let expected =
+        format!("gpu0: refused at attach: host firmware did not commit HDM decoder 0: {name} is clear");
+    assert_eq!(error, expected);
+}
+
+#[test]
+fn the_same_device_is_planned_the_same_whatever_kernel_shows_it() {
+    let of = |fake: &Fake| {
+        let inventory = discover(&fake.shared()).unwrap();
+        let plan = plan(&Machine::default(), &[("gpu0", &inventory)]).unwrap();
+        let device = &plan.devices[0];
+        let hdm = device.overlay.span.start().get() + device.programme.decoder - 0x10;
+        (plan.map.clone(), device.component.get(), hdm, plan.notes.clone())
+    };
+    let [april, june, newest] = Fake::of_every_kernel();
+    assert_eq!((of(&april).1, of(&april).2), (4 * GIB + 0x12_0000, 4 * GIB + 0x12_1110));
+    assert_eq!(of(&april), of(&june));
+    assert_eq!(of(&april), of(&newest));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use cxl_spec::register::describe_value;
 
 use crate::backend::BackendError;
 use crate::backend::Shared;
+use crate::discover::cxl::Cxl;
 use crate::map::MapError;
 use crate::map::Mappings;
 use crate::map::memory_of;
@@ -115,8 +116,8 @@ impl Programmed {
     fn device_done(&mut self, index: usize) -> Result<(), ProgramError> {
         let device = self.mappings.devices.get(index).zip(self.mappings.plan.devices.get(index));
         let Some((device, planned)) = device else { return Ok(()) };
-        let decoder = device.inventory.cxl.as_ref().and_then(|cxl| cxl.decoders.first());
-        let base = hdm::split(decoder.map_or(0, |decoder| decoder.base));
+        let decoders = device.inventory.cxl.as_ref().map(Cxl::found_decoders).unwrap_or_default();
+        let base = hdm::split(decoders.first().map_or(0, |decoder| decoder.base));
         self.decoders.push(Decoder::programme(&planned.name, &device.backend, planned.programme, base)?);
         let window = planned.window;
         let region = device.inventory.region(window.region);

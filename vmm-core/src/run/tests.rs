@@ -6,9 +6,11 @@ use crate::backend::Failure;
 use crate::backend::fake::CONTROL;
 use crate::backend::fake::DECODER;
 use crate::backend::fake::Fake;
-use crate::discover::discover;
-use crate::map::Attached;
+use crate::backend::fake::HDM_IN_BAR;
+use crate::backend::fake::HOST_BASE;
+use crate::backend::recording::Recording;
 use crate::map::map;
+use crate::plan::bar::Reach;
 use crate::plan::machine::Machine;
 use crate::plan::plan;
 
@@ -16,11 +18,21 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A machine with one device, running a soft guest.
 fn running(fake: &Fake) -> Running {
-    let backend = fake.shared();
-    let inventory = discover(&backend).unwrap();
-    let plan = plan(&Machine::default(), &[("gpu0", &inventory)]).unwrap();
-    let mappings = map(plan, vec![Attached { backend, inventory }], Hypervisor::Soft.slots()).unwrap();
-    mappings.machine_done().unwrap().run(&Hypervisor::Soft, TIMEOUT).unwrap()
+    recorded(fake).0
+}
+
+/// The same, and what its machine-done wrote to the component registers, by offset in the HDM capability.
+fn recorded(fake: &Fake) -> (Running, Vec<(u64, u64)>) {
+    let recording = Recording::default();
+    let attached = fake.attached(recording.clone());
+    let hdm = attached.inventory.cxl.as_ref().unwrap().hdm;
+    let plan = plan(&Machine::default(), &[("gpu0", &attached.inventory)]).unwrap();
+    let mappings = map(plan, vec![attached], Hypervisor::Soft.slots()).unwrap();
+    recording.take();
+    let programmed = mappings.machine_done().unwrap();
+    let written = recording.stop().into_iter().filter(|access| access.is_write);
+    let written = written.map(|access| (access.offset - hdm, access.value)).collect();
+    (programmed.run(&Hypervisor::Soft, TIMEOUT).unwrap(), written)
 }
 
 fn bar2(running: &Running, offset: u64) -> Gpa {
@@ -222,4 +234,123 @@ fn a_running_machine_that_is_dropped_leaves_nothing_behind() {
     drop(running(&fake));
     assert_eq!(fake.look(|state| (state.dma.len(), state.dword(7, 4), state.dword(10, CONTROL))), clean);
     assert_eq!(fake.dword(10, DECODER + 4), 0);
+}
+
+/// Base, size and control of decoder 0 as the guest reads them through the BAR.
+fn guests_decoder(running: &mut Running) -> (u64, u64, u64) {
+    let mut register = |offset, width| {
+        let at = bar2(running, HDM_IN_BAR + offset);
+        running.load(at, width).unwrap()
+    };
+    (register(0x10, Width::Qword), register(0x18, Width::Qword), register(0x20, Width::Dword))
+}
+
+#[test]
+fn machine_done_writes_the_same_whatever_the_kernel() {
+    for fake in Fake::of_every_kernel() {
+        let (_running, written) = recorded(&fake);
+        assert_eq!(written, [(0x10, 0x1000_0000), (0x14, 1), (0x20, 0x700)]);
+    }
+}
+
+#[test]
+fn the_guest_sees_its_decoder_at_the_window_whatever_the_kernel() {
+    for fake in Fake::of_every_kernel() {
+        let mut running = running(&fake);
+        let start = window(&running, 0).get();
+        assert_eq!(guests_decoder(&mut running), (start, 256 << 20, 0x700));
+        let array = [0x2_1000, 0x2_1004, 0x2_1008].map(|offset| {
+            let at = bar2(&running, offset);
+            running.load(at, Width::Dword).unwrap()
+        });
+        assert_eq!(array, [0x0211_0001, 0x0802_0002, 0x1101_0005]);
+        let at = window(&running, 0x1000);
+        running.store(at, Width::Qword, 0x1122_3344_5566_7788).unwrap();
+        let mut seen = [0; 8];
+        let memory = running.plan().devices[0].window.region;
+        running.device_read(0, memory, 0x1000, &mut seen).unwrap();
+        assert_eq!(u64::from_le_bytes(seen), 0x1122_3344_5566_7788);
+    }
+}
+
+#[test]
+fn the_guest_cannot_move_its_decoder_whatever_the_kernel() {
+    for fake in Fake::of_every_kernel() {
+        let mut running = running(&fake);
+        let before = guests_decoder(&mut running);
+        for (offset, value) in [(0x10, 0x7000_0000), (0x14, 7), (0x18, 0), (0x20, 0x300), (0x10, 0x7000_0000)]
+        {
+            let at = bar2(&running, HDM_IN_BAR + offset);
+            running.store(at, Width::Dword, value).unwrap();
+        }
+        assert_eq!(guests_decoder(&mut running), before);
+    }
+}
+
+#[test]
+fn the_hosts_address_is_nowhere_whatever_the_kernel() {
+    let (low, high) = (u64::from(HOST_BASE as u32), HOST_BASE >> 32);
+    // April's kernel shows the base of a decoder that firmware committed and did not lock.
+    let unlocked = Fake::committed().with(|state| {
+        state.set(10, DECODER, low as u32);
+        state.set(10, DECODER + 4, high as u32);
+    });
+    for fake in Fake::of_every_kernel().into_iter().chain([unlocked]) {
+        let shown = fake.look(|state| state.dword(7, 0x174));
+        assert_eq!(u64::from(shown), low, "the kernel shows it");
+        let mut running = running(&fake);
+        let block = (0..0x1_0000).step_by(4).map(|offset| bar2(&running, 0x2_0000 + offset));
+        let config = (0..0x1000).step_by(4).map(|offset| config(&running, offset));
+        let all: Vec<_> = block.chain(config).collect();
+        for at in all {
+            let value = running.load(at, Width::Dword).unwrap();
+            assert!(value != low && value != high, "{at} reads {value:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_machine_that_is_dropped_leaves_the_hosts_decoder_as_it_was_whatever_the_kernel() {
+    for fake in Fake::of_every_kernel() {
+        let registers = fake.look(|state| state.regions[&state.registers()].bytes.clone());
+        let command = fake.dword(7, 4);
+        drop(running(&fake));
+        assert_eq!(fake.look(|state| state.regions[&state.registers()].bytes.clone()), registers);
+        assert_eq!(fake.dword(7, 4), command);
+    }
+}
+
+#[test]
+fn pages_beside_the_decoders_alone_are_memory_and_the_rest_of_their_page_is_the_bar() {
+    let mut running = running(&Fake::newest());
+    let device = &running.plan().devices[0];
+    let shape: Vec<_> =
+        device.bars[1].pieces.iter().map(|piece| (piece.range.start, piece.range.end, piece.reach)).collect();
+    assert_eq!(
+        shape,
+        [
+            (0, 0x2_1000, Reach::Mapped),
+            (0x2_1000, 0x2_1110, Reach::Trapped),
+            (0x2_1110, 0x2_1140, Reach::Overlay),
+            (0x2_1140, 0x2_2000, Reach::Trapped),
+            (0x2_2000, 0x10_0000, Reach::Mapped),
+        ]
+    );
+    running.device_write(0, 2, 0x2_1140, &0x9abc_def0u32.to_le_bytes()).unwrap();
+    let behind = bar2(&running, 0x2_1140);
+    assert_eq!(running.load(behind, Width::Dword), Ok(0x9abc_def0));
+}
+
+#[test]
+fn the_whole_block_of_june_is_the_component_registers() {
+    let running = running(&Fake::june());
+    let device = &running.plan().devices[0];
+    let shape: Vec<_> =
+        device.bars[1].pieces.iter().map(|piece| (piece.range.start, piece.range.end, piece.reach)).collect();
+    let expected = [
+        (0, 0x2_0000, Reach::Mapped),
+        (0x2_0000, 0x3_0000, Reach::Overlay),
+        (0x3_0000, 0x10_0000, Reach::Mapped),
+    ];
+    assert_eq!(shape, expected);
 }

@@ -1,4 +1,4 @@
-//! What any PCI Express endpoint has: header, PCI Express capability, MSI-X, AER.
+//! What an endpoint has that is not CXL's: header, power management, PCI Express, MSI-X, AER, serial number, ATS, DOE.
 
 use arbitrary_int::u3;
 use arbitrary_int::u4;
@@ -9,20 +9,28 @@ use arbitrary_int::u29;
 use cxl_spec::access::Width;
 use cxl_spec::pci::ExtendedCapability;
 use cxl_spec::pci::aer as spec_aer;
+use cxl_spec::pci::ats as spec_ats;
 use cxl_spec::pci::capability;
+use cxl_spec::pci::doe as spec_doe;
 use cxl_spec::pci::express as spec_express;
 use cxl_spec::pci::extended_capability;
 use cxl_spec::pci::header as spec_header;
 use cxl_spec::pci::msix as spec_msix;
+use cxl_spec::pci::power as spec_power;
+use cxl_spec::pci::serial as spec_serial;
 use cxl_spec::register::Register;
 
 use crate::profile::Checked;
 use crate::profile::PENDING_OFFSET;
+use crate::silicon::component::Severity;
 use crate::silicon::register::Block;
 
 /// Speed code of 32 GT/s, and the lanes of the link. CXL needs 32 GT/s for its 68-byte flits.
 const SPEED_32_GT: u4 = u4::new(5);
 const LANES: u6 = u6::new(16);
+
+/// The version of most extended capabilities.
+const FIRST_VERSION: u4 = u4::new(1);
 
 pub(super) fn header(profile: &Checked) -> Block {
     let ids = &profile.profile().ids;
@@ -109,10 +117,80 @@ pub(super) fn msix(profile: &Checked) -> Block {
         .with(spec_msix::PENDING, pending.raw())
 }
 
+/// A function with the states D0 and D3hot that loses nothing on the way back, and that wakes nobody.
+pub(super) fn power() -> Block {
+    let capabilities = spec_power::Capabilities::new(0).with_version(u3::new(3));
+    let control = spec_power::ControlStatus::new(0).with_no_soft_reset(true);
+    Block::new(spec_power::REGISTERS.iter().copied())
+        .with(0, capability::POWER)
+        .with(spec_power::CAPABILITIES, capabilities.raw())
+        .with(spec_power::CONTROL_STATUS, control.raw())
+}
+
+/// An extended capability with its header filled in.
+fn extended(id: u16, version: u4, registers: &[Register]) -> Block {
+    let header = ExtendedCapability::new(0).with_id(id).with_version(version);
+    Block::new(registers.iter().copied()).with(0, header.raw())
+}
+
+pub(super) fn serial_number(profile: &Checked) -> Block {
+    let number = profile.profile().ids.serial.0;
+    extended(extended_capability::SERIAL_NUMBER, FIRST_VERSION, spec_serial::REGISTERS)
+        .with(spec_serial::LOW, number & 0xffff_ffff)
+        .with(spec_serial::HIGH, number >> 32)
+}
+
+/// It takes 32 invalidations at a time, which is coded as 0.
+pub(super) fn ats() -> Block {
+    let capability = spec_ats::Capability::new(0).with_page_aligned_request(true);
+    extended(extended_capability::ATS, FIRST_VERSION, spec_ats::REGISTERS)
+        .with(spec_ats::CAPABILITY, capability.raw())
+}
+
+pub(super) fn doe() -> Block {
+    extended(extended_capability::DOE, FIRST_VERSION, spec_doe::REGISTERS)
+}
+
+/// Puts an internal error of this severity, which CXL RAS is reported as, into the status of the AER capability.
+/// The first-error pointer names it if it is not masked and none is named yet.
+pub(super) fn internal_error(aer: &mut Block, severity: Severity) {
+    if severity == Severity::Correctable {
+        let status = aer.get(spec_aer::CORRECTABLE_STATUS) as u32;
+        let status = spec_aer::CorrectableStatus::new(status).with_internal(true);
+        aer.set(spec_aer::CORRECTABLE_STATUS, status.raw());
+        return;
+    }
+    let before = spec_aer::UncorrectableStatus::new(aer.get(spec_aer::UNCORRECTABLE_STATUS) as u32);
+    aer.set(spec_aer::UNCORRECTABLE_STATUS, before.with_internal(true).raw());
+    let mask = spec_aer::UncorrectableMask::new(aer.get(spec_aer::UNCORRECTABLE_MASK) as u32);
+    if !mask.internal() && before.raw() & !mask.raw() == 0 {
+        let control = spec_aer::CapabilitiesAndControl::new(0).with_first_error(spec_aer::INTERNAL);
+        aer.set(spec_aer::CAPABILITIES_AND_CONTROL, control.raw());
+    }
+}
+
+/// Puts an error of this severity into the device status of the PCI Express capability.
+pub(super) fn error_detected(express: &mut Block, severity: Severity) {
+    let status = spec_express::DeviceStatus::new(express.get(spec_express::DEVICE_STATUS) as u16);
+    let status = match severity {
+        Severity::Correctable => status.with_correctable_error(true),
+        Severity::NonFatal => status.with_non_fatal_error(true),
+        Severity::Fatal => status.with_fatal_error(true),
+    };
+    express.set(spec_express::DEVICE_STATUS, status.raw());
+}
+
+/// The PCI Express capability after a function level reset: some of its fields belong to the link.
+pub(super) fn express_reborn(old: &Block, mut express: Block) -> Block {
+    for (offset, mask) in spec_express::kept_over_function_level_reset() {
+        let mask = u64::from(mask);
+        express.set(offset, (express.get(offset) & !mask) | (old.get(offset) & mask));
+    }
+    express
+}
+
 pub(super) fn aer() -> Block {
-    let header = ExtendedCapability::new(0).with_id(extended_capability::AER).with_version(spec_aer::VERSION);
-    Block::new(spec_aer::REGISTERS.iter().copied())
-        .with(0, header.raw())
+    extended(extended_capability::AER, spec_aer::VERSION, spec_aer::REGISTERS)
         .with(spec_aer::UNCORRECTABLE_MASK, spec_aer::UNCORRECTABLE_MASK_RESET)
         .with(spec_aer::UNCORRECTABLE_SEVERITY, spec_aer::UNCORRECTABLE_SEVERITY_RESET)
         .with(spec_aer::CORRECTABLE_MASK, spec_aer::CORRECTABLE_MASK_RESET)

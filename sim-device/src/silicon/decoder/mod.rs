@@ -10,10 +10,15 @@
 //!          commit, lock set, a check fails
 //! ```
 //!
-//! With lock-on-commit clear the hardware checks nothing: software owns correctness. While committed, shipped
+//! With lock-on-commit clear the hardware checks nothing: software owns correctness. With it set, it checks what
+//! the specification lists, and besides that the codes are ones that the device can do and that the memory is large
+//! enough: the specification leaves these undefined and permits to refuse them. While committed, shipped
 //! silicon holds every field of the decoder but the commit bit; the specification leaves that undefined, and this
 //! model does as the silicon. The change of the commit bit and its answer are one step: the 10 ms that the
-//! specification allows are not used.
+//! specification allows are not used. Only a device that is broken so leaves a commit without an answer, and its
+//! decoder is `Committing` until the bit is cleared.
+
+pub mod decode;
 
 use arbitrary_int::u4;
 use cxl_spec::address::Hpa;
@@ -32,16 +37,19 @@ pub enum State {
     Locked,
     /// It decodes nothing: the last commit failed a check.
     Refused,
+    /// It decodes nothing: the last commit was never answered.
+    Committing,
 }
 
 impl State {
     /// The state that the control register shows.
     pub fn of(control: Control) -> Self {
-        match (control.committed(), control.lock_on_commit(), control.error_not_committed()) {
-            (true, true, _) => Self::Locked,
-            (true, false, _) => Self::Committed,
-            (false, _, true) => Self::Refused,
-            (false, _, false) => Self::Open,
+        match (control.committed(), control.error_not_committed()) {
+            (true, _) if control.lock_on_commit() => Self::Locked,
+            (true, _) => Self::Committed,
+            (false, true) => Self::Refused,
+            (false, false) if control.commit() => Self::Committing,
+            (false, false) => Self::Open,
         }
     }
 
@@ -51,13 +59,19 @@ impl State {
     }
 }
 
-/// What software put into a decoder's base, size and skip.
+/// What software put into a decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Programming {
     /// First host address.
     pub base: Hpa,
     /// Length in bytes; 0 is legal and decodes nothing.
     pub size: u64,
+    /// How much of the device's memory is left out before this decoder's.
+    pub skip: u64,
+    /// Code of the interleave ways.
+    pub ways: u4,
+    /// Code of the interleave granularity.
+    pub granularity: u4,
 }
 
 impl Programming {
@@ -78,8 +92,16 @@ pub enum Refusal {
     Wraps,
     /// With 3, 6 or 12 ways the size must be a multiple of three granules.
     NotDivisibleByThree,
-    /// The interleave ways have a reserved code. The specification leaves that undefined; refusing is safe.
+    /// The interleave ways have a reserved code.
     ReservedWays,
+    /// The interleave granularity has a reserved code.
+    ReservedGranularity,
+    /// The device cannot interleave so.
+    UnsupportedInterleave,
+    /// The range needs more memory than the device has.
+    BeyondMemory,
+    /// The device is broken so.
+    Broken,
 }
 
 /// What happened to a decoder.
@@ -102,32 +124,72 @@ pub struct Previous {
     pub programming: Programming,
 }
 
+/// What the decoders of a device can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Abilities {
+    /// The address bits on which they can interleave.
+    pub interleave_bits: u64,
+    /// They can interleave over 3, 6 and 12 ways.
+    pub three_way: bool,
+    /// They can interleave over 16 ways.
+    pub sixteen_way: bool,
+    /// How much memory there is behind them.
+    pub capacity: u64,
+    /// How a commit is answered.
+    pub answer: Answer,
+}
+
+/// How a device answers a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// As the specification says.
+    AsSpecified,
+    /// Never: the device is broken.
+    Never,
+    /// Always with an error: the device is broken.
+    Refused,
+}
+
+/// A decoder that is to be committed, and what is around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Situation {
+    /// What it is programmed with; ways and granularity are in the register that is written.
+    pub programming: Programming,
+    /// The decoder before it.
+    pub previous: Option<Previous>,
+    /// Where its part of the memory begins.
+    pub dpa_base: u64,
+    /// What the device can do.
+    pub abilities: Abilities,
+}
+
 /// The control register after software wrote `written` over `before`, and what happened.
 ///
 /// `written` obeys the attributes of the table already: the read-only bits are those of `before`.
-pub fn control_written(
-    before: Control,
-    written: Control,
-    programming: Programming,
-    previous: Option<Previous>,
-) -> (Control, Option<Event>) {
+pub fn control_written(before: Control, written: Control, around: Situation) -> (Control, Option<Event>) {
     match (State::of(before), written.commit()) {
-        (State::Locked, _) | (State::Committed, true) => (before, None),
+        (State::Locked, _) | (State::Committed | State::Committing, true) => (before, None),
         (State::Committed, false) => (before.with_commit(false).with_committed(false), Some(Event::Released)),
-        (State::Open | State::Refused, false) => (written.with_error_not_committed(false), None),
-        (State::Open | State::Refused, true) => commit(written, programming, previous),
+        (State::Open | State::Refused | State::Committing, false) => {
+            (written.with_error_not_committed(false), None)
+        }
+        (State::Open | State::Refused, true) => commit(written, around),
     }
 }
 
-fn commit(
-    written: Control,
-    programming: Programming,
-    previous: Option<Previous>,
-) -> (Control, Option<Event>) {
-    let checked = if written.lock_on_commit() {
-        check(written.interleave_ways(), programming, previous)
-    } else {
-        Ok(())
+fn commit(written: Control, around: Situation) -> (Control, Option<Event>) {
+    let programming = Programming {
+        ways: written.interleave_ways(),
+        granularity: written.interleave_granularity(),
+        ..around.programming
+    };
+    let checked = match around.abilities.answer {
+        Answer::Never => return (written.with_error_not_committed(false), None),
+        Answer::Refused => Err(Refusal::Broken),
+        Answer::AsSpecified if written.lock_on_commit() => {
+            mandatory(programming, around.previous).and_then(|()| permitted(programming, around))
+        }
+        Answer::AsSpecified => Ok(()),
     };
     match checked {
         Ok(()) => {
@@ -142,7 +204,7 @@ fn commit(
 }
 
 /// The checks that lock-on-commit makes mandatory, in the order in which the specification lists them.
-fn check(ways: u4, programming: Programming, previous: Option<Previous>) -> Result<(), Refusal> {
+fn mandatory(programming: Programming, previous: Option<Previous>) -> Result<(), Refusal> {
     if let Some(previous) = previous {
         if !previous.state.is_active() {
             return Err(Refusal::PreviousNotCommitted);
@@ -155,13 +217,32 @@ fn check(ways: u4, programming: Programming, previous: Option<Previous>) -> Resu
     if programming.size > 0 && programming.range().is_none() {
         return Err(Refusal::Wraps);
     }
-    match hdm::ways(ways) {
-        None => Err(Refusal::ReservedWays),
+    match hdm::ways(programming.ways) {
         Some(3 | 6 | 12) if !(programming.size / hdm::GRANULE).is_multiple_of(3) => {
             Err(Refusal::NotDivisibleByThree)
         }
-        Some(_) => Ok(()),
+        _ => Ok(()),
     }
+}
+
+/// The checks that the specification permits besides.
+fn permitted(programming: Programming, around: Situation) -> Result<(), Refusal> {
+    let abilities = around.abilities;
+    let ways = hdm::ways(programming.ways).ok_or(Refusal::ReservedWays)?;
+    let lower = decode::lower_bits(programming.granularity).ok_or(Refusal::ReservedGranularity)?;
+    let able = match ways {
+        3 | 6 | 12 => abilities.three_way,
+        16 => abilities.sixteen_way,
+        _ => true,
+    };
+    // The bits that choose among the ways; a third of three, six and twelve ways is chosen by division.
+    let choosing = if ways.is_multiple_of(3) { ways / 3 } else { ways };
+    let bits = (u64::from(choosing) - 1) << lower;
+    if !able || bits & !abilities.interleave_bits != 0 {
+        return Err(Refusal::UnsupportedInterleave);
+    }
+    let end = around.dpa_base.checked_add(decode::device_size(programming));
+    if end.is_some_and(|end| end <= abilities.capacity) { Ok(()) } else { Err(Refusal::BeyondMemory) }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ fn after(attribute: Attribute, before: u64, written: Written, locked: bool) -> u
         Attribute::Rwl if !locked => taken,
         Attribute::Rw1c | Attribute::Rw1cs => before & !(value & enabled),
         Attribute::Rwo => before | (value & enabled),
-        Attribute::Rwl | Attribute::HwInit | Attribute::Ro | Attribute::RsvdP => before,
+        Attribute::Rwl | Attribute::HwInit | Attribute::Ro | Attribute::Ros | Attribute::RsvdP => before,
         Attribute::RsvdZ => 0,
     }
 }
@@ -52,6 +52,7 @@ mod tests {
     #[rstest]
     #[case(Attribute::HwInit)]
     #[case(Attribute::Ro)]
+    #[case(Attribute::Ros)]
     #[case(Attribute::RsvdP)]
     fn a_read_only_bit_never_changes(#[case] attribute: Attribute) {
         for (was, reached, written, locked) in cases() {

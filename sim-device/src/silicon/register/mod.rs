@@ -13,8 +13,9 @@ use std::ops::Range;
 
 use cxl_spec::access::Access;
 use cxl_spec::register::Attribute;
-use cxl_spec::register::Field;
 use cxl_spec::register::Register;
+
+use super::reset::Fate;
 
 /// A table of registers with their values.
 #[derive(Clone, Debug)]
@@ -106,16 +107,28 @@ impl Block {
         first..first + behind.take_while(|cell| cell.register.offset < access.end()).count()
     }
 
-    /// The block after a reset that makes it `fresh` and keeps what is sticky.
+    /// The block after a reset with this fate; `fresh` is the block as it is after power-on.
     #[must_use]
-    pub fn reborn(self, mut fresh: Self) -> Self {
-        for (new, old) in fresh.cells.iter_mut().zip(self.cells) {
-            let Cell { register, value, hardwired: _ } = old;
-            let sticky = register.fields.iter().filter(|field| is_sticky(field.attribute)).map(Field::mask);
-            let kept = sticky.fold(0, |all, mask| all | mask);
-            new.value = (new.value & !kept) | (value & kept);
+    pub(super) fn reborn(self, mut fresh: Self, fate: Fate) -> Self {
+        match fate {
+            Fate::Kept => self,
+            Fate::Fresh => fresh,
+            Fate::Sticky => {
+                for (new, old) in fresh.cells.iter_mut().zip(self.cells) {
+                    let Cell { register, value, hardwired: _ } = old;
+                    let sticky = register.fields.iter().filter(|field| is_sticky(field.attribute));
+                    let kept = sticky.fold(0, |all, field| all | field.mask());
+                    new.value = (new.value & !kept) | (value & kept);
+                }
+                fresh
+            }
         }
-        fresh
+    }
+
+    /// The registers of the block, for whoever checks that all of them obey the table.
+    #[cfg(test)]
+    pub(super) fn registers(&self) -> impl Iterator<Item = Register> + '_ {
+        self.cells.iter().map(|cell| cell.register)
     }
 
     fn cell_mut(&mut self, offset: u64) -> Option<&mut Cell> {
@@ -136,7 +149,7 @@ impl Cell {
 }
 
 fn is_sticky(attribute: Attribute) -> bool {
-    matches!(attribute, Attribute::Rws | Attribute::Rw1cs)
+    matches!(attribute, Attribute::Ros | Attribute::Rws | Attribute::Rw1cs)
 }
 
 /// By how many bits a value at `from` moves up to be seen from `to`; negative moves down.
@@ -242,8 +255,11 @@ mod tests {
                 lost: u8 = 15:8, Rw;
             }
         }
-        let block = Block::new([Half::at(0)]).with(0, 0x1122u16);
-        assert_eq!(block.reborn(Block::new([Half::at(0)]).with(0, 0x3344u16)).get(0), 0x3322);
+        let told = [Fate::Kept, Fate::Sticky, Fate::Fresh].map(|fate| {
+            let fresh = Block::new([Half::at(0)]).with(0, 0x3344u16);
+            Block::new([Half::at(0)]).with(0, 0x1122u16).reborn(fresh, fate).get(0)
+        });
+        assert_eq!(told, [0x1122, 0x3322, 0x3344]);
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub mod id {
     pub const RAS: u16 = 2;
     /// Host-managed device memory decoders: [`hdm`](super::super::hdm).
     pub const HDM_DECODER: u16 = 5;
+    /// Back-invalidate of a device: [`back_invalidate`](super::super::back_invalidate).
+    pub const BACK_INVALIDATE: u16 = 0xc;
 }
 
 /// The name of a capability, for people.
@@ -55,6 +57,13 @@ pub fn name(capability: u16) -> &'static str {
         7 => "IDE",
         8 => "snoop filter",
         9 => "timeout and isolation",
+        0xa => "extended register range",
+        0xb => "back-invalidate route table",
+        id::BACK_INVALIDATE => "back-invalidate decoder",
+        0xd => "cache id route table",
+        0xe => "cache id decoder",
+        0xf => "extended HDM decoders",
+        0x10 => "extended metadata",
         _ => "unknown",
     }
 }

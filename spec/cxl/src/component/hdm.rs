@@ -102,8 +102,8 @@ crate::register! {
         upstream_granularity: u4 = 19:16, RsvdZ;
         /// Upstream interleave ways; reserved in devices.
         upstream_ways: u4 = 23:20, RsvdZ;
-        /// Interleave set position; reserved without back-invalidate and unordered I/O.
-        set_position: u4 = 27:24, RsvdZ;
+        /// Interleave set position; without back-invalidate and unordered I/O reserved, which a device hard-wires.
+        set_position: u4 = 27:24, Rwl;
     }
 
     /// Bits 31:28 of the device memory that is skipped before this decoder's.
@@ -217,6 +217,9 @@ impl DecoderCount {
         u4::masked_new(index as u64)
     }
 }
+
+/// The largest code of [`Control::interleave_granularity`]: 16 KiB.
+pub const LARGEST_GRANULARITY: u4 = u4::new(6);
 
 /// The number of interleave ways with this code, unless the code is reserved.
 pub fn ways(code: u4) -> Option<u8> {

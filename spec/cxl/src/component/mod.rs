@@ -9,6 +9,7 @@
 //! ```
 
 pub mod array;
+pub mod back_invalidate;
 pub mod hdm;
 pub mod ras;
 

@@ -54,7 +54,7 @@ crate::register! {
     /// What the capability can do and which error was first.
     pub struct CapabilitiesAndControl("Error Capabilities and Control"): u32 {
         /// Bit number of the oldest uncleared uncorrectable error.
-        first_error: u6 = 5:0, Ro;
+        first_error: u6 = 5:0, Ros;
         /// Keeps the headers of several errors.
         multiple_headers: bool = 9:9, HwInit;
         /// Poison is enabled.
@@ -64,17 +64,21 @@ crate::register! {
     /// One dword of the header of the first error.
     pub struct HeaderLog("Header Log"): u32 {
         /// What was on the link.
-        bytes: u32 = 31:0, Ro;
+        bytes: u32 = 31:0, Ros;
     }
 }
 
 /// Length of the capability in bytes.
 pub const SIZE: u64 = 0x58;
 
+/// Offset of the uncorrectable error status register.
+pub const UNCORRECTABLE_STATUS: u64 = 0x00;
 /// Offset of the uncorrectable error mask register.
 pub const UNCORRECTABLE_MASK: u64 = 0x04;
 /// Offset of the uncorrectable error severity register.
 pub const UNCORRECTABLE_SEVERITY: u64 = 0x08;
+/// Offset of the correctable error status register.
+pub const CORRECTABLE_STATUS: u64 = 0x0c;
 /// Offset of the correctable error mask register.
 pub const CORRECTABLE_MASK: u64 = 0x10;
 /// Offset of the capabilities and control register.
@@ -82,8 +86,63 @@ pub const CAPABILITIES_AND_CONTROL: u64 = 0x14;
 /// Offset of the first dword of the header log.
 pub const HEADER_LOG: u64 = 0x18;
 
+/// How many dwords the header log has.
+pub const HEADER_LOG_DWORDS: usize = 16;
+
 /// What the first-error pointer reads while there is no error: a bit that no error has.
 pub const NO_ERROR: u6 = u6::new(0x3f);
+
+/// Bit numbers of the uncorrectable errors.
+pub mod uncorrectable {
+    /// Data parity on CXL.cache.
+    pub const CACHE_DATA_PARITY: u8 = 0;
+    /// Address parity on CXL.cache.
+    pub const CACHE_ADDRESS_PARITY: u8 = 1;
+    /// Byte enable parity on CXL.cache.
+    pub const CACHE_BYTE_ENABLE_PARITY: u8 = 2;
+    /// Data ECC on CXL.cache.
+    pub const CACHE_DATA_ECC: u8 = 3;
+    /// Data parity on CXL.mem.
+    pub const MEM_DATA_PARITY: u8 = 4;
+    /// Address parity on CXL.mem.
+    pub const MEM_ADDRESS_PARITY: u8 = 5;
+    /// Byte enable parity on CXL.mem.
+    pub const MEM_BYTE_ENABLE_PARITY: u8 = 6;
+    /// Data ECC on CXL.mem.
+    pub const MEM_DATA_ECC: u8 = 7;
+    /// The link was initialised again too often.
+    pub const REINIT_THRESHOLD: u8 = 8;
+    /// An encoding that is reserved was received.
+    pub const RESERVED_ENCODING: u8 = 9;
+    /// Poison was received.
+    pub const POISON_RECEIVED: u8 = 10;
+    /// The receiver overflowed.
+    pub const RECEIVER_OVERFLOW: u8 = 11;
+    /// Internal error.
+    pub const INTERNAL: u8 = 14;
+    /// IDE, transmitting.
+    pub const IDE_TRANSMIT: u8 = 15;
+    /// IDE, receiving.
+    pub const IDE_RECEIVE: u8 = 16;
+}
+
+/// Bit numbers of the correctable errors.
+pub mod correctable {
+    /// Data ECC on CXL.cache.
+    pub const CACHE_DATA_ECC: u8 = 0;
+    /// Data ECC on CXL.mem.
+    pub const MEM_DATA_ECC: u8 = 1;
+    /// Too many CRC errors.
+    pub const CRC_THRESHOLD: u8 = 2;
+    /// Too many retries.
+    pub const RETRY_THRESHOLD: u8 = 3;
+    /// Poison was received from CXL.cache.
+    pub const CACHE_POISON: u8 = 4;
+    /// Poison was received from CXL.mem.
+    pub const MEM_POISON: u8 = 5;
+    /// Error of the physical layer.
+    pub const PHYSICAL: u8 = 6;
+}
 
 /// All uncorrectable errors: what the mask and severity registers read after reset.
 pub const ALL_UNCORRECTABLE: u32 = 0x1_cfff;
@@ -93,10 +152,10 @@ pub const ALL_CORRECTABLE: u32 = 0x7f;
 
 /// The registers of the capability.
 pub const REGISTERS: &[Register] = &[
-    UncorrectableStatus::at(0x00),
+    UncorrectableStatus::at(UNCORRECTABLE_STATUS),
     UncorrectableMask::at(UNCORRECTABLE_MASK),
     UncorrectableSeverity::at(UNCORRECTABLE_SEVERITY),
-    CorrectableStatus::at(0x0c),
+    CorrectableStatus::at(CORRECTABLE_STATUS),
     CorrectableMask::at(CORRECTABLE_MASK),
     CapabilitiesAndControl::at(CAPABILITIES_AND_CONTROL),
     HeaderLog::at(0x18),

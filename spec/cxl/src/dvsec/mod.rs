@@ -8,6 +8,7 @@ use arbitrary_int::u12;
 
 pub mod device;
 pub mod flex_bus;
+pub mod function_map;
 pub mod gpf;
 pub mod register_locator;
 
@@ -43,6 +44,8 @@ pub const BODY: u64 = 0x0a;
 pub mod id {
     /// PCIe DVSEC for CXL devices: [`device`](super::device).
     pub const DEVICE: u16 = 0;
+    /// Non-CXL Function Map DVSEC: [`function_map`](super::function_map).
+    pub const FUNCTION_MAP: u16 = 2;
     /// GPF DVSEC for CXL devices: [`gpf`](super::gpf).
     pub const GPF_DEVICE: u16 = 5;
     /// PCIe DVSEC for Flex Bus port: [`flex_bus`](super::flex_bus).
@@ -55,7 +58,7 @@ pub mod id {
 pub fn name(dvsec: u16) -> &'static str {
     match dvsec {
         id::DEVICE => "CXL device",
-        2 => "non-CXL function map",
+        id::FUNCTION_MAP => "non-CXL function map",
         3 => "CXL extensions for ports",
         4 => "GPF for ports",
         id::GPF_DEVICE => "GPF for devices",

@@ -60,8 +60,12 @@ crate::register! {
         bad_packet: arbitrary_int::u2 = 7:6, Rw1cs;
         /// Replay number rollover.
         replay_rollover: bool = 8:8, Rw1cs;
-        /// Replay timeout, advisory, internal, header log overflow.
-        others: u4 = 15:12, Rw1cs;
+        /// Replay timeout and advisory non-fatal error.
+        timeout_and_advisory: arbitrary_int::u2 = 13:12, Rw1cs;
+        /// Corrected internal error: CXL RAS is reported through it.
+        internal: bool = 14:14, Rw1cs;
+        /// The header log was full.
+        header_log_overflow: bool = 15:15, Rw1cs;
     }
 
     /// Correctable errors that are not signalled.
@@ -73,21 +77,28 @@ crate::register! {
         /// As in the status register.
         replay_rollover: bool = 8:8, Rws;
         /// As in the status register.
-        others: u4 = 15:12, Rws;
+        timeout_and_advisory: arbitrary_int::u2 = 13:12, Rws;
+        /// As in the status register.
+        internal: bool = 14:14, Rws;
+        /// As in the status register.
+        header_log_overflow: bool = 15:15, Rws;
     }
 
     /// What the capability can do and which error was first.
     pub struct CapabilitiesAndControl("Advanced Error Capabilities and Control"): u32 {
         /// Bit number of the first uncorrectable error.
-        first_error: u5 = 4:0, Ro;
+        first_error: u5 = 4:0, Ros;
     }
 
     /// One dword of the header of the first error.
     pub struct HeaderLog("Header Log"): u32 {
         /// What was on the link.
-        bytes: u32 = 31:0, Ro;
+        bytes: u32 = 31:0, Ros;
     }
 }
+
+/// [`CapabilitiesAndControl::first_error`]: the bit number of an uncorrectable internal error.
+pub const INTERNAL: u5 = u5::new(22);
 
 /// Version of the layout described here.
 pub const VERSION: u4 = u4::new(2);
@@ -95,23 +106,29 @@ pub const VERSION: u4 = u4::new(2);
 /// Length of the capability in bytes.
 pub const SIZE: u64 = 0x48;
 
+/// Offset of the uncorrectable error status register.
+pub const UNCORRECTABLE_STATUS: u64 = 0x04;
 /// Offset of the uncorrectable error mask register.
 pub const UNCORRECTABLE_MASK: u64 = 0x08;
 /// Offset of the uncorrectable error severity register.
 pub const UNCORRECTABLE_SEVERITY: u64 = 0x0c;
+/// Offset of the correctable error status register.
+pub const CORRECTABLE_STATUS: u64 = 0x10;
 /// Offset of the correctable error mask register.
 pub const CORRECTABLE_MASK: u64 = 0x14;
+/// Offset of the capabilities and control register.
+pub const CAPABILITIES_AND_CONTROL: u64 = 0x18;
 
 /// The registers of the capability. The places of a root port's registers are reserved, and so are those of the
 /// prefix log, which this device does not have.
 pub const REGISTERS: &[Register] = &[
     ExtendedCapability::at(0),
-    UncorrectableStatus::at(0x04),
+    UncorrectableStatus::at(UNCORRECTABLE_STATUS),
     UncorrectableMask::at(UNCORRECTABLE_MASK),
     UncorrectableSeverity::at(UNCORRECTABLE_SEVERITY),
-    CorrectableStatus::at(0x10),
+    CorrectableStatus::at(CORRECTABLE_STATUS),
     CorrectableMask::at(CORRECTABLE_MASK),
-    CapabilitiesAndControl::at(0x18),
+    CapabilitiesAndControl::at(CAPABILITIES_AND_CONTROL),
     HeaderLog::at(0x1c),
     HeaderLog::at(0x20),
     HeaderLog::at(0x24),

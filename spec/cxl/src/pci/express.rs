@@ -58,8 +58,14 @@ crate::register! {
 
     /// What happened to the function.
     pub struct DeviceStatus("Device Status"): u16 {
-        /// Errors: correctable, non-fatal, fatal, unsupported request.
-        errors: u4 = 3:0, Rw1c;
+        /// A correctable error was detected.
+        correctable_error: bool = 0:0, Rw1c;
+        /// A non-fatal error was detected.
+        non_fatal_error: bool = 1:1, Rw1c;
+        /// A fatal error was detected.
+        fatal_error: bool = 2:2, Rw1c;
+        /// An unsupported request was detected.
+        unsupported_request: bool = 3:3, Rw1c;
         /// Requests of its own are on their way.
         transactions_pending: bool = 5:5, Ro;
     }
@@ -117,6 +123,15 @@ crate::register! {
     }
 }
 
+/// The bits, register by register, that are neither sticky nor fixed and that a function level reset leaves as
+/// they are: they belong to the link more than to the function (PCIe 6.2, 6.6.2).
+pub fn kept_over_function_level_reset() -> [(u64, u16); 2] {
+    [
+        (DEVICE_CONTROL, DeviceControl::new(0).with_max_payload(u3::new(7)).raw()),
+        (LINK_CONTROL, LinkControl::new(0).with_aspm(u2::new(3)).with_common_clock(true).raw()),
+    ]
+}
+
 /// Length of the capability in bytes.
 pub const SIZE: u64 = 0x3c;
 
@@ -126,8 +141,12 @@ pub const CAPABILITIES: u64 = 0x02;
 pub const DEVICE_CAPABILITIES: u64 = 0x04;
 /// Offset of the device control register.
 pub const DEVICE_CONTROL: u64 = 0x08;
+/// Offset of the device status register.
+pub const DEVICE_STATUS: u64 = 0x0a;
 /// Offset of the link capabilities register.
 pub const LINK_CAPABILITIES: u64 = 0x0c;
+/// Offset of the link control register.
+pub const LINK_CONTROL: u64 = 0x10;
 /// Offset of the link status register.
 pub const LINK_STATUS: u64 = 0x12;
 /// Offset of the device capabilities 2 register.
@@ -144,9 +163,9 @@ pub const REGISTERS: &[Register] = &[
     Capabilities::at(CAPABILITIES),
     DeviceCapabilities::at(DEVICE_CAPABILITIES),
     DeviceControl::at(DEVICE_CONTROL),
-    DeviceStatus::at(0x0a),
+    DeviceStatus::at(DEVICE_STATUS),
     LinkCapabilities::at(LINK_CAPABILITIES),
-    LinkControl::at(0x10),
+    LinkControl::at(LINK_CONTROL),
     LinkStatus::at(LINK_STATUS),
     Register::reserved(0x14, Width::Dword),
     Register::reserved(0x18, Width::Qword),

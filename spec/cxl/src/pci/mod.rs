@@ -4,9 +4,13 @@ use arbitrary_int::u4;
 use arbitrary_int::u12;
 
 pub mod aer;
+pub mod ats;
+pub mod doe;
 pub mod express;
 pub mod header;
 pub mod msix;
+pub mod power;
+pub mod serial;
 
 crate::register! {
     /// First byte of a capability: which it is.
@@ -40,24 +44,32 @@ pub const EXTENDED_CAPABILITIES: u64 = 0x100;
 
 /// Capability ids.
 pub mod capability {
-    /// MSI-X.
-    pub const MSIX: u8 = 0x11;
+    /// PCI power management.
+    pub const POWER: u8 = 0x01;
     /// PCI Express.
     pub const EXPRESS: u8 = 0x10;
+    /// MSI-X.
+    pub const MSIX: u8 = 0x11;
 }
 
 /// Extended capability ids.
 pub mod extended_capability {
     /// Advanced error reporting.
     pub const AER: u16 = 0x0001;
+    /// Device serial number.
+    pub const SERIAL_NUMBER: u16 = 0x0003;
+    /// Address translation services.
+    pub const ATS: u16 = 0x000f;
     /// Designated vendor-specific.
     pub const DVSEC: u16 = 0x0023;
+    /// Data object exchange.
+    pub const DOE: u16 = 0x002e;
 }
 
 /// The name of a capability, for people.
 pub fn capability_name(id: u8) -> &'static str {
     match id {
-        0x01 => "power management",
+        capability::POWER => "power management",
         0x05 => "MSI",
         0x09 => "vendor specific",
         capability::EXPRESS => "PCI Express",
@@ -70,13 +82,13 @@ pub fn capability_name(id: u8) -> &'static str {
 pub fn extended_capability_name(id: u16) -> &'static str {
     match id {
         extended_capability::AER => "advanced error reporting",
-        0x0003 => "device serial number",
+        extended_capability::SERIAL_NUMBER => "device serial number",
         0x000b => "vendor specific",
-        0x000f => "address translation services",
+        extended_capability::ATS => "address translation services",
         0x0013 => "page request interface",
         0x001b => "process address space ID",
         extended_capability::DVSEC => "designated vendor specific",
-        0x002e => "data object exchange",
+        extended_capability::DOE => "data object exchange",
         _ => "unknown",
     }
 }

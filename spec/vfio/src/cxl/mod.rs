@@ -8,11 +8,24 @@
 //! - [`next`]: autumn 2026, the newest shape that was seen. Provisional.
 //!
 //! Id, version and even size of the capability are shared by revisions that mean different things by them, so a
-//! user cannot tell them apart by these three alone.
+//! user cannot tell them apart by these three alone: [`describe`] does it by what the device says in all.
 
 pub mod next;
 pub mod v2;
 pub mod v3;
+
+mod describe;
+mod revision;
+mod undescribed;
+
+pub use describe::Committed;
+pub use describe::Description;
+pub use describe::Extent;
+pub use describe::describe;
+pub use revision::NoRevision;
+pub use revision::Revision;
+pub use undescribed::Evidence;
+pub use undescribed::Undescribed;
 
 use crate::info::DeviceFlags;
 use crate::info::region;
