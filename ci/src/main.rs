@@ -4,18 +4,22 @@
 //!  arguments ──▶ steps ──▶ Outcome ──▶ Report ──▶ lines, summary, exit code
 //!                  │ commands   cargo and the project's own program
 //!                  │ tidy       the law of the house, over the sources
-//!                  └ edges      which package may depend on which
+//!                  │ edges      which package may depend on which
+//!                  │ foreign    what other people's programs make of the device
+//!                  └ coverage   which lines the tests reach
 //! ```
 //!
 //! `cargo ci` takes all steps, `cargo ci tidy` takes one. A step that fails does not keep the next from running.
 //! The exit code is 0 if all passed or were skipped, 1 if one failed, 2 if the arguments are wrong; with
-//! `--no-skip` a skipped step counts as failed.
+//! `--no-skip` a skipped step counts as failed, with `--no-skip=qemu,lspci` only those steps do.
 //!
 //! The rules are pure: they take text, syntax trees and tables, and return what they found. Only
-//! [`workspace`], [`commands`] and the listing of files touch anything outside.
+//! [`workspace`], [`commands`], [`foreign`] and the listing of files touch anything outside.
 
 mod commands;
+mod coverage;
 mod edges;
+mod foreign;
 mod fuzz;
 mod report;
 mod step;
@@ -30,15 +34,20 @@ use std::time::Instant;
 
 use clap::Arg;
 use clap::ArgAction;
+use clap::ArgMatches;
 use clap::Command;
+use clap::builder::PossibleValuesParser;
 
+use report::NoSkip;
 use report::Report;
+use step::ALL;
 use step::STEPS;
 use step::Step;
 use workspace::Workspace;
 
-/// The subcommand that takes every step; also what is done without a subcommand.
-const ALL: &str = "all";
+/// The options.
+const NO_SKIP: &str = "no-skip";
+const BLESS: &str = "bless";
 
 fn main() -> ExitCode {
     let matches = arguments().get_matches();
@@ -46,9 +55,9 @@ fn main() -> ExitCode {
     let steps = STEPS.iter().filter(|step| chosen == ALL || chosen == step.command());
     match Workspace::load() {
         Ok(workspace) => {
-            let report = take(steps, &workspace);
+            let report = take(steps, &workspace, is_blessing(&matches));
             say(&report.summary());
-            ExitCode::from(report.exit_code(matches.get_flag("no-skip")))
+            ExitCode::from(report.exit_code(&no_skip(&matches)))
         }
         Err(error) => {
             // Whoever closed our standard error does not want to hear it.
@@ -60,32 +69,62 @@ fn main() -> ExitCode {
 
 /// The command line: `all`, and a subcommand for the steps of each name.
 fn arguments() -> Command {
-    let no_skip = Arg::new("no-skip")
-        .long("no-skip")
-        .action(ArgAction::SetTrue)
-        .global(true)
-        .help("A skipped step counts as failed");
-    let all = Command::new(ALL).about("Every step, in this order; the same as no subcommand");
-    let mut commands = vec![all];
+    let mut commands = vec![Command::new(ALL).about("Every step, in this order; the same as no subcommand")];
     for step in STEPS {
         if commands.iter().all(|command| command.get_name() != step.command()) {
-            commands.push(Command::new(step.command()).about(step.about));
+            let command = Command::new(step.command()).about(step.about);
+            commands.push(if step.bless.is_some() { command.arg(bless_option()) } else { command });
         }
     }
     Command::new("ci")
         .bin_name("cargo ci")
         .about("The project's checks as one command")
-        .arg(no_skip)
+        .arg(no_skip_option())
         .subcommands(commands)
 }
 
+fn no_skip_option() -> Arg {
+    let names = [ALL].into_iter().chain(STEPS.iter().map(Step::command));
+    Arg::new(NO_SKIP)
+        .long(NO_SKIP)
+        .value_name("STEP,...")
+        .num_args(0..=1)
+        .require_equals(true)
+        .value_delimiter(',')
+        .default_missing_value(ALL)
+        .value_parser(PossibleValuesParser::new(names))
+        .hide_possible_values(true)
+        .global(true)
+        .help("A skipped step counts as failed: every one, or one of those that are named")
+}
+
+fn bless_option() -> Arg {
+    Arg::new(BLESS)
+        .long(BLESS)
+        .action(ArgAction::SetTrue)
+        .help("Write what is compared with anew, as it is now")
+}
+
+/// The steps that may not be skipped.
+fn no_skip(matches: &ArgMatches) -> NoSkip {
+    NoSkip(matches.get_many(NO_SKIP).map(|names| names.cloned().collect()).unwrap_or_default())
+}
+
+/// Whether what is found is to be kept, instead of compared.
+fn is_blessing(matches: &ArgMatches) -> bool {
+    let step = matches.subcommand().map(|(_, step)| step);
+    // Most steps do not have the option.
+    step.and_then(|step| step.try_get_one(BLESS).ok().flatten()).copied().unwrap_or(false)
+}
+
 /// Takes the steps one after the other and prints what comes of each.
-fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace) -> Report {
+fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace, bless: bool) -> Report {
     let mut report = Report::new();
     for step in steps {
         announce(step.name);
         let start = Instant::now();
-        let outcome = (step.run)(workspace);
+        let how = step.bless.filter(|_| bless).unwrap_or(step.run);
+        let outcome = how(workspace);
         say(&report.note(step.name, outcome, start.elapsed()));
     }
     report
@@ -112,9 +151,8 @@ mod tests {
 
     use super::*;
 
-    fn parsed(line: &str) -> Result<(Option<String>, bool), ErrorKind> {
-        let matches = arguments().try_get_matches_from(line.split(' ')).map_err(|error| error.kind())?;
-        Ok((matches.subcommand_name().map(str::to_owned), matches.get_flag("no-skip")))
+    fn matches(line: &str) -> Result<ArgMatches, ErrorKind> {
+        arguments().try_get_matches_from(line.split(' ')).map_err(|error| error.kind())
     }
 
     #[test]
@@ -123,18 +161,35 @@ mod tests {
     }
 
     #[rstest]
-    #[case("ci", None, false)]
-    #[case("ci --no-skip", None, true)]
-    #[case("ci all --no-skip", Some("all"), true)]
-    #[case("ci tidy", Some("tidy"), false)]
-    #[case("ci scenarios --no-skip", Some("scenarios"), true)]
-    fn a_step_can_be_chosen(#[case] line: &str, #[case] chosen: Option<&str>, #[case] no_skip: bool) {
-        assert_eq!(parsed(line), Ok((chosen.map(str::to_owned), no_skip)));
+    #[case("ci", None, &[])]
+    #[case("ci --no-skip", None, &["all"])]
+    #[case("ci all --no-skip", Some("all"), &["all"])]
+    #[case("ci --no-skip all", Some("all"), &["all"])]
+    #[case("ci all --no-skip=qemu,lspci", Some("all"), &["qemu", "lspci"])]
+    #[case("ci tidy", Some("tidy"), &[])]
+    #[case("ci scenarios --no-skip", Some("scenarios"), &["all"])]
+    fn a_step_can_be_chosen(#[case] line: &str, #[case] chosen: Option<&str>, #[case] required: &[&str]) {
+        let matches = matches(line).unwrap();
+        assert_eq!(matches.subcommand_name(), chosen);
+        assert_eq!(no_skip(&matches).0, required);
+    }
+
+    #[test]
+    fn only_a_step_that_keeps_something_can_be_blessed() {
+        assert!(is_blessing(&matches("ci lspci --bless").unwrap()));
+        assert!(!is_blessing(&matches("ci lspci").unwrap()));
+        assert!(!is_blessing(&matches("ci tidy").unwrap()));
+        assert_eq!(matches("ci tidy --bless").unwrap_err(), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn a_step_that_does_not_exist_cannot_be_required() {
+        assert_eq!(matches("ci --no-skip=polish").unwrap_err(), ErrorKind::InvalidValue);
     }
 
     #[test]
     fn a_step_that_does_not_exist_cannot_be_chosen() {
-        assert_eq!(parsed("ci polish"), Err(ErrorKind::InvalidSubcommand));
+        assert_eq!(matches("ci polish").unwrap_err(), ErrorKind::InvalidSubcommand);
         assert_eq!(arguments().try_get_matches_from(["ci", "polish"]).unwrap_err().exit_code(), 2);
     }
 }

@@ -2,14 +2,28 @@
 
 use std::time::Duration;
 
+use crate::step::ALL;
 use crate::step::Outcome;
+
+/// The steps that may not be skipped, by their subcommands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NoSkip(pub(crate) Vec<String>);
+
+impl NoSkip {
+    /// Whether the step of this name counts as failed when it is skipped.
+    fn covers(&self, step: &str) -> bool {
+        let command = step.split(' ').next().unwrap_or(step);
+        self.0.iter().any(|name| name == ALL || name == command)
+    }
+}
 
 /// What came of the steps so far.
 #[derive(Debug)]
 pub(crate) struct Report {
     passed: usize,
     failed: usize,
-    skipped: Vec<String>,
+    /// Name of the step, and the line that says why.
+    skipped: Vec<(String, String)>,
 }
 
 impl Report {
@@ -32,7 +46,7 @@ impl Report {
             }
             Outcome::Skipped(reason) => {
                 let line = format!("skip  {name}: {reason}");
-                self.skipped.push(line.clone());
+                self.skipped.push((name.to_owned(), line.clone()));
                 line
             }
         }
@@ -42,12 +56,13 @@ impl Report {
     pub(crate) fn summary(&self) -> String {
         let counts =
             format!("passed {}, failed {}, skipped {}", self.passed, self.failed, self.skipped.len());
-        with_text(counts, &self.skipped.join("\n"))
+        let lines: Vec<_> = self.skipped.iter().map(|(_, line)| line.as_str()).collect();
+        with_text(counts, &lines.join("\n"))
     }
 
-    /// 0 if all is well, else 1. With `no_skip` a skipped step counts as failed.
-    pub(crate) fn exit_code(&self, no_skip: bool) -> u8 {
-        u8::from(self.failed > 0 || (no_skip && !self.skipped.is_empty()))
+    /// 0 if all is well, else 1. A skipped step that `no_skip` covers counts as failed.
+    pub(crate) fn exit_code(&self, no_skip: &NoSkip) -> u8 {
+        u8::from(self.failed > 0 || self.skipped.iter().any(|(step, _)| no_skip.covers(step)))
     }
 }
 
@@ -107,16 +122,26 @@ mod tests {
     }
 
     #[rstest]
-    #[case(&[], false, 0)]
-    #[case(&[passed()], true, 0)]
-    #[case(&[passed(), skipped()], false, 0)]
-    #[case(&[passed(), skipped()], true, 1)]
-    #[case(&[failed(), passed()], false, 1)]
+    #[case(&[], &[], 0)]
+    #[case(&[passed()], &["all"], 0)]
+    #[case(&[passed(), skipped()], &[], 0)]
+    #[case(&[passed(), skipped()], &["all"], 1)]
+    #[case(&[passed(), skipped()], &["qemu", "step"], 1)]
+    #[case(&[passed(), skipped()], &["qemu"], 0)]
+    #[case(&[failed(), passed()], &[], 1)]
     fn the_exit_code_is_one_if_a_step_failed_or_may_not_be_skipped(
         #[case] outcomes: &[Outcome],
-        #[case] no_skip: bool,
+        #[case] no_skip: &[&str],
         #[case] code: u8,
     ) {
-        assert_eq!(report(outcomes).exit_code(no_skip), code);
+        let no_skip = NoSkip(no_skip.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(report(outcomes).exit_code(&no_skip), code);
+    }
+
+    #[test]
+    fn steps_that_share_a_subcommand_may_not_be_skipped_together() {
+        let no_skip = NoSkip(vec!["scenarios".to_owned()]);
+        assert!(no_skip.covers("scenarios soft") && no_skip.covers("scenarios kvm"));
+        assert!(!no_skip.covers("scenariosx"));
     }
 }

@@ -1,10 +1,16 @@
 //! A step is a value: its name, what it shows, and the function that takes it.
 
 use crate::commands;
+use crate::coverage;
 use crate::edges;
+use crate::foreign::lspci;
+use crate::foreign::qemu;
 use crate::fuzz;
 use crate::tidy;
 use crate::workspace::Workspace;
+
+/// The subcommand that takes every step; also what is done without a subcommand.
+pub(crate) const ALL: &str = "all";
 
 /// Every step, in the order in which they are taken: quick ones first.
 pub(crate) const STEPS: &[Step] = &[
@@ -16,8 +22,16 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "The tests pass", commands::test),
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
+        .blessed_by(lspci::bless),
+    Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
     Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
+    Step::new(
+        "coverage",
+        "The tests of the specifications and the device cover their lines",
+        coverage::measured,
+    ),
 ];
 
 /// One check.
@@ -28,8 +42,13 @@ pub(crate) struct Step {
     /// What it shows when it passes; of steps that share a subcommand, the first speaks for all.
     pub(crate) about: &'static str,
     /// Takes the step.
-    pub(crate) run: fn(&Workspace) -> Outcome,
+    pub(crate) run: Take,
+    /// Takes what is found now for what is right from now on, where a step compares with something kept.
+    pub(crate) bless: Option<Take>,
 }
+
+/// How a step is taken.
+pub(crate) type Take = fn(&Workspace) -> Outcome;
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +62,12 @@ pub(crate) enum Outcome {
 }
 
 impl Step {
-    const fn new(name: &'static str, about: &'static str, run: fn(&Workspace) -> Outcome) -> Self {
-        Self { name, about, run }
+    const fn new(name: &'static str, about: &'static str, run: Take) -> Self {
+        Self { name, about, run, bless: None }
+    }
+
+    const fn blessed_by(self, bless: Take) -> Self {
+        Self { bless: Some(bless), ..self }
     }
 
     /// The subcommand that takes this step.

@@ -29,6 +29,7 @@ mod source;
 mod unsafe_code;
 mod word;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::Context;
@@ -60,6 +61,15 @@ pub(crate) fn run(workspace: &Workspace) -> Outcome {
         }
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }
+}
+
+/// The lines of a source file that are of tests, in runs. A file of tests has no others.
+///
+/// # Errors
+/// If the file is no Rust.
+pub(crate) fn test_lines(path: &str, text: String) -> Result<Vec<RangeInclusive<usize>>, String> {
+    let source = Source::parse(path, text).map_err(|breach| breach.to_string())?;
+    Ok(if source.is_test() { vec![0..=usize::MAX] } else { source.test_lines() })
 }
 
 fn survey(workspace: &Workspace) -> anyhow::Result<Found> {
@@ -212,6 +222,14 @@ mod tests {
         let found = breaches(&[("Cargo.toml", "[x] \n"), ("scenarios/a.toml", "\tx = 1\n")]);
         let expected = ["Cargo.toml:1: white space at the end of the line", "scenarios/a.toml:1: a tab"];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn the_lines_of_tests_are_those_of_test_modules_or_all() {
+        let text = "fn f() {}\n#[cfg(test)]\nmod tests {\n}\nfn g() {}\n".to_owned();
+        assert_eq!(test_lines("a.rs", text.clone()), Ok(vec![2..=4]));
+        assert!(test_lines("a/tests/b.rs", text).unwrap().iter().all(|lines| lines.contains(&5)));
+        assert!(test_lines("a.rs", "fn {".to_owned()).is_err());
     }
 
     #[test]

@@ -51,10 +51,15 @@ impl Source {
         if self.is_test() {
             return 0;
         }
+        let tested: usize = self.test_lines().into_iter().map(Iterator::count).sum();
+        self.text.lines().count().saturating_sub(tested)
+    }
+
+    /// The lines of its test modules, in runs.
+    pub(super) fn test_lines(&self) -> Vec<RangeInclusive<usize>> {
         let mut found = TestModules { lines: Vec::new() };
         found.visit_file(&self.tree);
-        let tested: usize = found.lines.iter().map(|lines| lines.clone().count()).sum();
-        self.text.lines().count().saturating_sub(tested)
+        found.lines
     }
 }
 

@@ -184,7 +184,7 @@ fn a_device_is_inspected_in_full() {
         .iter()
         .filter_map(|entry| entry["dvsec"]["id"].as_u64())
         .collect();
-    assert_eq!(dvsecs, [0, 5, 7, 8]);
+    assert_eq!(dvsecs, [0, 5, 7, 8, 2]);
     assert_eq!(seen["cxl"]["decoders"][0]["base"], "0x0");
     assert_eq!(seen["cxl"]["component_capabilities"][1]["name"], "HDM decoders");
     let text = lines(&output(&["inspect", "sim"]));

@@ -82,7 +82,10 @@ impl Profile {
         require(timeout <= 4, "dvsec.cxl_reset_timeout", timeout, "must be 0 to 4: 10 ms to 100 s")?;
         let clears = dvsec.mem_clear_capable;
         let must = "must go with cxl_reset_capable: memory is cleared by a CXL reset";
-        require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)
+        require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)?;
+        let locks = self.firmware.config_lock;
+        let must = "must go with committed: what is locked cannot be turned on afterwards";
+        require(!locks || self.firmware.committed, "firmware.config_lock", locks, must)
     }
 
     fn check_block(&self) -> Result<(), Impossible> {
@@ -173,6 +176,12 @@ impl Profile {
     }
 
     fn check_faults(&self) -> Result<(), Impossible> {
+        let after = self.faults.answer_after_ms;
+        require(after <= 60_000, "faults.answer_after_ms", after, "must be at most a minute, 60000")?;
+        if let Some(wrong) = self.faults.wrong_errno_at_message {
+            let field = "faults.wrong_errno_at_message.errno";
+            require(wrong.errno > 0, field, wrong.errno, "must not be 0: that is no error")?;
+        }
         let places = [
             ("faults.host_base_at", self.faults.host_base_at, self.component.bar_size),
             ("faults.host_base_in_bar0_at", self.faults.host_base_in_bar0_at, Quantity(CONTROL_BAR_SIZE)),
@@ -239,6 +248,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_a_default_comes_back_from_its_text_too() {
+        let text = "[faults]\ncapability_array = \"255-entries\"\nmemory_info_valid_late = 3\n\
+                    poison_at = [0, \"1MiB\"]\nras_errors = [\"ide-receive\", \"correctable-physical\"]\n\
+                    [memory]\ncoherency = \"hdm-db\"\n[silicon]\nflr_disturbs_decoders = true\n\
+                    [dvsec]\nmem_clear_capable = true\n[ids]\nserial = \"0xffff_ffff_ffff_ffff\"";
+        let profile = Profile::parse("test", text).unwrap();
+        assert_ne!(profile, Profile::default());
+        assert_eq!(Profile::parse("test", &profile.to_toml()).unwrap(), profile);
+    }
+
     #[rstest]
     #[case("[ids]\nclass = 0x100_0000", 2, "ids.class = 0x1000000: must have 24 bits")]
     #[case("[interrupts]\nmsix_vectors = 0", 2, "interrupts.msix_vectors = 0: must be 1 to 2048")]
@@ -288,10 +308,21 @@ mod tests {
         4,
         "component.bi = 0x108: must not overlap the RAS and HDM capabilities"
     )]
+    #[case(
+        "[firmware]\ncommitted = false\nconfig_lock = true",
+        3,
+        "firmware.config_lock = true: must go with committed"
+    )]
     #[case("[memory]\ncoherency = \"hdm-h\"", 2, "unknown variant `hdm-h`")]
     #[case("[faults]\npoison_at = [0, 0x41]", 2, "faults.poison_at = 0x41: must be multiples of 64")]
     #[case("[faults]\npoison_at = [\"256MiB\"]", 2, "faults.poison_at = 256MiB: must be multiples of 64")]
     #[case("[faults]\nras_errors = [\"mem-data-ecc\", \"rain\"]", 2, "unknown variant `rain`")]
+    #[case(
+        "[faults]\nanswer_after_ms = 60001",
+        2,
+        "faults.answer_after_ms = 60001: must be at most a minute"
+    )]
+    #[case("[faults.wrong_errno_at_message]\nmessage = 1\nerrno = 0", 3, "errno = 0: must not be 0")]
     #[case("[ids]\nvendro = 1", 2, "unknown field `vendro`")]
     #[case("[ids]\nvendor = 0x1_0000", 2, "in `vendor = 0x1_0000`")]
     #[case("[memory]\nsize = \"big\"", 2, "\"big\" is no number")]
@@ -309,6 +340,10 @@ mod tests {
     #[test]
     fn an_unknown_profile_is_refused_with_the_names_that_there_are() {
         let error = Profile::find("t2-comitted").unwrap_err().to_string();
-        assert_eq!(error, "profile \"t2-comitted\" is neither a preset (t2-committed) nor a file");
+        assert!(
+            error.starts_with("profile \"t2-comitted\" is neither a preset (t2-committed, t2-uncommitted"),
+            "{error}"
+        );
+        assert!(error.ends_with("t2-many-decoders) nor a file"), "{error}");
     }
 }

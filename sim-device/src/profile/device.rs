@@ -1,11 +1,12 @@
 //! What a profile says of the device itself: how it was built, and what host firmware did to it.
 
 use super::quantity::Quantity;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 /// Who made the device and what it claims to be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ids {
     /// PCI vendor id.
@@ -25,19 +26,19 @@ pub struct Ids {
 }
 
 /// What the device DVSEC states that the device can do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Dvsec {
     /// It can do a CXL reset.
     pub cxl_reset_capable: bool,
-    /// How long that may take, as a code: 10 ms times 10^n, n up to 4.
+    /// How long that may take, as a code: 10 ms times 10^n, n up to 4. A device that cannot states 0.
     pub cxl_reset_timeout: u8,
     /// It can clear its memory in a CXL reset; only with the above.
     pub mem_clear_capable: bool,
 }
 
 /// Where the specification leaves a choice, or shipped devices differ from it.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Silicon {
     /// A CXL reset keeps the decoders and drops only their global enable, as shipped devices do. The
@@ -48,7 +49,7 @@ pub struct Silicon {
 }
 
 /// How host and device keep the device's memory coherent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Coherency {
     /// Device coherent, over CXL.cache.
     #[default]
@@ -60,7 +61,7 @@ pub enum Coherency {
 }
 
 /// Interrupts of the device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Interrupts {
     /// Number of MSI-X vectors.
@@ -68,7 +69,7 @@ pub struct Interrupts {
 }
 
 /// Where the component register block is, and what is where in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Component {
     /// BAR that holds the block: 2 or 4, each with its neighbour a 64-bit BAR. BAR 0 has the MSI-X table.
@@ -86,7 +87,7 @@ pub struct Component {
 }
 
 /// HDM decoders of the device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decoder {
     /// How many there are: 1, 2, 4, 6, 8 or 10.
@@ -104,7 +105,7 @@ pub struct Decoder {
 }
 
 /// The memory that the device carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Memory {
     /// Its length, a multiple of 256 MiB. The pages exist only once they are written.
@@ -114,7 +115,7 @@ pub struct Memory {
 }
 
 /// What host firmware did before anybody looked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Firmware {
     /// It committed decoder 0 over all of the memory.
@@ -123,7 +124,7 @@ pub struct Firmware {
     pub locked: bool,
     /// The host physical address that it put the memory at, a multiple of 256 MiB.
     pub host_base: Quantity,
-    /// It locked the configuration of the device DVSEC, after it had turned the memory on.
+    /// It locked the configuration of the device DVSEC, after it had committed the decoder and turned the memory on.
     pub config_lock: bool,
 }
 

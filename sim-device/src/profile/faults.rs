@@ -1,12 +1,13 @@
 //! What a profile says is broken.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::quantity::Quantity;
 
 /// What is broken. Nothing is, unless a file says so.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// The mapping of the memory region is not the device's memory.
@@ -60,7 +61,7 @@ pub struct Faults {
 }
 
 /// What a broken capability array is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CapabilityArray {
     /// Header and entries have bits that mean nothing.
     #[serde(rename = "garbage")]
@@ -71,7 +72,7 @@ pub enum CapabilityArray {
 }
 
 /// An error of the link, by the specification's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "cxl_spec::component::ras says what each is")]
 pub enum LinkError {
@@ -100,7 +101,7 @@ pub enum LinkError {
 }
 
 /// A refusal that nobody expects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WrongErrno {
     /// Which message, counted from 1.
@@ -110,7 +111,7 @@ pub struct WrongErrno {
 }
 
 /// What the kernel tells of its regions that is not so.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lies {
     /// The areas of the component BAR that can be mapped, in place of the true ones: overlapping, empty, in any
@@ -125,7 +126,7 @@ pub struct Lies {
 }
 
 /// A part of a region that is said to be mappable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// Offset in the region.

@@ -4,11 +4,12 @@
 //! begins with `fixed_` turns one mistake into what its authors made of it later. The other keys are choices
 //! that one kernel or the other made, and mistakes of states in between.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 /// How the kernel shows the device, where it has a choice.
-#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kernel {
     /// Show a device whose decoder firmware did not commit as a CXL device without the committed flag. The
@@ -40,7 +41,7 @@ pub struct Kernel {
 }
 
 /// Where reads of the DVSEC's status 2 come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status2Source {
     /// The hardware, as posted.

@@ -82,6 +82,14 @@ pub fn serve(
     Ok(())
 }
 
+/// Lets a client wait for its answer, if the profile says so.
+fn delay(kernel: &Kernel) {
+    let after = kernel.silicon().profile().profile().faults.answer_after_ms;
+    if after > 0 {
+        std::thread::sleep(Duration::from_millis(after));
+    }
+}
+
 fn serve_one(mut connection: Connection, kernel: &mut Kernel, stop: &Stop) -> Served {
     kernel.open();
     let mut session = Session::new();
@@ -92,7 +100,14 @@ fn serve_one(mut connection: Connection, kernel: &mut Kernel, stop: &Stop) -> Se
         };
         let sent = match answer {
             Answer::Nothing => Ok(()),
-            Answer::Reply { frame, file } => connection.send(frame, file.as_ref()),
+            Answer::Reply { frame, file } => {
+                delay(kernel);
+                connection.send(frame, file.as_ref())
+            }
+            Answer::Half { frame } => {
+                let (half, _) = frame.split_at(frame.len() / 2);
+                connection.send(half, None).and(Err(Ending::Fault))
+            }
             Answer::HangUp => break Ending::Fault,
             Answer::Silence => connection.wait_for_end(),
         };

@@ -49,6 +49,11 @@ pub enum Answer<'a> {
         /// A file that goes with it.
         file: Option<OwnedFd>,
     },
+    /// Send only the first half of this frame and close the connection, because the profile says so.
+    Half {
+        /// The frame.
+        frame: &'a [u8],
+    },
     /// Nothing: the client wants no reply.
     Nothing,
     /// Close the connection, because the profile says so.
@@ -107,8 +112,12 @@ impl Session {
         if faults.silent_at_message == Some(self.messages) {
             return Answer::Silence;
         }
+        let half = faults.truncated_at_message == Some(self.messages);
+        let wrong = faults.wrong_errno_at_message.filter(|wrong| wrong.message == self.messages);
+        let wrong = wrong.map(|wrong| Errno(wrong.errno));
         let (header, done) = match taken {
             Taken::TooLong(header) => (header, Err(Errno::E2BIG)),
+            Taken::Message { header, .. } if wrong.is_some() => (header, Err(wrong.unwrap_or(Errno::EIO))),
             Taken::Message { header, payload, files } => {
                 (header, self.handle(kernel, &header, payload, files))
             }
@@ -116,6 +125,7 @@ impl Session {
         // A stray reply answers nothing that was asked, and an answer to it would answer nothing either.
         let silent = header.is_no_reply() || header.is_reply();
         match done {
+            Ok(_) if !silent && half => Answer::Half { frame: &self.out },
             Ok(file) if !silent => Answer::Reply { frame: &self.out, file },
             Ok(_) => Answer::Nothing,
             Err(errno) => {
@@ -124,6 +134,9 @@ impl Session {
                     return Answer::Nothing;
                 }
                 frame::encode_error(&mut self.out, header.id.get(), header.command.get(), errno);
+                if half {
+                    return Answer::Half { frame: &self.out };
+                }
                 Answer::Reply { frame: &self.out, file: None }
             }
         }

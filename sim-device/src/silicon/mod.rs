@@ -19,6 +19,7 @@
 //! Not modelled:
 //!
 //! - CXL.cache traffic. There is no cache, so write-back and invalidate has nothing to do, and ATS asks for nothing.
+//! - The link: its training, its error counters, and the extended capabilities of its physical layer.
 //! - Time. A commit, a CXL reset and a change of power state are over at once, unless the device is broken so.
 //! - A function in D3hot still answers accesses to its BARs; [`ConfigSpace::power_state`] tells whoever decides.
 //! - Viral: its enable and status bits are there, and nothing raises it.

@@ -10,6 +10,12 @@ use crate::profile::Profile;
 use crate::silicon::config::DEVICE_DVSEC;
 use crate::silicon::decoder::State;
 
+mod block;
+mod broken;
+mod coherent;
+mod errors;
+mod resets;
+
 /// Offset in the component BAR of the capability array, of the HDM decoders and of decoder 0.
 const ARRAY: u64 = 0x2_0000 + CACHEMEM_OFFSET;
 const HDM: u64 = ARRAY + 0x110;
@@ -48,7 +54,7 @@ fn write_bar2(silicon: &mut Silicon, offset: u64, value: u32) -> Vec<Effect> {
 #[case::express_endpoint(0x40, 0x0002_8010)]
 #[case::device_capabilities(0x44, 0x1000_8022)]
 #[case::device_control(0x48, 0x0000_2910)]
-#[case::link_capabilities(0x4c, 0x0000_0105)]
+#[case::link_capabilities(0x4c, 0x0040_0105)]
 #[case::link_status(0x50, 0x0105_0000)]
 #[case::msix_of_8_vectors(0x80, 0x0007_9011)]
 #[case::msix_table(0x84, 0)]
@@ -344,22 +350,27 @@ fn both_lists_of_capabilities_visit_every_part_and_end() {
 
 proptest! {
     #[test]
-    fn no_access_of_any_kind_panics_and_a_locked_decoder_stands(
+    fn no_access_of_any_kind_panics_and_a_locked_decoder_stands_until_a_reset(
         accesses in prop::collection::vec((0u8..7, any::<u64>(), 0usize..4, any::<u64>()), 1..40)
     ) {
         let mut silicon = silicon("");
         for (bar, offset, width, value) in accesses {
             let width = Width::ALL[width];
-            let offset = (offset % (1 << 21)) & !(width.bytes() - 1);
-            let access = access(offset, width);
-            silicon.bar_write(bar, access, value);
-            silicon.bar_read(bar, access);
-            if width <= Width::Dword {
-                silicon.config_write(access, value);
-                silicon.config_read(access);
+            let within = |size: u64| access((offset % size) & !(width.bytes() - 1), width);
+            for access in [within(1 << 21), within(0x3_0000), access(ARRAY + within(0x200).offset(), width)] {
+                silicon.bar_write(bar, access, value);
+                silicon.bar_read(bar, access);
             }
+            if width <= Width::Dword {
+                let effects = silicon.config_write(within(0x300), value);
+                silicon.config_read(within(0x1000));
+                if effects.contains(&Effect::CxlReset) {
+                    prop_assert_eq!(silicon.component().decoder_state(0), State::Open);
+                    return Ok(());
+                }
+            }
+            prop_assert_eq!(silicon.component().decoder_state(0), State::Locked);
+            prop_assert_eq!(silicon.component().programming(0).base.get(), 0x48_3000_0000);
         }
-        prop_assert_eq!(silicon.component().decoder_state(0), State::Locked);
-        prop_assert_eq!(silicon.component().programming(0).base.get(), 0x48_3000_0000);
     }
 }

@@ -3,6 +3,7 @@
 mod machine;
 mod next;
 mod plain_pci;
+mod presets;
 mod sweep;
 mod v2;
 mod v3;

@@ -47,7 +47,7 @@ impl Client {
         match self.session.answer(&mut self.kernel, Taken::Message { header, payload, files }) {
             Answer::Reply { frame, file } => Some((frame.to_vec(), file.is_some())),
             Answer::Nothing => None,
-            Answer::HangUp | Answer::Silence => panic!("no fault was asked for"),
+            Answer::HangUp | Answer::Silence | Answer::Half { .. } => panic!("no fault was asked for"),
         }
     }
 
@@ -283,7 +283,32 @@ fn the_profile_can_make_the_server_hang_up_or_fall_silent() {
         Header { id: 7.into(), command: 13.into(), size: 16.into(), flags: 0.into(), error: 0.into() };
     let message = || Taken::Message { header, payload: &[], files: Vec::new() };
     assert!(matches!(client.session.answer(&mut client.kernel, message()), Answer::HangUp));
+    let mut client = Client::new("[faults]\ntruncated_at_message = 1");
+    assert!(
+        matches!(client.session.answer(&mut client.kernel, message()), Answer::Half { .. }),
+        "an error, too"
+    );
     let mut client = Client::new("[faults]\nsilent_at_message = 2");
     assert!(matches!(client.session.answer(&mut client.kernel, message()), Answer::Reply { .. }));
     assert!(matches!(client.session.answer(&mut client.kernel, message()), Answer::Silence));
+}
+
+#[test]
+fn the_profile_can_make_an_answer_end_in_the_middle() {
+    let mut client = Client::new("[faults]\ntruncated_at_message = 2");
+    client.negotiate(0, 0, QEMU).unwrap();
+    let header =
+        Header { id: 7.into(), command: 13.into(), size: 16.into(), flags: 0.into(), error: 0.into() };
+    let message = Taken::Message { header, payload: &[], files: Vec::new() };
+    assert!(
+        matches!(client.session.answer(&mut client.kernel, message), Answer::Half { frame } if frame.len() == 16)
+    );
+}
+
+#[test]
+fn the_profile_can_refuse_a_message_with_a_number_that_nobody_expects() {
+    let mut client = Client::new("[faults]\nwrong_errno_at_message = { message = 2, errno = 133 }");
+    client.negotiate(0, 0, QEMU).unwrap();
+    assert_eq!(client.ask(&Request::DeviceReset), Err(Errno(133)));
+    assert!(client.ask(&Request::DeviceReset).is_ok());
 }

@@ -1,6 +1,6 @@
 //! The HDM decoder capability as registers: one block for what is common, one for each decoder.
 //!
-//! What a decoder does when its control register is written, [`decoder`](crate::silicon::decoder) knows.
+//! What a decoder does when its control register is written, [`decoder`] knows.
 
 use arbitrary_int::u2;
 use arbitrary_int::u4;

@@ -75,7 +75,10 @@ pub(super) fn express() -> Block {
         .with_extended_tag(true)
         .with_role_based_error_reporting(true)
         .with_function_level_reset(true);
-    let link = spec_express::LinkCapabilities::new(0).with_max_speed(SPEED_32_GT).with_max_width(LANES);
+    let link = spec_express::LinkCapabilities::new(0)
+        .with_max_speed(SPEED_32_GT)
+        .with_max_width(LANES)
+        .with_aspm_optionality_compliance(true);
     let status = spec_express::LinkStatus::new(0).with_speed(SPEED_32_GT).with_width(LANES);
     // Every speed up to 32 GT/s.
     let speeds = spec_express::LinkCapabilities2::new(0).with_speeds(u7::new(0b1_1111));

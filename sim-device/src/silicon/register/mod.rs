@@ -269,7 +269,102 @@ mod tests {
         assert_eq!(block.get(0), 0);
     }
 
+    /// Every table of the specification's that a device has.
+    const TABLES: &[&[Register]] = &[
+        cxl_spec::pci::header::REGISTERS,
+        cxl_spec::pci::power::REGISTERS,
+        cxl_spec::pci::express::REGISTERS,
+        cxl_spec::pci::msix::REGISTERS,
+        cxl_spec::pci::msix::ENTRY,
+        cxl_spec::pci::aer::REGISTERS,
+        cxl_spec::pci::serial::REGISTERS,
+        cxl_spec::pci::ats::REGISTERS,
+        cxl_spec::pci::doe::REGISTERS,
+        cxl_spec::dvsec::device::REGISTERS,
+        cxl_spec::dvsec::function_map::REGISTERS,
+        cxl_spec::dvsec::gpf::REGISTERS,
+        cxl_spec::dvsec::flex_bus::REGISTERS,
+        cxl_spec::dvsec::register_locator::REGISTERS_OF_ONE,
+        cxl_spec::component::ras::REGISTERS,
+        cxl_spec::component::hdm::HEADER,
+        cxl_spec::component::hdm::DECODER,
+        cxl_spec::component::back_invalidate::REGISTERS,
+    ];
+
+    /// What one bit of a register may become, told bit by bit: its attribute, `None` for a bit without a name.
+    fn allowed(attribute: Option<Attribute>, was: bool, written: bool, locked: bool) -> bool {
+        match attribute {
+            None | Some(Attribute::RsvdZ) => false,
+            Some(Attribute::Rw | Attribute::Rws) => written,
+            Some(Attribute::Rwl) => [written, was][usize::from(locked)],
+            Some(Attribute::Rw1c | Attribute::Rw1cs) => was & !written,
+            Some(Attribute::Rwo) => was | written,
+            Some(Attribute::HwInit | Attribute::Ro | Attribute::Ros | Attribute::RsvdP) => was,
+        }
+    }
+
+    fn attribute_of(register: Register, bit: u32) -> Option<Attribute> {
+        let named = |field: &&cxl_spec::register::Field| (field.low..=field.high).contains(&bit);
+        register.fields.iter().find(named).map(|field| field.attribute)
+    }
+
     proptest! {
+        #[test]
+        fn every_bit_of_every_table_becomes_what_its_attribute_allows(before: u64, value: u64, locked: bool) {
+            for register in TABLES.iter().copied().flatten().copied() {
+                let named = register.fields.iter().fold(0, |all, field| all | field.mask());
+                let mut block = Block::new([register]);
+                block.set(register.offset, before & named);
+                block.write(access(register.offset, register.width), value, &|_| locked);
+                for bit in 0..8 * register.width.bytes() as u32 {
+                    let of = |value: u64| value >> bit & 1 == 1;
+                    let attribute = attribute_of(register, bit);
+                    let expected = allowed(attribute, of(before & named), of(value), locked);
+                    prop_assert_eq!(of(block.get(register.offset)), expected, "{} bit {}", register.name, bit);
+                }
+            }
+        }
+
+        #[test]
+        fn a_table_is_the_same_by_bytes_words_dwords_and_qwords(
+            table in prop::sample::select(TABLES), seed: u64, value: u64, locked: bool,
+        ) {
+            let end = table.last().unwrap().end();
+            let results = Width::ALL.map(|width| {
+                let mut block = Block::new(table.iter().copied());
+                for register in table {
+                    block.set(register.offset, seed.rotate_left(register.offset as u32));
+                }
+                for piece in Access::split(0, end, width) {
+                    let rotated = value.rotate_right((8 * piece.offset() % 64) as u32);
+                    block.write(piece, rotated, &|_| locked);
+                }
+                table.iter().map(|register| block.get(register.offset)).collect::<Vec<_>>()
+            });
+            for result in &results[1..] {
+                prop_assert_eq!(result, &results[0]);
+            }
+        }
+
+        #[test]
+        fn every_bit_of_every_table_has_its_fate(before: u64, after: u64) {
+            for register in TABLES.iter().copied().flatten().copied() {
+                for fate in [Fate::Kept, Fate::Sticky, Fate::Fresh] {
+                    let (mut old, mut fresh) = (Block::new([register]), Block::new([register]));
+                    old.set(register.offset, before);
+                    fresh.set(register.offset, after);
+                    let seen = old.reborn(fresh, fate).get(register.offset);
+                    for bit in 0..8 * register.width.bytes() as u32 {
+                        let attribute = attribute_of(register, bit);
+                        let sticky = [Attribute::Ros, Attribute::Rws, Attribute::Rw1cs].map(Some);
+                        let kept = fate == Fate::Kept || fate == Fate::Sticky && sticky.contains(&attribute);
+                        let expected = if kept { before } else { after } >> bit & 1;
+                        prop_assert_eq!(seen >> bit & 1, expected, "{} bit {}", register.name, bit);
+                    }
+                }
+            }
+        }
+
         #[test]
         fn bytes_words_and_dwords_of_the_same_value_do_the_same(value: u32, start: u32, locked: bool) {
             let mut results = Vec::new();

@@ -76,6 +76,8 @@ crate::register! {
         max_speed: u4 = 3:0, HwInit;
         /// Lanes.
         max_width: u6 = 9:4, HwInit;
+        /// Knows that power saving is optional; always 1.
+        aspm_optionality_compliance: bool = 22:22, HwInit;
         /// Port number.
         port_number: u8 = 31:24, HwInit;
     }

@@ -1,0 +1,65 @@
+#!/bin/sh
+# Makes a Debian root with other people's programs (QEMU, lspci, iasl), once, and says where it is: the last line.
+# What goes wrong is told in a line that begins with "error:".
+#
+# The root is kept in a cache and named after this script's text: a changed script makes a new one. It is built
+# beside its place and then renamed, so a root that is there is whole. A lock keeps two runs from one place.
+set -eu
+
+die() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+key=$(sha256sum "$0" | cut -c 1-16)
+cache=${CXL_SIM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/cxl-sim}
+root=$cache/foreign-$key
+mkdir -p "$cache"
+
+exec 9> "$root.lock"
+flock 9
+if [ -d "$root" ]; then
+    echo "$root"
+    exit 0
+fi
+
+[ "$(id -u)" = 0 ] || die "only root can make a root for foreign programs"
+command -v apt-get > /dev/null || die "no apt-get: the root for foreign programs is made of Debian packages"
+
+# The machine's own archive: where it takes its own release from.
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-none}")
+mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+    sed -n "s/^$release main //p" | head -n 1)
+[ -n "$mirror" ] || die "the sources of apt name no archive for the main part of $release"
+
+if ! command -v mmdebstrap > /dev/null; then
+    # A source that does not answer does no harm unless the package is missing in the end.
+    apt-get -q update >&2 || :
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+        install --no-install-recommends mmdebstrap >&2 || die "mmdebstrap cannot be installed"
+fi
+
+# What an interrupted run left behind.
+rm -rf --one-file-system "$root.part"
+
+# The newer suite is preferred as a whole: naming it for single packages ends in dependencies that cannot be met.
+# $1 is the new root: it is for the shell that runs the hook.
+# shellcheck disable=SC2016
+prefer='mkdir -p "$1/etc/apt/preferences.d"
+    printf "Package: *\nPin: release n=trixie-backports\nPin-Priority: 600\n" > "$1/etc/apt/preferences.d/newer"'
+mmdebstrap --variant=apt --mode=root --setup-hook="$prefer" \
+    --include=qemu-system-x86,pciutils,acpica-tools,busybox-static \
+    trixie "$root.part" "deb $mirror trixie main" "deb $mirror trixie-backports main" 2> "$root.log" >&2 ||
+    die "mmdebstrap: $(grep -m 1 '^E:' "$root.log" || tail -n 1 "$root.log")"
+
+# Anything older would be another judge: these are the first with vfio-user and with CXL.
+at_least() {
+    # shellcheck disable=SC2016
+    found=$(chroot "$root.part" dpkg-query -W -f '${Version}' "$1")
+    chroot "$root.part" dpkg --compare-versions "$found" ge "$2" || die "$1 is $found, older than $2"
+}
+at_least qemu-system-x86 1:11.1
+at_least pciutils 1:3.13
+
+mv "$root.part" "$root"
+echo "$root"

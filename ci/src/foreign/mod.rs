@@ -1,0 +1,20 @@
+//! Other people's programs look at the device that we serve: what they make of it we cannot get wrong on both sides.
+//!
+//! ```text
+//!  foreign-root.sh ──▶ root ──▶ a folder below its /tmp ◀── device: cxl-sim serve
+//!                               │ socket                     ▲       ▲
+//!           lspci ◀── dump ◀────┼── client ──────────────────┘       │
+//!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
+//! ```
+//!
+//! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
+//! never waits for it without an end.
+
+mod client;
+mod config;
+mod device;
+pub(crate) mod lspci;
+mod process;
+pub(crate) mod qemu;
+mod qtest;
+mod root;

@@ -1,0 +1,75 @@
+//! The root that foreign programs run in: made by a script, once, and kept.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::commands::program;
+use crate::commands::reason;
+use crate::commands::run;
+use crate::workspace::Workspace;
+
+/// The script that makes it.
+const SCRIPT: &str = "ci/foreign-root.sh";
+
+/// A directory with the programs of another system in it.
+#[derive(Debug)]
+pub(super) struct Root(PathBuf);
+
+impl Root {
+    /// The root of this script, made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be made here: why.
+    pub(super) fn find(workspace: &Workspace) -> Result<Self, String> {
+        let said = run(program(workspace, "sh", SCRIPT)).map_err(|said| reason(&said).to_owned())?;
+        let path = said.lines().next_back().unwrap_or_default();
+        Ok(Self(path.into()))
+    }
+
+    /// A new folder that programs inside see too. It goes when it is dropped.
+    ///
+    /// # Errors
+    /// If the system does not make it.
+    pub(super) fn folder(&self) -> Result<TempDir, String> {
+        let below = self.0.join("tmp");
+        let made = tempfile::Builder::new().prefix("cxl-sim-").tempdir_in(&below);
+        made.map_err(|error| format!("{}: {error}", below.display()))
+    }
+
+    /// The path inside of a file that is below the root.
+    ///
+    /// # Errors
+    /// If it is not below the root.
+    pub(super) fn inside(&self, path: &std::path::Path) -> Result<String, String> {
+        let below = path.strip_prefix(&self.0).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(format!("/{}", below.display()))
+    }
+
+    /// A program inside. It is killed if we end before it, however we end.
+    pub(super) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new("chroot");
+        command.arg(&self.0).args(["setpriv", "--pdeathsig", "KILL", name]);
+        command
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_path_below_the_root_has_a_path_inside() {
+        let root = Root("/cache/foreign".into());
+        assert_eq!(root.inside(Path::new("/cache/foreign/tmp/x/sock")), Ok("/tmp/x/sock".to_owned()));
+    }
+
+    #[test]
+    fn a_path_beside_the_root_has_none() {
+        let root = Root("/cache/foreign".into());
+        assert!(root.inside(Path::new("/cache/foreign.part/tmp")).is_err());
+    }
+}
