@@ -2,7 +2,8 @@
 //!
 //! One difference to a kernel is forced by being a process: a kernel lets every BAR of at least a page be mapped,
 //! registers with side effects included, because hardware sees every access. Here only what has no side effects
-//! can be mapped, and the sparse mmap capability says so.
+//! can be mapped, and the sparse mmap capability says so. Another is a choice: a kernel leaves extended capabilities
+//! that it does not know out of the list, data object exchange among them; here the list is the hardware's.
 
 use std::ops::Range;
 
@@ -42,6 +43,9 @@ pub(super) const ABI: Abi = Abi {
 pub(super) struct Plain;
 
 impl View for Plain {}
+
+/// The power state in which a function hears nothing but configuration.
+const D3_HOT: u8 = 3;
 
 /// The device is enabled: memory decode is turned on, bus mastering off.
 pub(super) fn enable(silicon: &mut Silicon) {
@@ -169,10 +173,12 @@ pub(super) fn config_write(silicon: &mut Silicon, access: Access, value: u64) ->
     silicon.config_write(access, value)
 }
 
-/// How many bytes of an access a BAR takes.
+/// How many bytes of an access a BAR takes: none while decode is off, or in a power state other than D0.
 pub(super) fn bar_count(silicon: &Silicon, bar: u8, offset: u64, length: usize) -> Result<usize, Errno> {
     let count = clamp(silicon.bar_size(bar), offset, length).ok_or(Errno::EINVAL)?;
-    if silicon.config().command().memory_space() { Ok(count) } else { Err(Errno::EIO) }
+    let config = silicon.config();
+    let awake = config.power_state().value() < D3_HOT;
+    if config.command().memory_space() && awake { Ok(count) } else { Err(Errno::EIO) }
 }
 
 /// Reads `count` bytes in aligned pieces.
