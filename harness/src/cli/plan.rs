@@ -83,6 +83,9 @@ struct Dma {
 
 pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let scenario = scenario(&args.scenario)?;
+    if !scenario.scenario.attach {
+        return Err(Failure::Usage(format!("{}: has no machine to plan: `attach = false`", scenario.file)));
+    }
     // Discovery reads and changes nothing; no guest is needed for it.
     let maker = Maker {
         program: this_program()?,

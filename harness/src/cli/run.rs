@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sim_device::kernel::DEFAULT_ABI;
+use sim_device::kernel::ABIS;
 
 use super::FAILED;
 use super::Failure;
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
     let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
-    announce(&maker, scenarios.len(), why.as_deref());
+    announce(&maker, &scenarios, why.as_deref());
     let say = |one: &ScenarioReport| say(&text::scenario(one));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
@@ -81,15 +81,17 @@ fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
     }
 }
 
-fn announce(maker: &Maker, count: usize, why: Option<&str>) {
+fn announce(maker: &Maker, scenarios: &[Loaded], why: Option<&str>) {
     let source = match &maker.source {
         Source::Sim => "sim".to_owned(),
         Source::VfioUser(path) => format!("vfio-user:{}", path.display()),
     };
     let guest = maker.guest.name();
     let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
-    let abi = maker.abi.unwrap_or(DEFAULT_ABI).name;
-    say(&format!("{count} scenarios, device {source}, abi {abi}, guest {guest}{because}"));
+    let used: Vec<_> = scenarios.iter().map(|one| maker.abi_for(one).name).collect();
+    let abis = ABIS.iter().map(|abi| abi.name).filter(|name| used.contains(name));
+    let (count, abis) = (scenarios.len(), abis.collect::<Vec<_>>().join(", "));
+    say(&format!("{count} scenarios, device {source}, abi {abis}, guest {guest}{because}"));
 }
 
 /// Says a line. Whoever closed our standard output does not want to hear it; the exit code tells the rest.

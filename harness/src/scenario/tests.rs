@@ -66,7 +66,7 @@ fn the_example_in_the_module_doc_loads() {
 )]
 #[case::an_unknown_profile(
     "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\nprofile = \"t3\"\n",
-    "x.toml:5: profile \"t3\" is neither a preset (t2-committed) nor a file"
+    "x.toml:5: profile \"t3\" is neither a preset (t2-committed, "
 )]
 #[case::an_impossible_profile(
     "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\n[device.with.memory]\nsize = \"1MiB\"\n",

@@ -8,9 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod breaks;
 mod broken;
+mod defects;
 mod files;
 mod lost;
+mod mistakes;
+mod open;
 mod serve;
 
 use std::path::Path;
