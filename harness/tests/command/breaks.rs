@@ -82,7 +82,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "regression/12-the-memory-can-be-mapped", breaks: &[DETACHED, NOT_MAPPED] },
     Broken {
         scenario: "regression/13-a-byte-written-to-control-leaves-its-upper-half",
-        breaks: &["", "with.firmware.config_lock = true"],
+        breaks: &["", "with.firmware.config_lock = \"after-mem-enable\""],
     },
     Broken { scenario: "regression/13-a-dword-that-polls-has-status-2-in-it", breaks: &[""] },
     Broken { scenario: "regression/14-an-odd-offset-reads-and-writes-the-shadow", breaks: &[""] },
@@ -185,7 +185,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "selftest-v2/the-device-says-that-it-is-a-cxl-device", breaks: &[PLAIN] },
     Broken {
         scenario: "selftest-v2/the-dvsecs-lock-sticks-and-freezes-control",
-        breaks: &["with.firmware.config_lock = true", "abi = [\"next\"]"],
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
     },
     Broken {
         scenario: "selftest-v2/the-memory-region-is-the-devices-memory",
@@ -203,7 +203,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "selftest-v2/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
     Broken {
         scenario: "selftest-v3/a-byte-of-the-dvsecs-lock-can-be-read",
-        breaks: &["with.firmware.config_lock = true", "abi = [\"next\"]"],
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
     },
     Broken {
         scenario: "selftest-v3/commit-and-committed-go-together",
