@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use vmm_core::discover::DiscoverError;
 use vmm_core::plan::PlanError;
 
 use crate::report::Outcome;
@@ -81,6 +82,9 @@ fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<Ste
             vec![StepReport::new("attach", Verdict::Failed(seen))]
         }
         (Err(WorldError::Plan(refusal @ PlanError::Refused { .. })), Some(because)) => {
+            vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
+        }
+        (Err(WorldError::Discover(refusal @ DiscoverError::Undescribed { .. })), Some(because)) => {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
         }
         (Err(error), _) => {

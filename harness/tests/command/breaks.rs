@@ -12,6 +12,8 @@ const REGISTERS_DIE: &str = "with.faults.registers_die_after = 13";
 
 const DETACHED: &str = "with.faults.detached_memory = true";
 
+const DETACHED_LARGE: &str = "with.memory.size = \"64GiB\"\nwith.faults.detached_memory = true";
+
 /// The kernel finds no decoders, and shows a plain PCI device.
 const PLAIN: &str = "with.faults.capability_array = \"garbage\"";
 
@@ -47,8 +49,11 @@ pub(crate) const ALL: &[Broken] = &[
             "with.faults.host_base_at = 0",
             "with.component.offset = 0x1_0000",
             "with.component.offset = 0x3_0000",
-            "with.faults.host_base_at = 0x2_0000",
         ],
+    },
+    Broken {
+        scenario: "overlay/the-first-page-of-the-block-keeps-nothing",
+        breaks: &["with.faults.host_base_at = 0x2_0000"],
     },
     Broken {
         scenario: "overlay/the-hosts-address-is-hidden",
@@ -59,6 +64,31 @@ pub(crate) const ALL: &[Broken] = &[
             "with.faults.host_base_at = 0x40",
             "with.component.bar_size = \"256GiB\"",
         ],
+    },
+    Broken { scenario: "presets/t2-block-end", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-block-start", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-block-whole-bar", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-committed-unlocked", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-config-locked", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-hdm-db", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-large", breaks: &[REGISTERS_DIE, DETACHED, DETACHED_LARGE] },
+    Broken { scenario: "presets/t2-many-decoders", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-uncommitted", breaks: &["with.firmware.committed = true"] },
+    Broken {
+        scenario: "refused/a-device-of-april-is-not-taken-for-one-of-june",
+        breaks: &["abi = [\"v3\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-april-is-not-taken-for-one-of-the-newest-shape",
+        breaks: &["abi = [\"next\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-june-is-not-taken-for-one-of-april",
+        breaks: &["abi = [\"v2\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-the-newest-shape-is-not-taken-for-one-of-april",
+        breaks: &["abi = [\"v2\"]"],
     },
     Broken { scenario: "refused/not-a-cxl-device", breaks: &["with.firmware.committed = true"] },
     Broken { scenario: "refused/not-committed-by-firmware", breaks: &["with.firmware.committed = true"] },
