@@ -82,7 +82,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "regression/12-the-memory-can-be-mapped", breaks: &[DETACHED, NOT_MAPPED] },
     Broken {
         scenario: "regression/13-a-byte-written-to-control-leaves-its-upper-half",
-        breaks: &["", "with.firmware.config_lock = true"],
+        breaks: &["", "with.firmware.config_lock = \"after-mem-enable\""],
     },
     Broken { scenario: "regression/13-a-dword-that-polls-has-status-2-in-it", breaks: &[""] },
     Broken { scenario: "regression/14-an-odd-offset-reads-and-writes-the-shadow", breaks: &[""] },
@@ -98,6 +98,13 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "regression/20-a-server-that-is-gone-is-noticed",
         breaks: &["", "with.ids.device = 0x1234"],
+    },
+    Broken {
+        scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
+        breaks: &[
+            "with.firmware.config_lock = \"after-mem-enable\"",
+            "with = { firmware.config_lock = \"before-mem-enable\", dvsec.mem_enable_at_reset = true }",
+        ],
     },
     Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
     Broken { scenario: "regression/24-after-a-reset-the-device-can-be-used-again", breaks: &[GONE] },
@@ -185,7 +192,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "selftest-v2/the-device-says-that-it-is-a-cxl-device", breaks: &[PLAIN] },
     Broken {
         scenario: "selftest-v2/the-dvsecs-lock-sticks-and-freezes-control",
-        breaks: &["with.firmware.config_lock = true", "abi = [\"next\"]"],
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
     },
     Broken {
         scenario: "selftest-v2/the-memory-region-is-the-devices-memory",
@@ -203,7 +210,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "selftest-v2/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
     Broken {
         scenario: "selftest-v3/a-byte-of-the-dvsecs-lock-can-be-read",
-        breaks: &["with.firmware.config_lock = true", "abi = [\"next\"]"],
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
     },
     Broken {
         scenario: "selftest-v3/commit-and-committed-go-together",

@@ -88,7 +88,7 @@ use crate::scenario_file;
 )]
 #[case(
     "23-what-firmware-locked-stays-as-firmware-left-it",
-    "with.firmware.config_lock = true",
+    "with.firmware.config_lock = \"after-mem-enable\"",
     &[3],
     "2 bytes: 0x2, expected 0x7"
 )]
