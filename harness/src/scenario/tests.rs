@@ -13,13 +13,14 @@ fn with_step(step: &str) -> String {
     format!("{GOOD}[[step]]\n{step}\n")
 }
 
-#[test]
-fn the_example_in_the_module_doc_loads() {
-    let doc = include_str!("mod.rs");
+#[rstest]
+#[case::with_a_machine(include_str!("mod.rs"), 2)]
+#[case::without_one(include_str!("user.rs"), 1)]
+fn the_example_in_the_module_doc_loads(#[case] doc: &str, #[case] steps: usize) {
     let example = doc.split("```").nth(1).unwrap().trim_start_matches("toml");
     let text: String = example.lines().map(|line| format!("{}\n", line.trim_start_matches("//! "))).collect();
     let text = text.replace("//!\n", "\n");
-    assert_eq!(Loaded::parse("x", "x.toml", &text, None).unwrap().scenario.steps.len(), 2);
+    assert_eq!(Loaded::parse("x", "x.toml", &text, None).unwrap().scenario.steps.len(), steps);
 }
 
 #[rstest]

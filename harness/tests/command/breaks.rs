@@ -129,6 +129,13 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "regression/20-a-server-that-is-gone-is-noticed",
         breaks: &["", "with.ids.device = 0x1234"],
     },
+    Broken {
+        scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
+        breaks: &[
+            "with.firmware.config_lock = \"after-mem-enable\"",
+            "with = { firmware.config_lock = \"before-mem-enable\", dvsec.mem_enable_at_reset = true }",
+        ],
+    },
     Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
     Broken { scenario: "regression/24-after-a-reset-the-device-can-be-used-again", breaks: &[GONE] },
     Broken {

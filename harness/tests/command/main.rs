@@ -110,6 +110,19 @@ fn bundled() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
+/// How many scenario files there are in a folder of the bundled ones and below it.
+fn scenario_files(folder: &str) -> usize {
+    let count = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            scenario_files(path.to_str().unwrap())
+        } else {
+            usize::from(path.extension().unwrap() == "toml")
+        }
+    };
+    std::fs::read_dir(bundled().join(folder)).unwrap().map(count).sum()
+}
+
 /// A bundled scenario's text, by its name.
 fn bundled_text(name: &str) -> String {
     std::fs::read_to_string(bundled().join(name).with_extension("toml")).unwrap()

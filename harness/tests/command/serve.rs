@@ -19,6 +19,7 @@ use crate::bundled;
 use crate::complaint;
 use crate::cxl_sim;
 use crate::run;
+use crate::scenario_files;
 
 /// A server that a test started. It is ended when dropped.
 struct Serving {
@@ -150,7 +151,10 @@ fn scenarios_run_against_a_server_of_somebody_else_one_after_another() {
     let serving = Serving::start(&[]);
     let ran = run(&bundled(), &["--device", &serving.name(), "--jobs", "4"]);
     assert_eq!(ran.code, 0);
-    assert_eq!(ran.report["summary"], serde_json::json!({"passed": 25, "failed": 0, "skipped": 38}));
+    let summary = &ran.report["summary"];
+    let [passed, failed, skipped] = ["passed", "failed", "skipped"].map(|key| summary[key].as_u64().unwrap());
+    assert_eq!((passed + skipped, failed), (scenario_files("") as u64, 0));
+    assert!(passed >= 25, "only {passed} were run");
     let skipped: Vec<_> = ran.report["scenarios"]
         .as_array()
         .unwrap()
