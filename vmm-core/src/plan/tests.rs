@@ -149,7 +149,7 @@ fn a_window_that_does_not_fit_is_refused_by_name() {
         let cxl = device.cxl.as_mut().unwrap();
         (cxl.mem_enable, cxl.config_lock) = (false, true);
     },
-    "gpu0: refused at attach: CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC, and CONFIG_LOCK keeps it so")]
+    "gpu0: refused at attach: CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC, and CONFIG_LOCK keeps")]
 #[case::not_committed(|device: &mut Inventory| device.cxl.as_mut().unwrap().firmware_committed = false,
     "gpu0: refused at attach: host firmware did not commit HDM decoder 0: FIRMWARE_COMMITTED is clear")]
 #[case::another_decoder(|device: &mut Inventory| {
