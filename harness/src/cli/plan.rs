@@ -97,7 +97,7 @@ pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let devices = maker.devices(&scenario)?;
     let plan = devices.plan(&scenario).map_err(|error| Failure::Failed(error.to_string()))?;
     let document = Document::of(&plan);
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end());
+    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -14,6 +14,6 @@ pub(super) fn schema(args: &Schema) -> Result<ExitCode, Failure> {
     let schema = match args.what {
         Described::Profile => Profile::schema(),
     };
-    say(json::pretty(&schema).trim_end());
+    say(json::pretty(&schema).trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
     let count = scenario_files("");
-    let first = format!("{count} scenarios, device sim, abi v2, v3, next, guest ");
+    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), guest ");
     assert!(lines[0].starts_with(&first), "{}", lines[0]);
     assert_eq!(*lines.last().unwrap(), format!("passed {count}, failed 0, skipped 0"));
 }
@@ -216,4 +216,17 @@ fn who_does_not_listen_does_not_stop_a_run() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(Path::new(nowhere.path()).read_dir().unwrap().next().is_none());
+}
+
+#[test]
+fn what_cannot_be_said_because_the_disk_is_full_is_no_success() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = cxl_sim(Path::new("/tmp"));
+    let ended = command.args(["list", "profiles"]).stdout(full()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        complaint(&ended).starts_with("cxl-sim: standard output: No space left"),
+        "{}",
+        complaint(&ended)
+    );
 }

@@ -44,6 +44,8 @@ pub struct Abi {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
+    /// It was seen and not posted: what it does may still change.
+    pub provisional: bool,
     probe: fn(&Silicon) -> Result<Box<dyn View>, BindError>,
 }
 
@@ -57,6 +59,13 @@ impl Abi {
     /// The kernel with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ABIS.iter().find(|abi| abi.name == name)
+    }
+}
+
+impl fmt::Display for Abi {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)?;
+        out.write_str(if self.provisional { " (provisional)" } else { "" })
     }
 }
 

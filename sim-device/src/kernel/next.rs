@@ -50,6 +50,7 @@ use crate::silicon::Silicon;
 pub(super) const ABI: Abi = Abi {
     name: "next",
     about: "the newest shape of vfio-cxl, autumn 2026: provisional, one decoder only",
+    provisional: true,
     probe,
 };
 

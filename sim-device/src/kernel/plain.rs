@@ -35,6 +35,7 @@ use crate::silicon::Silicon;
 pub(super) const ABI: Abi = Abi {
     name: "plain",
     about: "vfio-pci without vfio-cxl: the device is a PCI device like any other",
+    provisional: false,
     probe: |_| Ok(Box::new(Plain)),
 };
 

@@ -43,8 +43,12 @@ use crate::silicon::Effect;
 use crate::silicon::Silicon;
 
 /// The kernel of April 2026.
-pub(super) const ABI: Abi =
-    Abi { name: "v2", about: "vfio-cxl as posted in April 2026, which the QEMU series uses", probe };
+pub(super) const ABI: Abi = Abi {
+    name: "v2",
+    about: "vfio-cxl as posted in April 2026, which the QEMU series uses",
+    provisional: false,
+    probe,
+};
 
 /// Index of the region that is the device's memory.
 const MEMORY: u32 = region::FIRST_SPECIFIC;

@@ -43,8 +43,12 @@ use crate::profile::Component;
 use crate::silicon::Silicon;
 
 /// The kernel of June 2026.
-pub(super) const ABI: Abi =
-    Abi { name: "v3", about: "vfio-cxl as posted in June 2026: a rewrite, one decoder only", probe };
+pub(super) const ABI: Abi = Abi {
+    name: "v3",
+    about: "vfio-cxl as posted in June 2026: a rewrite, one decoder only",
+    provisional: false,
+    probe,
+};
 
 /// Index of the region that is the component registers.
 const COMPONENT_REGISTERS: u32 = region::FIRST_SPECIFIC;
