@@ -39,8 +39,12 @@ pub mod id {
     pub const ARRAY: u16 = 1;
     /// Reliability, availability and serviceability: [`ras`](super::super::ras).
     pub const RAS: u16 = 2;
+    /// The link layer of a port. Nothing of it is described here.
+    pub const LINK: u16 = 4;
     /// Host-managed device memory decoders: [`hdm`](super::super::hdm).
     pub const HDM_DECODER: u16 = 5;
+    /// Whom a host bridge trusts: [`extended_security`](super::super::extended_security).
+    pub const EXTENDED_SECURITY: u16 = 6;
     /// Back-invalidate of a device: [`back_invalidate`](super::super::back_invalidate).
     pub const BACK_INVALIDATE: u16 = 0xc;
 }
@@ -51,9 +55,9 @@ pub fn name(capability: u16) -> &'static str {
         id::NULL => "nothing",
         id::RAS => "RAS",
         3 => "security",
-        4 => "link",
+        id::LINK => "link",
         id::HDM_DECODER => "HDM decoders",
-        6 => "extended security",
+        id::EXTENDED_SECURITY => "extended security",
         7 => "IDE",
         8 => "snoop filter",
         9 => "timeout and isolation",

@@ -10,6 +10,7 @@
 
 pub mod array;
 pub mod back_invalidate;
+pub mod extended_security;
 pub mod hdm;
 pub mod ras;
 

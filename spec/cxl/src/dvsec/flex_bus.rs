@@ -2,6 +2,7 @@
 //!
 //! Linux takes a function for a CXL one when the *status* has the cache or the memory bit.
 
+use arbitrary_int::u2;
 use arbitrary_int::u5;
 use arbitrary_int::u24;
 
@@ -32,7 +33,7 @@ crate::register! {
         port_based_routing: bool = 14:14, HwInit;
     }
 
-    /// What the port may train. Only the downstream port's control decides, so a device's is read-only here.
+    /// What a device may train. Only the downstream port's control decides, so this one is read-only.
     pub struct Control("Flex Bus Port Control"): u16 {
         /// CXL.cache.
         cache: bool = 0:0, Ro;
@@ -42,6 +43,28 @@ crate::register! {
         mem: bool = 2:2, Ro;
         /// 68-byte flits and virtual hierarchy.
         flit_68_virtual_hierarchy: bool = 5:5, Ro;
+    }
+
+    /// What a downstream port trains.
+    pub struct PortControl("Flex Bus Port Control"): u16 {
+        /// CXL.cache.
+        cache: bool = 0:0, Rw;
+        /// CXL.io; always 1.
+        io: bool = 1:1, Ro;
+        /// CXL.mem.
+        mem: bool = 2:2, Rw;
+        /// Synchronisation headers may be left out.
+        sync_header_bypass: bool = 3:3, Rw;
+        /// The drift buffer may be used.
+        drift_buffer: bool = 4:4, Rw;
+        /// 68-byte flits and virtual hierarchy.
+        flit_68_virtual_hierarchy: bool = 5:5, Rw;
+        /// Multiple logical devices.
+        multiple_logical_devices: bool = 6:6, Rw;
+        /// A restricted device is not trained.
+        disable_restricted_device_training: bool = 7:7, Rw;
+        /// Retimers are there.
+        retimers_present: u2 = 9:8, Rw;
     }
 
     /// What the port trained.
@@ -125,6 +148,22 @@ pub const REGISTERS: &[Register] = &[
 ];
 
 const _: () = assert!(is_sound(REGISTERS, SIZE));
+
+/// The registers of the DVSEC of a downstream port, whose control decides.
+pub const PORT_REGISTERS: &[Register] = &[
+    ExtendedCapability::at(0),
+    Header1::at(HEADER_1),
+    Header2::at(HEADER_2),
+    Capability::at(CAPABILITY),
+    PortControl::at(CONTROL),
+    Status::at(STATUS),
+    ReceivedData::at(0x10),
+    Capability2::at(0x14),
+    Control2::at(0x18),
+    Status2::at(0x1c),
+];
+
+const _: () = assert!(is_sound(PORT_REGISTERS, SIZE));
 
 #[cfg(test)]
 mod tests {

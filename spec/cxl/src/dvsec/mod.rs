@@ -10,6 +10,7 @@ pub mod device;
 pub mod flex_bus;
 pub mod function_map;
 pub mod gpf;
+pub mod port_extensions;
 pub mod register_locator;
 
 crate::register! {
@@ -46,6 +47,10 @@ pub mod id {
     pub const DEVICE: u16 = 0;
     /// Non-CXL Function Map DVSEC: [`function_map`](super::function_map).
     pub const FUNCTION_MAP: u16 = 2;
+    /// CXL Extensions DVSEC for ports: [`port_extensions`](super::port_extensions).
+    pub const PORT_EXTENSIONS: u16 = 3;
+    /// GPF DVSEC for CXL ports: [`gpf`](super::gpf).
+    pub const GPF_PORT: u16 = 4;
     /// GPF DVSEC for CXL devices: [`gpf`](super::gpf).
     pub const GPF_DEVICE: u16 = 5;
     /// PCIe DVSEC for Flex Bus port: [`flex_bus`](super::flex_bus).
@@ -59,8 +64,8 @@ pub fn name(dvsec: u16) -> &'static str {
     match dvsec {
         id::DEVICE => "CXL device",
         id::FUNCTION_MAP => "non-CXL function map",
-        3 => "CXL extensions for ports",
-        4 => "GPF for ports",
+        id::PORT_EXTENSIONS => "CXL extensions for ports",
+        id::GPF_PORT => "GPF for ports",
         id::GPF_DEVICE => "GPF for devices",
         id::FLEX_BUS => "Flex Bus port",
         id::REGISTER_LOCATOR => "register locator",

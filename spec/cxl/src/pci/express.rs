@@ -1,4 +1,4 @@
-//! The PCI Express capability of an endpoint (PCIe 6.2, 7.5.3).
+//! The PCI Express capability of an endpoint, and of a root port without a slot (PCIe 6.2, 7.5.3).
 //!
 //! An endpoint has no slot and no root registers; their places are reserved.
 
@@ -20,7 +20,7 @@ crate::register! {
     pub struct Capabilities("PCI Express Capabilities"): u16 {
         /// Version of this capability: 2.
         version: u4 = 3:0, HwInit;
-        /// Kind of function; 0 is an endpoint.
+        /// Kind of function; 0 is an endpoint, [`ROOT_PORT`] a root port.
         port_type: u4 = 7:4, HwInit;
         /// Vector of this capability's interrupts.
         message_number: u5 = 13:9, Ro;
@@ -98,6 +98,24 @@ crate::register! {
         width: u6 = 9:4, Ro;
     }
 
+    /// What a root port does about errors and events from below.
+    pub struct RootControl("Root Control"): u16 {
+        /// Errors that are reported to the system: correctable, non-fatal, fatal.
+        system_errors: u3 = 2:0, Rw;
+        /// Power management events interrupt.
+        pme_interrupt: bool = 3:3, Rw;
+    }
+
+    /// What a root port saw.
+    pub struct RootStatus("Root Status"): u32 {
+        /// Who asked for power.
+        pme_requester: u16 = 15:0, Ro;
+        /// Somebody asked for power.
+        pme_status: bool = 16:16, Rw1c;
+        /// Somebody else did, too.
+        pme_pending: bool = 17:17, Ro;
+    }
+
     /// What else the function can do.
     pub struct DeviceCapabilities2("Device Capabilities 2"): u32 {
         /// Ranges of completion timeouts.
@@ -133,6 +151,9 @@ pub fn kept_over_function_level_reset() -> [(u64, u16); 2] {
         (LINK_CONTROL, LinkControl::new(0).with_aspm(u2::new(3)).with_common_clock(true).raw()),
     ]
 }
+
+/// [`Capabilities::port_type`] of a root port.
+pub const ROOT_PORT: u4 = u4::new(4);
 
 /// Length of the capability in bytes.
 pub const SIZE: u64 = 0x3c;
@@ -183,3 +204,31 @@ pub const REGISTERS: &[Register] = &[
 ];
 
 const _: () = assert!(is_sound(REGISTERS, SIZE));
+
+/// The registers of the capability of a root port.
+pub const ROOT_PORT_REGISTERS: &[Register] = &[
+    CapabilityId::at(0),
+    NextPointer::at(1),
+    Capabilities::at(CAPABILITIES),
+    DeviceCapabilities::at(DEVICE_CAPABILITIES),
+    DeviceControl::at(DEVICE_CONTROL),
+    DeviceStatus::at(DEVICE_STATUS),
+    LinkCapabilities::at(LINK_CAPABILITIES),
+    LinkControl::at(LINK_CONTROL),
+    LinkStatus::at(LINK_STATUS),
+    Register::reserved(0x14, Width::Dword),
+    Register::reserved(0x18, Width::Dword),
+    RootControl::at(0x1c),
+    Register::reserved(0x1e, Width::Word),
+    RootStatus::at(0x20),
+    DeviceCapabilities2::at(DEVICE_CAPABILITIES_2),
+    DeviceControl2::at(0x28),
+    Register::reserved(0x2a, Width::Word),
+    LinkCapabilities2::at(LINK_CAPABILITIES_2),
+    LinkControl2::at(LINK_CONTROL_2),
+    Register::reserved(0x32, Width::Word),
+    Register::reserved(0x34, Width::Dword),
+    Register::reserved(0x38, Width::Dword),
+];
+
+const _: () = assert!(is_sound(ROOT_PORT_REGISTERS, SIZE));

@@ -1,10 +1,11 @@
-//! PCI configuration space: the header, the capability headers, and the capabilities that an endpoint has.
+//! PCI configuration space: the headers, the capability headers, and the capabilities of endpoints and ports.
 
 use arbitrary_int::u4;
 use arbitrary_int::u12;
 
 pub mod aer;
 pub mod ats;
+pub mod bridge;
 pub mod doe;
 pub mod express;
 pub mod header;
