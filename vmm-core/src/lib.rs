@@ -11,21 +11,23 @@
 //! mistakes are, is pure.
 //!
 //! - [`discover`]: what is there.
-//! - [`plan`]: what will be done: the address map, the window, the overlay, the decoder's programme, DMA.
+//! - [`plan`]: what will be done: the address map, bridges, windows, overlays, the decoders' programmes, DMA.
 //! - [`map`]: RAM, BARs and configuration space come into being.
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
+//! - [`ports`]: host bridges and root ports, which are the machine's own.
 //! - [`backend`]: the only code that touches the outside.
 //! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: host bridges and root ports, ACPI, an IOMMU, interrupts, BARs that move, kernel VFIO.
+//! Not here yet: ACPI, an IOMMU, interrupts, BARs that move, kernel VFIO.
 
 pub mod backend;
 pub mod discover;
 pub mod drive;
 pub mod map;
 pub mod plan;
+pub mod ports;
 pub mod program;
 pub mod run;

@@ -1,9 +1,10 @@
-//! What holds for every plan of one device, and for the memory that a guest is given by it.
+//! What holds for every plan, and for the memory that a guest is given by it.
 
 use std::collections::BTreeMap;
 
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
+use cxl_spec::component::BLOCK_SIZE;
 use cxl_spec::component::hdm;
 use parking_lot::Mutex;
 
@@ -13,10 +14,12 @@ use crate::map::space::Slot;
 use crate::map::space::SlotError;
 use crate::map::space::Slots;
 use crate::plan::Bar;
+use crate::plan::Bridge;
 use crate::plan::Device;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Reach;
+use crate::plan::overlaps;
 
 /// The lists of an inventory are as long as a device may make them and no longer.
 pub(super) fn check_inventory(inventory: &Inventory) {
@@ -29,8 +32,8 @@ pub(super) fn check_inventory(inventory: &Inventory) {
     }
 }
 
-/// Everything in a plan is apart, aligned and inside.
-pub(super) fn check_plan(plan: &Plan, inventory: &Inventory) {
+/// Everything in a plan is apart, aligned and inside. The inventories are those of its devices, in order.
+pub(crate) fn check_plan(plan: &Plan, inventories: &[&Inventory]) {
     let limit = 1 << plan.machine.address_bits;
     let mut end = Gpa::new(0);
     for placed in &plan.map {
@@ -40,12 +43,74 @@ pub(super) fn check_plan(plan: &Plan, inventory: &Inventory) {
         let natural = match placed.kind {
             Kind::Bar => placed.span.size(),
             Kind::Window => hdm::GRANULE,
-            Kind::Ram | Kind::Ecam | Kind::Doorbell => 0x1000,
+            Kind::Registers => BLOCK_SIZE,
+            Kind::Ram | Kind::Ecam | Kind::Doorbell | Kind::Platform => 0x1000,
         };
         assert!(placed.span.start().get().is_multiple_of(natural), "{} is not aligned", placed.name);
     }
-    for device in &plan.devices {
+    check_windows(plan);
+    for (index, bridge) in plan.bridges.iter().enumerate() {
+        check_bridge(plan, index, bridge);
+    }
+    assert_eq!(plan.devices.len(), inventories.len());
+    for (device, inventory) in plan.devices.iter().zip(inventories) {
         check_device(device, inventory, plan.machine.page_size);
+    }
+}
+
+/// Windows are packed behind everything else, and each device is in one that leads to its bridge alone.
+fn check_windows(plan: &Plan) {
+    for pair in plan.windows.windows(2) {
+        let [first, second] = pair else { continue };
+        assert_eq!(first.span.end(), second.span.start(), "windows are packed");
+    }
+    let others = plan.map.iter().filter(|placed| placed.kind != Kind::Window);
+    let highest = others.map(|placed| placed.span.end()).max();
+    for window in &plan.windows {
+        assert!(window.span.start().get() > 0 && Some(window.span.start()) >= highest);
+        assert!(window.span.size().is_multiple_of(hdm::GRANULE));
+    }
+    assert!(overlaps(&plan.windows, &plan.bridges).is_empty());
+    for (index, device) in plan.devices.iter().enumerate() {
+        let own: Vec<_> = plan.windows.iter().filter(|window| window.targets == [device.bridge]).collect();
+        let [window] = own.as_slice() else { panic!("{} has {} windows", device.name, own.len()) };
+        assert_eq!((window.device, device.window.span.start()), (Some(index), window.span.start()));
+        assert!(device.window.span.size() <= window.span.size(), "the memory is in its window");
+        assert_eq!(plan.bridges.get(device.bridge).and_then(|bridge| bridge.port.device), Some(index));
+    }
+}
+
+/// A bridge has buses, windows and registers that no other has, and what is below it is in them.
+fn check_bridge(plan: &Plan, index: usize, bridge: &Bridge) {
+    let port = &bridge.port;
+    assert!(bridge.bus > 0 && port.secondary == bridge.bus + 1 && port.secondary <= bridge.last_bus);
+    for (other_index, other) in plan.bridges.iter().enumerate().filter(|(other, _)| *other != index) {
+        assert!(
+            other.last_bus < bridge.bus || bridge.last_bus < other.bus,
+            "buses {other_index} and {index}"
+        );
+        assert!(!bridge.window_32.overlaps(other.window_32) && port.number != other.port.number);
+        let high = bridge.window_64.zip(other.window_64);
+        assert!(high.is_none_or(|(own, other)| !own.overlaps(other)));
+    }
+    let inside = |outer: Option<Span<Gpa>>, inner: Span<Gpa>| {
+        outer.is_some_and(|outer| outer.covers(inner.start(), inner.size()))
+    };
+    let windows = [Some(bridge.window_32), bridge.window_64];
+    assert!(inside(windows[0], port.bar) && bridge.window_32.end().get() <= 4 << 30);
+    assert!(!windows.iter().flatten().any(|window| window.overlaps(bridge.registers)));
+    assert!(inside(Some(plan.ecam), port.config));
+    for window in windows.into_iter().flatten().chain(port.memory).chain(port.prefetchable) {
+        assert!(window.start().get().is_multiple_of(1 << 20) && window.size().is_multiple_of(1 << 20));
+    }
+    if let Some(device) = port.device.and_then(|device| plan.devices.get(device)) {
+        assert!(inside(Some(plan.ecam), device.config));
+        for bar in &device.bars {
+            let high = bar.is_64_bit && bar.prefetchable;
+            let forwarded = if high { port.prefetchable } else { port.memory };
+            assert!(inside(forwarded, bar.span), "{} bar{} is forwarded", device.name, bar.index);
+            assert!(inside(windows[usize::from(high)], bar.span));
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
 mod device;
-mod laws;
+pub(crate) mod laws;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,7 +77,7 @@ fn attach(device: Device, slots: &Arc<LawfulSlots>) -> Reached {
     laws::check_inventory(&inventory);
     let machine = Machine { ram: LEAST_RAM, ..Machine::default() };
     let Ok(planned) = plan(&machine, &[("hostile", &inventory)]) else { return Reached::Discovered };
-    laws::check_plan(&planned, &inventory);
+    laws::check_plan(&planned, &[&inventory]);
     let backend = Shared::new(HdmDecoders::new(client, &inventory));
     let mappings = match map(planned, vec![Attached { backend, inventory }], slots.clone()) {
         Ok(mappings) => mappings,

@@ -1,7 +1,7 @@
 //! Third stage: RAM, BARs and configuration space come into being.
 //!
 //! ```text
-//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, ECAM
+//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, host bridges and ports, ECAM
 //!            └──▶ DMA_MAP to every device
 //! ```
 //!
@@ -39,6 +39,7 @@ use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Piece;
 use crate::plan::bar::Reach;
+use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
 #[derive(Debug)]
@@ -60,7 +61,7 @@ pub struct Mappings {
     pub(crate) devices: Vec<Attached>,
     /// Where everything is.
     pub(crate) space: AddressSpace,
-    /// RAM from guest physical address 0 on.
+    /// RAM from where it begins.
     pub(crate) low_ram: HostMemory,
     /// What was planned.
     pub(crate) plan: Plan,
@@ -188,9 +189,23 @@ impl Mappings {
             self.enabled.push(Enabled::with_requests(&device.backend)?);
             self.map_bars(index)?;
         }
+        self.map_bridges()?;
         let ecam = self.plan.map.iter().find(|placed| placed.kind == Kind::Ecam).map(|placed| placed.span);
         if let Some(span) = ecam {
             self.enter("ecam", |space| space.trap(span, Trap::Ecam))?;
+        }
+        Ok(())
+    }
+
+    fn map_bridges(&mut self) -> Result<(), MapError> {
+        for (index, bridge) in self.plan.bridges.clone().into_iter().enumerate() {
+            let of = [
+                (bridge.registers, Component::HostBridge(index)),
+                (bridge.port.bar, Component::RootPort(index)),
+            ];
+            for (span, component) in of {
+                self.enter(&bridge.name, |space| space.trap(span, Trap::Component(component)))?;
+            }
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use cxl_spec::address::Span;
 use parking_lot::RwLock;
 
 use super::memory::HostMemory;
+use crate::ports::Component;
 
 /// Gives memory to a guest so that its accesses do not trap.
 pub trait Slots: Send + Sync {
@@ -57,6 +58,8 @@ impl Slots for NoSlots {
 pub enum Trap {
     /// Configuration space, by function.
     Ecam,
+    /// Component registers of the machine's own.
+    Component(Component),
     /// A region of a device, through a call.
     Region(Behind),
 }

@@ -2,29 +2,41 @@
 //!
 //! ```text
 //!  Inventory of each device ─┐
-//!                            ├─▶ refuse, or place ─▶ Plan { map, devices { BARs, window, programme }, dma }
-//!  Machine ──────────────────┘
+//!                            ├─▶ refuse ─▶ wire ─▶ place ─▶ Plan { map, bridges, windows, devices, dma }
+//!  Machine ──────────────────┘            [`topology`]  policy: [`x86_64`], [`aarch64`]
 //! ```
 //!
 //! A [`Plan`] can be printed and compared. Whatever cannot be done is refused here, by device and field: behind
 //! this stage only the outside can fail.
 
+pub mod aarch64;
 pub mod bar;
 pub mod machine;
 pub mod programme;
+pub mod topology;
+pub mod x86_64;
 
+mod bridge;
+mod error;
 mod layout;
 mod place;
+mod window;
 
 use bar::Piece;
-use bar::SparseError;
+pub use bridge::Bridge;
+pub use bridge::Port;
 use cxl_spec::address::Bdf;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
+pub use error::PlanError;
+pub use error::Refusal;
+pub use layout::Reason;
 use machine::Machine;
 use place::Candidate;
-use place::Places;
+use place::Shown;
 use programme::Programme;
+pub use window::FixedWindow;
+pub use window::overlaps;
 
 use crate::discover::Inventory;
 
@@ -35,6 +47,16 @@ pub struct Plan {
     pub machine: Machine,
     /// The guest address map, by rising address.
     pub map: Vec<Placed>,
+    /// Configuration space of all buses, from bus 0 on.
+    pub ecam: Span<Gpa>,
+    /// How many processors there are: the guest program's.
+    pub cpus: u32,
+    /// What no CXL bridge forwards of the 32-bit range: it is the machine's own bridge's, on bus 0.
+    pub rest_32: Option<Span<Gpa>>,
+    /// The CXL host bridges, in the order of their numbers.
+    pub bridges: Vec<Bridge>,
+    /// The CXL fixed memory windows, by rising address.
+    pub windows: Vec<FixedWindow>,
     /// What is done with each device, in the order in which they were given.
     pub devices: Vec<Device>,
     /// What the devices may reach and what not.
@@ -52,6 +74,15 @@ pub struct Placed {
     pub kind: Kind,
     /// Where it is.
     pub span: Span<Gpa>,
+    /// Why it is there.
+    pub why: Reason,
+}
+
+impl Placed {
+    /// Something that has its place whatever else there is; nothing if it is empty.
+    fn fixed((name, kind, span, why): (&str, Kind, Option<Span<Gpa>>, &'static str)) -> Option<Self> {
+        Some(Self { name: name.to_owned(), kind, span: span?, why: Reason::Fixed(why) })
+    }
 }
 
 /// What is at a place of the guest address map.
@@ -63,6 +94,10 @@ pub enum Kind {
     Ecam,
     /// The guest program's doorbell.
     Doorbell,
+    /// What such machines have besides. Nothing answers there yet.
+    Platform,
+    /// Component registers of a host bridge or a root port.
+    Registers,
     /// A device's BAR.
     Bar,
     /// A CXL fixed memory window: a device's memory.
@@ -76,6 +111,8 @@ impl Kind {
             Self::Ram => "ram",
             Self::Ecam => "ecam",
             Self::Doorbell => "doorbell",
+            Self::Platform => "platform",
+            Self::Registers => "registers",
             Self::Bar => "bar",
             Self::Window => "window",
         }
@@ -91,6 +128,8 @@ pub struct Device {
     pub bdf: Bdf,
     /// Its configuration space.
     pub config: Span<Gpa>,
+    /// The bridge that it is below, by its number in the plan.
+    pub bridge: usize,
     /// Its BARs.
     pub bars: Vec<Bar>,
     /// Where its memory will be, once decoder 0 is programmed.
@@ -186,162 +225,70 @@ impl Decision {
     }
 }
 
-/// Why there is no plan.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// The machine cannot be.
-    #[error("machine: {field} = {value:#x}: {why}")]
-    Machine {
-        /// Which field.
-        field: &'static str,
-        /// Its value.
-        value: u64,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A device cannot be attached.
-    #[error("{device}: refused at attach: {why}")]
-    Refused {
-        /// The machine's name of the device.
-        device: String,
-        /// Why.
-        why: Refusal,
-    },
-    /// Something has no place.
-    #[error("{name}: no place for {size:#x} bytes below {limit:#x}")]
-    NoRoom {
-        /// What has no place.
-        name: String,
-        /// Its length.
-        size: u64,
-        /// Where the space ends.
-        limit: u64,
-    },
-}
-
-/// Why a device cannot be attached.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is not a CXL device, or its kernel does not show it as one.
-    #[error("not a CXL device: VFIO_DEVICE_FLAGS_CXL is clear")]
-    NotCxl,
-    /// Nobody committed its decoder, and a guest could not do so either.
-    #[error("host firmware did not commit HDM decoder 0: {0} is clear")]
-    NotCommitted(&'static str),
-    /// Its memory is off, and a guest's request to turn it on does not reach the hardware.
-    #[error("CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC{}", locked_for_good(*locked))]
-    MemoryOff {
-        /// It cannot be turned on by anybody either.
-        locked: bool,
-    },
-    /// Another decoder than the first is committed, too. Only the first is moved to a window, so the guest would
-    /// see the host's address in this one, or memory that is not there.
-    #[error("HDM decoder {0} is committed, too: decoder 0 alone can be given a window")]
-    AnotherDecoder(u64),
-    /// The component registers are in a BAR that is not in memory.
-    #[error("the component registers are in BAR {0}, which is no memory BAR")]
-    PortBar(u8),
-    /// Its memory is no multiple of what a decoder can decode.
-    #[error("memory region of {0:#x} bytes: HDM decoders decode multiples of 0x10000000")]
-    MemorySize(u64),
-    /// Its decoder covers something else than its memory.
-    #[error("HDM decoder 0 covers {decoder:#x} bytes and the memory region has {memory:#x}")]
-    DecoderSize {
-        /// What the decoder covers.
-        decoder: u64,
-        /// The region's length.
-        memory: u64,
-    },
-    /// Its decoder interleaves.
-    #[error("HDM decoder 0 interleaves (ways code {0:#x}): one device per window is all that can be done")]
-    Interleaved(u8),
-    /// What it says about mapping a region cannot be.
-    #[error("region {region}: {error}")]
-    Sparse {
-        /// Which region.
-        region: u32,
-        /// What is wrong.
-        error: SparseError,
-    },
-    /// The bus is full.
-    #[error("there are 31 places for devices, and all are taken")]
-    NoSlot,
-}
-
-fn locked_for_good(locked: bool) -> &'static str {
-    if locked { ", and CONFIG_LOCK keeps it so" } else { "" }
-}
-
 /// Plans a machine with these devices. Each comes with the machine's name for it.
 ///
 /// # Errors
 /// If the machine cannot be, a device cannot be attached, or something has no place.
 pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, PlanError> {
-    check_machine(machine)?;
-    let mut map = ram(machine)?;
-    fixed(&mut map, "ecam", Kind::Ecam, machine::ecam());
-    fixed(&mut map, "doorbell", Kind::Doorbell, machine::doorbell());
-    let mut places = Places::new(machine);
+    machine.check()?;
+    let mut layout = machine.layout()?;
     let candidates: Vec<Candidate> =
         devices.iter().map(|(name, inventory)| Candidate::new(name, inventory)).collect::<Result<_, _>>()?;
-    let bars: Vec<Vec<Bar>> = candidates.iter().map(|one| places.bars(one)).collect::<Result<_, _>>()?;
+    let wiring = topology::wire(&machine.topology, &candidates)?;
+    let mut map = std::mem::take(&mut layout.fixed);
+    let mut bridges = Vec::new();
+    let mut places = Vec::new();
+    for (number, wired) in wiring.bridges.iter().enumerate() {
+        let below = wired.device.and_then(|device| candidates.get(device));
+        let wanted = below.map(Candidate::wanted).unwrap_or_default();
+        let below = (below.map_or("", Candidate::name), wanted.as_slice());
+        let got = bridge::place(&mut layout, number, wired, below, machine.page_size)?;
+        map.extend(got.placed);
+        bridges.push(got.bridge);
+        places.push(got.bars);
+    }
     // Windows come after everything else, whatever order the devices are in.
-    let placed = candidates.iter().zip(bars).enumerate();
-    let planned: Vec<Device> = placed
-        .map(|(slot, (candidate, bars))| {
-            let window = places.window(candidate)?;
-            candidate.device(slot, bars, window)
-        })
-        .collect::<Result<_, PlanError>>()?;
-    for device in &planned {
-        let bars =
-            device.bars.iter().map(|bar| (format!("{} bar{}", device.name, bar.index), Kind::Bar, bar.span));
-        let window = (format!("{} window", device.name), Kind::Window, device.window.span);
-        map.extend(bars.chain([window]).map(|(name, kind, span)| Placed { name, kind, span }));
+    let mut cursor = layout.windows.unwrap_or(layout.high);
+    let mut windows = window::place(&mut cursor, &wiring.windows)?;
+    map.extend(windows.iter().map(FixedWindow::placed));
+    let mut shown = Shown::new(machine);
+    let mut planned = Vec::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        let found = bridges.iter().zip(&places).enumerate();
+        let mut found = found.filter(|(_, (bridge, _))| bridge.port.device == Some(index));
+        let window = windows.iter_mut().find(|window| window.device == Some(index));
+        // The wiring has given each device a bridge and a window.
+        let Some(((number, (bridge, places)), window)) = found.next().zip(window) else { continue };
+        window.back_invalidate = candidate.back_invalidates();
+        let bars = shown.bars(candidate, places)?;
+        let memory = shown.window(candidate, window.span)?;
+        let function = bridge.endpoint(layout.ecam).ok_or_else(|| candidate.refused(Refusal::NoFunction))?;
+        planned.push(candidate.device(function, number, bars, memory)?);
     }
     map.sort_by_key(|placed| placed.span);
     let dma = dma(&planned, &map);
-    Ok(Plan { machine: machine.clone(), map, devices: planned, dma, notes: places.into_notes() })
-}
-
-fn check_machine(machine: &Machine) -> Result<(), PlanError> {
-    let wrong = |field, value, why| Err(PlanError::Machine { field, value, why });
-    if !machine.ram.is_multiple_of(machine::RAM_GRANULE) {
-        return wrong("ram", machine.ram, "must be a multiple of 2 MiB");
-    }
-    if !(machine::LEAST_RAM..=machine::MOST_RAM).contains(&machine.ram) {
-        return wrong("ram", machine.ram, "must be 4 MiB to 1 TiB");
-    }
-    if !machine::ADDRESS_BITS.contains(&machine.address_bits) {
-        return wrong("address_bits", machine.address_bits.into(), "must be 36 to 52");
-    }
-    if !machine.page_size.is_power_of_two() || machine.page_size < 0x1000 {
-        return wrong("page_size", machine.page_size, "must be a power of two from 4 KiB");
-    }
-    Ok(())
-}
-
-fn ram(machine: &Machine) -> Result<Vec<Placed>, PlanError> {
-    let low = machine.ram.min(machine::LOW_RAM_END);
-    let mut map = Vec::new();
-    fixed(&mut map, "ram", Kind::Ram, Span::new(Gpa::new(0), low));
-    let high = Span::new(Gpa::new(machine::HIGH_RAM), machine.ram - low);
-    if high.is_some_and(|span| span.end().get() > machine.limit()) {
-        return Err(PlanError::NoRoom { name: "ram".into(), size: machine.ram, limit: machine.limit() });
-    }
-    fixed(&mut map, "ram above 4 GiB", Kind::Ram, high);
-    Ok(map)
-}
-
-fn fixed(map: &mut Vec<Placed>, name: &str, kind: Kind, span: Option<Span<Gpa>>) {
-    map.extend(span.map(|span| Placed { name: name.to_owned(), kind, span }));
+    let mut notes = shown.into_notes();
+    notes.extend(overlaps(&windows, &bridges));
+    let (machine, rest_32) = (machine.clone(), layout.low.rest());
+    Ok(Plan {
+        machine,
+        map,
+        ecam: layout.ecam,
+        cpus: 1,
+        rest_32,
+        bridges,
+        windows,
+        devices: planned,
+        dma,
+        notes,
+    })
 }
 
 fn dma(devices: &[Device], map: &[Placed]) -> Vec<Dma> {
     let decide = |placed: &Placed| match placed.kind {
         Kind::Ram => Some(Decision::Map),
         Kind::Bar | Kind::Window => Some(Decision::SkipDeviceMemory),
-        Kind::Ecam | Kind::Doorbell => None,
+        Kind::Ecam | Kind::Doorbell | Kind::Platform | Kind::Registers => None,
     };
     let of_device = |device: &Device| {
         let name = device.name.clone();

@@ -1,8 +1,11 @@
-//! One device: whether it can be attached, and where its parts go.
+//! One device: whether it can be attached, and what becomes of its parts at their places.
 
 use std::ops::Range;
 
+use cxl_spec::address::Bdf;
+use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
+use cxl_spec::component::array;
 use cxl_spec::component::hdm;
 use vfio_abi::cxl::Committed;
 use vfio_abi::cxl::Description;
@@ -15,12 +18,12 @@ use super::Refusal;
 use super::Window;
 use super::bar;
 use super::bar::Reach;
-use super::layout::Cursor;
-use super::machine;
+use super::bridge::Wanted;
 use super::machine::Machine;
 use super::programme::Programme;
 use crate::discover::Inventory;
 use crate::discover::Region;
+use crate::discover::config as discovered;
 use crate::discover::cxl::Cxl;
 
 /// A device that can be attached.
@@ -32,11 +35,9 @@ pub(super) struct Candidate<'a> {
     memory: &'a Region,
 }
 
-/// Where the next BAR and the next window go, and what there is to say about those that went.
-pub(super) struct Places<'a> {
+/// A device's BARs and memory, once they have their places, and what there is to say about them.
+pub(super) struct Shown<'a> {
     machine: &'a Machine,
-    bars_32: Cursor,
-    high: Cursor,
     notes: Vec<String>,
 }
 
@@ -86,16 +87,47 @@ impl<'a> Candidate<'a> {
         (holder == bar).then(|| offset..offset.saturating_add(registers))
     }
 
-    /// The device as number `slot`, with its parts at their places.
-    pub(super) fn device(&self, slot: usize, bars: Vec<Bar>, window: Window) -> Result<Device, PlanError> {
-        let no_slot = || refused(self.name, Refusal::NoSlot);
-        let slot = u8::try_from(slot).ok().and_then(|slot| slot.checked_add(1)).ok_or_else(no_slot)?;
-        let (bdf, at) = Machine::function(slot).ok_or_else(no_slot)?;
-        let config = Span::new(at, machine::ECAM_FUNCTION_SIZE).ok_or_else(no_slot)?;
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    /// The length of its memory.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory.size
+    }
+
+    /// Its memory is kept coherent by back-invalidation.
+    pub(super) fn back_invalidates(&self) -> bool {
+        self.cxl.capabilities.iter().any(|capability| capability.id == array::id::BACK_INVALIDATE)
+    }
+
+    /// It cannot be attached, and why.
+    pub(super) fn refused(&self, why: Refusal) -> PlanError {
+        refused(self.name, why)
+    }
+
+    /// The BARs that want a place.
+    pub(super) fn wanted(&self) -> Vec<Wanted> {
+        let bars = &self.inventory.config.bars;
+        let exists = bars.iter().filter(|bar| self.inventory.region(bar.index.into()).is_some());
+        let high = |bar: &discovered::Bar| bar.is_64_bit && bar.prefetchable;
+        exists.map(|bar| Wanted { index: bar.index, size: bar.size, high: high(bar) }).collect()
+    }
+
+    /// The device below `bridge`, with its parts at their places.
+    pub(super) fn device(
+        &self,
+        function: (Bdf, Span<Gpa>),
+        bridge: usize,
+        bars: Vec<Bar>,
+        window: Window,
+    ) -> Result<Device, PlanError> {
+        let (bdf, config) = function;
         let description = &self.cxl.description;
         // Discovery has seen that the component registers lie in a BAR; only a port BAR is none in memory.
-        let holder = bars.iter().find(|bar| bar.index == description.bar);
-        let holder = holder.ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?;
+        let no_memory = || self.refused(Refusal::PortBar(description.bar));
+        let holder = bars.iter().find(|bar| bar.index == description.bar).ok_or_else(no_memory)?;
         let start = holder.span.start();
         let covered = self.overlay(description.bar).and_then(|range| {
             Span::new(start.checked_add(range.start)?, range.end.checked_sub(range.start)?)
@@ -105,18 +137,14 @@ impl<'a> Candidate<'a> {
             decoder: self.cxl.hdm.saturating_add(hdm::decoder_offset(0)),
             window: window.span,
         };
+        let span = covered.ok_or_else(no_memory)?;
         Ok(Device {
             name: self.name.to_owned(),
             bdf,
             config,
-            overlay: Overlay {
-                region: description.registers,
-                bar: description.bar,
-                span: covered.ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?,
-            },
-            component: start
-                .checked_add(self.cxl.component)
-                .ok_or_else(|| refused(self.name, Refusal::PortBar(description.bar)))?,
+            bridge,
+            overlay: Overlay { region: description.registers, bar: description.bar, span },
+            component: start.checked_add(self.cxl.component).ok_or_else(no_memory)?,
             bars,
             window,
             programme,
@@ -125,14 +153,10 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl<'a> Places<'a> {
-    /// All places of a machine are free.
+impl<'a> Shown<'a> {
+    /// Nothing is said yet.
     pub(super) fn new(machine: &'a Machine) -> Self {
-        let (start, end) = machine::BARS_32;
-        let above_ram = machine::HIGH_RAM + machine.ram.saturating_sub(machine::LOW_RAM_END);
-        let high = above_ram.next_multiple_of(machine::BARS_64_ALIGNMENT);
-        let high = Cursor::new(high, machine.limit());
-        Self { machine, bars_32: Cursor::new(start, end), high, notes: Vec::new() }
+        Self { machine, notes: Vec::new() }
     }
 
     /// What there is to say.
@@ -140,32 +164,36 @@ impl<'a> Places<'a> {
         self.notes
     }
 
-    /// Places the BARs of a device.
-    pub(super) fn bars(&mut self, candidate: &Candidate<'_>) -> Result<Vec<Bar>, PlanError> {
+    /// The BARs of a device at these places.
+    pub(super) fn bars(
+        &mut self,
+        candidate: &Candidate<'_>,
+        places: &[(u8, Span<Gpa>)],
+    ) -> Result<Vec<Bar>, PlanError> {
         let mut bars = Vec::new();
         for bar in &candidate.inventory.config.bars {
-            let Some(region) = candidate.inventory.region(bar.index.into()) else { continue };
-            let limit = if bar.is_64_bit { self.machine.limit() } else { machine::BARS_32.1 };
-            let cursor = if bar.is_64_bit { &mut self.high } else { &mut self.bars_32 };
-            // A page of its own each, so that what is mapped of one is never beside what traps of another.
-            let span = cursor.place(bar.size, bar.size.max(self.machine.page_size));
-            let name = || format!("{} bar{}", candidate.name, bar.index);
-            let span = span.ok_or_else(|| PlanError::NoRoom { name: name(), size: bar.size, limit })?;
+            let place = places.iter().find(|(index, _)| *index == bar.index);
+            let region = candidate.inventory.region(bar.index.into());
+            let Some(((_, span), region)) = place.zip(region) else { continue };
             let areas = self.mappable(candidate.name, region)?;
             let overlay = candidate.overlay(bar.index);
             bars.push(Bar {
                 index: bar.index,
                 is_64_bit: bar.is_64_bit,
                 prefetchable: bar.prefetchable,
-                span,
+                span: *span,
                 pieces: bar::pieces(bar.size, &areas, overlay, self.machine.page_size),
             });
         }
         Ok(bars)
     }
 
-    /// Places the memory of a device.
-    pub(super) fn window(&mut self, candidate: &Candidate<'_>) -> Result<Window, PlanError> {
+    /// The memory of a device at the start of its window.
+    pub(super) fn window(
+        &mut self,
+        candidate: &Candidate<'_>,
+        window: Span<Gpa>,
+    ) -> Result<Window, PlanError> {
         let Region { index, size, .. } = *candidate.memory;
         let areas = self.mappable(candidate.name, candidate.memory)?;
         let pieces = bar::pieces(size, &areas, None, self.machine.page_size);
@@ -175,11 +203,8 @@ impl<'a> Places<'a> {
             self.notes
                 .push(format!("{name}: not all of region {index} can be mapped: every access is a call"));
         }
-        let span = self.high.place(size, hdm::GRANULE).ok_or_else(|| PlanError::NoRoom {
-            name: format!("{} window", candidate.name),
-            size,
-            limit: self.machine.limit(),
-        })?;
+        // A window is at least as long as the memory, which was not empty when it was found.
+        let span = Span::new(window.start(), size).unwrap_or(window);
         Ok(Window { span, region: index, mapped })
     }
 

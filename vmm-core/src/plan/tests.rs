@@ -5,11 +5,18 @@ use vfio_abi::chain::Area;
 use vfio_abi::chain::Chain;
 
 use super::bar::Reach;
+use super::machine::Arch;
+use super::machine::RAM_GRANULE;
+use super::topology::BridgeIntent;
+use super::topology::LARGEST_WINDOW;
+use super::topology::Topology;
+use super::topology::WindowIntent;
 use super::*;
 use crate::backend::fake::Fake;
 use crate::discover::Region;
 use crate::discover::cxl::Decoder;
 use crate::discover::discover;
+use crate::drive::laws::check_plan;
 
 const GIB: u64 = 1 << 30;
 
@@ -47,9 +54,13 @@ fn the_map_of_one_device_is_the_drawn_one() {
         [
             ("ram", 0, 64 << 20),
             ("ecam", 0xb000_0000, 256 << 20),
+            ("gpu0 bridge port bar0", 0xc000_0000, 0x1_0000),
+            ("gpu0 bar0", 0xc010_0000, 0x4000),
             ("doorbell", 0xfe00_0000, 0x1000),
-            ("gpu0 bar0", 4 * GIB, 0x4000),
-            ("gpu0 bar2", 4 * GIB + 0x10_0000, 0x10_0000),
+            ("gpu0 bridge registers", 0xfe10_0000, 0x1_0000),
+            ("io apic", 0xfec0_0000, 0x1000),
+            ("local apic", 0xfee0_0000, 0x1000),
+            ("gpu0 bar2", 4 * GIB, 0x10_0000),
             ("gpu0 window", 4 * GIB + 0x1000_0000, 0x1000_0000),
         ]
     );
@@ -81,7 +92,7 @@ fn the_component_registers_cover_the_bar_where_the_device_says() {
     let plan = planned(&Machine::default(), 1).unwrap();
     let overlay = plan.devices[0].overlay;
     assert_eq!((overlay.region, overlay.bar), (10, 2));
-    assert_eq!((overlay.span.start().get(), overlay.span.size()), (4 * GIB + 0x12_1000, 0x140));
+    assert_eq!((overlay.span.start().get(), overlay.span.size()), (4 * GIB + 0x2_1000, 0x140));
 }
 
 #[test]
@@ -108,13 +119,123 @@ fn devices_reach_ram_and_no_device_memory() {
 }
 
 #[test]
-fn every_device_has_a_function_of_its_own() {
-    let plan = planned(&Machine::default(), 31).unwrap();
+fn every_device_is_alone_below_a_bridge_of_its_own() {
+    let plan = planned(&Machine::default(), 16).unwrap();
     let functions: Vec<_> = plan.devices.iter().map(|device| device.bdf.to_string()).collect();
-    assert_eq!((functions[0].as_str(), functions[30].as_str()), ("00:01.0", "00:1f.0"));
-    assert_eq!(plan.devices[0].config.start().get(), 0xb000_8000);
-    let error = planned(&Machine::default(), 32).unwrap_err().to_string();
-    assert_eq!(error, "gpu31: refused at attach: there are 31 places for devices, and all are taken");
+    assert_eq!((functions[0].as_str(), functions[15].as_str()), ("0d:00.0", "85:00.0"));
+    assert_eq!(plan.devices[0].config.start().get(), 0xb0d0_0000);
+    let ports: Vec<_> = plan.bridges.iter().map(|bridge| bridge.port.bdf.to_string()).collect();
+    assert_eq!((ports[0].as_str(), ports[15].as_str()), ("0c:00.0", "84:00.0"));
+    let error = planned(&Machine::default(), 17).unwrap_err().to_string();
+    assert_eq!(error, "machine: bridges = 17: must be 1 to 16");
+}
+
+#[test]
+fn everything_in_the_map_says_why_it_is_there() {
+    let plan = planned(&Machine::default(), 2).unwrap();
+    let why = |name: &str| plan.map.iter().find(|placed| placed.name == name).unwrap().why.to_string();
+    assert_eq!(why("ram"), "fixed: RAM begins at 0");
+    assert_eq!(why("gpu0 bar2"), "the first multiple of 0x100000 behind 4 GiB");
+    assert_eq!(why("gpu0 window"), "the first multiple of 0x10000000 behind gpu1 bar2");
+    assert_eq!(why("gpu1 window"), "the first multiple of 0x10000000 behind gpu0 window");
+}
+
+#[test]
+fn a_bridge_forwards_what_is_behind_its_port_and_no_more() {
+    let plan = one(|device| {
+        device.config.bars[0].size = 0x20_0000;
+        region_mut(device, 0).size = 0x20_0000;
+    })
+    .unwrap();
+    let Bridge { window_32, window_64, port, .. } = &plan.bridges[0];
+    let told = |span: Option<Span<Gpa>>| span.map(|span| (span.start().get(), span.size()));
+    assert_eq!(
+        told(Some(*window_32)),
+        Some((0xc000_0000, 0x40_0000)),
+        "a BAR of 2 MiB is at a multiple of it"
+    );
+    assert_eq!(told(Some(port.bar)), Some((0xc000_0000, 0x1_0000)));
+    assert_eq!(told(port.memory), Some((0xc020_0000, 0x20_0000)));
+    assert_eq!(told(port.prefetchable), Some((4 * GIB, 0x10_0000)));
+    assert_eq!(*window_64, port.prefetchable);
+    assert_eq!(told(plan.rest_32), Some((0xc040_0000, 0x3dc0_0000)));
+}
+
+#[test]
+fn larger_bars_come_first_and_leave_no_gap() {
+    let plan = one(|device| {
+        device.config.bars[0].prefetchable = true;
+        device.config.bars[0].size = 0x100;
+        region_mut(device, 0).size = 0x100;
+    })
+    .unwrap();
+    let starts: Vec<_> = plan.devices[0].bars.iter().map(|bar| bar.span.start().get()).collect();
+    assert_eq!(starts, [4 * GIB + 0x10_0000, 4 * GIB]);
+    assert_eq!(plan.bridges[0].port.memory, None);
+}
+
+#[test]
+fn the_virt_layout_is_the_drawn_one() {
+    let machine = Machine { arch: Arch::Aarch64, address_bits: 48, ..Machine::default() };
+    let plan = planned(&machine, 2).unwrap();
+    let map: Vec<_> = plan
+        .map
+        .iter()
+        .map(|placed| (placed.name.as_str(), placed.span.start().get(), placed.span.size()))
+        .collect();
+    assert_eq!(
+        map,
+        [
+            ("flash", 0, 0x0800_0000),
+            ("gic distributor", 0x0800_0000, 0x1_0000),
+            ("gic its", 0x0808_0000, 0x2_0000),
+            ("gic redistributors", 0x080a_0000, 0x00f6_0000),
+            ("uart", 0x0900_0000, 0x1000),
+            ("smmu", 0x0905_0000, 0x2_0000),
+            ("platform bus", 0x0c00_0000, 0x0200_0000),
+            ("gpu0 bridge port bar0", 0x1000_0000, 0x1_0000),
+            ("gpu0 bar0", 0x1010_0000, 0x4000),
+            ("gpu1 bridge port bar0", 0x1020_0000, 0x1_0000),
+            ("gpu1 bar0", 0x1030_0000, 0x4000),
+            ("io ports", 0x3eff_0000, 0x1_0000),
+            ("first ecam", 0x3f00_0000, 0x0100_0000),
+            ("ram", 0x4000_0000, 0x0400_0000),
+            ("second gic redistributors", 0x40_0000_0000, 0x0400_0000),
+            ("gpu0 bridge registers", 0x40_0400_0000, 0x1_0000),
+            ("gpu1 bridge registers", 0x40_0401_0000, 0x1_0000),
+            ("ecam", 0x40_1000_0000, 0x1000_0000),
+            ("gpu0 bar2", 0x80_0000_0000, 0x10_0000),
+            ("gpu1 bar2", 0x80_0010_0000, 0x10_0000),
+            ("gpu0 window", 0x100_0000_0000, 0x1000_0000),
+            ("gpu1 window", 0x100_1000_0000, 0x1000_0000),
+        ]
+    );
+}
+
+#[rstest]
+// The RAM ends at 256 GiB, and one granule behind it.
+#[case(255 * GIB, 0x40_0000_0000)]
+#[case(255 * GIB + RAM_GRANULE, 0x40_0400_0000)]
+#[case(1024 * GIB, 0x100_4000_0000)]
+fn the_high_regions_of_virt_begin_behind_ram_and_at_256_gib_at_least(#[case] ram: u64, #[case] first: u64) {
+    let machine = Machine { arch: Arch::Aarch64, address_bits: 48, ram, ..Machine::default() };
+    let plan = planned(&machine, 1).unwrap();
+    let start = |name: &str| plan.map.iter().find(|placed| placed.name == name).unwrap().span.start().get();
+    assert_eq!(start("second gic redistributors"), first);
+    let names = ["second gic redistributors", "gpu0 bridge registers", "ecam", "gpu0 bar2", "gpu0 window"];
+    let starts = names.map(start);
+    assert!(starts.is_sorted(), "{starts:x?}");
+    assert_eq!((starts[2] % (256 << 20), starts[3] % (512 * GIB), starts[4] % (512 * GIB)), (0, 0, 0));
+}
+
+#[rstest]
+#[case(40, "gpu0 window: no place for 0x10000000 bytes below 0x10000000000")]
+#[case(39, "second mmio: no place for 0x8000000000 bytes below 0x8000000000")]
+#[case(38, "second gic redistributors: no place for 0x4000000 bytes below 0x4000000000")]
+fn a_high_region_that_does_not_fit_is_refused_by_name(#[case] address_bits: u32, #[case] message: &str) {
+    let machine = Machine { arch: Arch::Aarch64, address_bits, ..Machine::default() };
+    assert_eq!(planned(&machine, 1).unwrap_err().to_string(), message);
+    assert!(planned(&Machine { address_bits: 41, ..machine }, 1).is_ok());
 }
 
 #[rstest]
@@ -220,7 +341,7 @@ fn the_same_device_is_planned_the_same_whatever_kernel_shows_it() {
         (plan.map.clone(), device.component.get(), hdm, plan.notes.clone())
     };
     let [april, june, newest] = Fake::of_every_kernel();
-    assert_eq!((of(&april).1, of(&april).2), (4 * GIB + 0x12_0000, 4 * GIB + 0x12_1110));
+    assert_eq!((of(&april).1, of(&april).2), (4 * GIB + 0x2_0000, 4 * GIB + 0x2_1110));
     assert_eq!(of(&april), of(&june));
     assert_eq!(of(&april), of(&newest));
 }
@@ -253,41 +374,102 @@ fn memory_that_can_be_mapped_in_part_traps_as_a_whole_and_says_so() {
 
 #[test]
 fn a_bar_of_32_bits_lies_below_4_gib() {
-    let plan = one(|device| device.config.bars[0].is_64_bit = false).unwrap();
-    assert_eq!(plan.devices[0].bars[0].span.start().get(), 0xc000_0000);
+    let plan = one(|device| device.config.bars[1].is_64_bit = false).unwrap();
+    let starts: Vec<_> = plan.devices[0].bars.iter().map(|bar| bar.span.start().get()).collect();
+    assert_eq!(starts, [0xc020_0000, 0xc010_0000]);
+}
+
+/// A BAR that is not prefetchable is not in a prefetchable window, whatever its bits.
+#[test]
+fn a_bar_with_side_effects_lies_below_4_gib() {
+    let places = [true, false].map(|prefetchable| {
+        let plan = one(|device| device.config.bars[1].prefetchable = prefetchable).unwrap();
+        plan.devices[0].bars[1].span.start().get()
+    });
+    assert_eq!(places, [4 * GIB, 0xc010_0000]);
+}
+
+/// What an arbitrary machine is made of.
+#[derive(Clone, Debug)]
+struct Recipe {
+    aarch64: bool,
+    ram: u64,
+    bits: u32,
+    /// For each device: granules of memory, size of BAR 0 as a shift, whether that can be anywhere.
+    devices: Vec<(u64, u32, bool)>,
+    /// Granules that each window has more than its device's memory; nothing for windows that are made up.
+    spare: Option<u64>,
+}
+
+fn recipe() -> impl Strategy<Value = Recipe> {
+    let sizes = prop_oneof![4 => 1u64..64, 1 => 1024u64..4200];
+    let devices = prop::collection::vec((sizes, 12u32..40, any::<bool>()), 0..18);
+    let ram = prop_oneof![3 => 2u64..4096, 1 => 1u64 << 16..1 << 19];
+    let spare = prop::option::of(0u64..3);
+    (any::<bool>(), ram, 36u32..=52, devices, spare).prop_map(|(aarch64, ram, bits, devices, spare)| Recipe {
+        aarch64,
+        ram: ram << 21,
+        bits,
+        devices,
+        spare,
+    })
+}
+
+fn of_recipe(recipe: &Recipe) -> (Machine, Vec<Inventory>) {
+    let inventories = recipe.devices.iter().map(|(granules, bar, high)| {
+        let mut inventory = inventory();
+        let size = granules * hdm::GRANULE;
+        let memory = region_mut(&mut inventory, 9);
+        (memory.size, memory.areas) = (size, vec![Area { offset: 0, size }]);
+        inventory.cxl.as_mut().unwrap().decoders[0].size = size;
+        (inventory.config.bars[0].size, inventory.config.bars[0].prefetchable) = (1 << bar, *high);
+        region_mut(&mut inventory, 0).size = 1 << bar;
+        inventory
+    });
+    let mut topology = Topology::default();
+    if let Some(spare) = recipe.spare {
+        for (index, (granules, ..)) in recipe.devices.iter().enumerate() {
+            let name = format!("b{index}");
+            topology.bridges.push(BridgeIntent { name: name.clone(), bus: None });
+            topology.below.push((format!("gpu{index}"), name.clone()));
+            let size = (granules + spare) * hdm::GRANULE;
+            topology.windows.push(WindowIntent { size, targets: vec![name] });
+        }
+    }
+    let arch = if recipe.aarch64 { Arch::Aarch64 } else { Arch::X86_64 };
+    let machine = Machine { arch, ram: recipe.ram, address_bits: recipe.bits, page_size: 0x1000, topology };
+    (machine, inventories.collect())
 }
 
 proptest! {
     #[test]
-    fn nothing_in_a_map_overlaps_and_everything_is_aligned(
-        ram in 2u64..4096, bits in 36u32..=52, memories in prop::collection::vec(1u64..64, 0..17), bar in 14u32..40
-    ) {
-        let machine = Machine { ram: ram << 21, address_bits: bits, page_size: 0x1000 };
-        let inventories: Vec<_> = memories.iter().map(|granules| {
-            let mut inventory = inventory();
-            let size = granules * hdm::GRANULE;
-            let memory = region_mut(&mut inventory, 9);
-            (memory.size, memory.areas) = (size, vec![Area { offset: 0, size }]);
-            inventory.cxl.as_mut().unwrap().decoders[0].size = size;
-            inventory.config.bars[0].size = 1 << bar;
-            inventory
-        }).collect();
-        let devices: Vec<_> = inventories.iter().map(|inventory| ("gpu", inventory)).collect();
-        if let Ok(plan) = plan(&machine, &devices) {
-            for pair in plan.map.windows(2) {
-                prop_assert!(pair[0].span.end() <= pair[1].span.start(), "{} and {}", pair[0].name, pair[1].name);
+    fn a_machine_is_refused_or_keeps_the_laws(recipe in recipe()) {
+        let (machine, inventories) = of_recipe(&recipe);
+        let names: Vec<_> = (0..inventories.len()).map(|index| format!("gpu{index}")).collect();
+        let devices: Vec<_> = names.iter().map(String::as_str).zip(&inventories).collect();
+        match plan(&machine, &devices) {
+            Ok(plan) => {
+                check_plan(&plan, &inventories.iter().collect::<Vec<_>>());
+                prop_assert_eq!(plan.devices.len(), devices.len());
+                prop_assert!(plan.devices.iter().all(|device| device.window.mapped));
             }
-            for placed in &plan.map {
-                prop_assert!(placed.span.end().get() <= 1 << bits);
-                let natural = match placed.kind {
-                    Kind::Bar => placed.span.size(),
-                    Kind::Window => hdm::GRANULE,
-                    _ => 0x1000,
-                };
-                prop_assert!(placed.span.start().get().is_multiple_of(natural));
+            Err(PlanError::NoRoom { .. }) => {}
+            // There are too many devices, or one has more memory than a window can be long.
+            Err(PlanError::Topology { .. }) => {
+                let long = |granules: u64| granules + recipe.spare.unwrap_or(0) > LARGEST_WINDOW / hdm::GRANULE;
+                let any_long = recipe.devices.iter().any(|(granules, ..)| long(*granules));
+                prop_assert!(any_long || devices.len() > 16);
             }
-            prop_assert_eq!(plan.devices.len(), devices.len());
-            prop_assert!(plan.devices.iter().all(|device| device.window.mapped));
+            Err(error) => prop_assert!(false, "{}", error),
         }
+    }
+
+    #[test]
+    fn a_machine_with_room_is_never_refused(count in 0usize..=16, aarch64: bool, granules in 1u64..=4096) {
+        let devices = vec![(granules, 14, true); count];
+        let recipe = Recipe { aarch64, ram: 64 << 20, bits: 48, devices, spare: None };
+        let (machine, inventories) = of_recipe(&recipe);
+        let devices: Vec<_> = inventories.iter().map(|inventory| ("gpu", inventory)).collect();
+        prop_assert!(plan(&machine, &devices).is_ok());
     }
 }

@@ -4,6 +4,7 @@
 //! nothing; so does one that the device refuses, and everything of a device that is lost. The guest goes on in
 //! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -23,12 +24,17 @@ use crate::map::space::Shape;
 use crate::map::space::Target;
 use crate::map::space::Trap;
 use crate::plan::machine::ECAM_FUNCTION_SIZE;
+use crate::ports::Component;
+use crate::ports::HostBridge;
 
 /// The way from a guest's access to what it reaches.
 #[derive(Debug)]
 pub struct Bus {
     space: AddressSpace,
     devices: Vec<Device>,
+    bridges: Vec<HostBridge>,
+    /// What answers in configuration space, by requester ID.
+    functions: BTreeMap<u64, Function>,
     refused: AtomicU64,
     lost: Mutex<Option<BackendError>>,
 }
@@ -36,21 +42,36 @@ pub struct Bus {
 #[derive(Debug)]
 struct Device {
     backend: Shared,
-    /// Requester id: its place in configuration space.
-    function: u64,
     config: Mutex<ConfigView>,
+}
+
+/// A function in configuration space.
+#[derive(Clone, Copy, Debug)]
+enum Function {
+    /// The root port of this bridge.
+    Port(usize),
+    /// This device.
+    Endpoint(usize),
 }
 
 impl Bus {
     /// The bus of a machine.
     pub(crate) fn new(mappings: &Mappings) -> Self {
-        let devices = mappings.devices.iter().zip(&mappings.plan.devices).map(|(device, planned)| Device {
+        let plan = &mappings.plan;
+        let devices = mappings.devices.iter().zip(&plan.devices).map(|(device, planned)| Device {
             backend: device.backend.clone(),
-            function: planned.bdf.requester_id().into(),
             config: Mutex::new(ConfigView::new(planned)),
         });
+        let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
+        let ports = bridges.iter().enumerate();
+        let ports = ports.map(|(index, bridge)| (bridge.port_function.into(), Function::Port(index)));
+        let endpoints = plan.devices.iter().enumerate();
+        let endpoints =
+            endpoints.map(|(index, device)| (device.bdf.requester_id().into(), Function::Endpoint(index)));
         Self {
             devices: devices.collect(),
+            functions: ports.chain(endpoints).collect(),
+            bridges,
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
             lost: Mutex::new(None),
@@ -95,6 +116,9 @@ impl Bus {
         match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
             Some(Target::Memory(memory, offset)) => memory.load(offset, access.width()).unwrap_or(ones),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_load(offset, access.width()),
+            Some(Target::Trap(Trap::Component(of), offset)) => {
+                self.component_load(of, offset, access.width())
+            }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
                     Some(inside) => self.region_load(&behind, inside),
@@ -118,6 +142,9 @@ impl Bus {
         match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
             Some(Target::Memory(memory, offset)) => drop(memory.store(offset, access.width(), value)),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
+            Some(Target::Trap(Trap::Component(of), offset)) => {
+                self.component_store(of, offset, access.width(), value);
+            }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
                     Some(inside) => self.region_store(&behind, inside, value),
@@ -180,31 +207,59 @@ impl Bus {
     }
 
     fn config_load_dword(&self, access: Access) -> u64 {
-        let Some((device, inside)) = self.function(access) else {
+        let ones = access.width().mask();
+        match self.function(access) {
+            Some((Function::Port(index), inside)) => {
+                self.bridges.get(index).map_or(ones, |bridge| bridge.config_read(inside))
+            }
+            Some((Function::Endpoint(index), inside)) => {
+                let Some(device) = self.devices.get(index) else { return ones };
+                if let Some(value) = device.config.lock().read(inside) {
+                    return value;
+                }
+                self.answered(read(&device.backend, region::CONFIG, inside)).unwrap_or(ones)
+            }
             // A function that is not there reads ones: that is how software finds out.
-            return access.width().mask();
-        };
-        if let Some(value) = device.config.lock().read(inside) {
-            return value;
+            None => ones,
         }
-        self.answered(read(&device.backend, region::CONFIG, inside)).unwrap_or(access.width().mask())
     }
 
     fn config_store(&self, offset: u64, width: Width, value: u64) {
         for piece in Access::split(offset, width.bytes(), Width::Dword) {
-            let Some((device, inside)) = self.function(piece) else { continue };
             let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
-            if !device.config.lock().write(inside, value) {
-                self.answered(write(&device.backend, region::CONFIG, inside, value));
+            match self.function(piece) {
+                Some((Function::Port(index), inside)) => {
+                    self.bridges.get(index).into_iter().for_each(|port| port.config_write(inside, value));
+                }
+                Some((Function::Endpoint(index), inside)) => {
+                    let Some(device) = self.devices.get(index) else { continue };
+                    if !device.config.lock().write(inside, value) {
+                        self.answered(write(&device.backend, region::CONFIG, inside, value));
+                    }
+                }
+                None => {}
             }
         }
     }
 
-    /// The device at an offset of configuration space, and the access as its function sees it.
-    fn function(&self, access: Access) -> Option<(&Device, Access)> {
-        let function = access.offset() / ECAM_FUNCTION_SIZE;
-        let device = self.devices.iter().find(|device| device.function == function)?;
-        Some((device, access.relative_to(function * ECAM_FUNCTION_SIZE)?))
+    /// The function at an offset of configuration space, and the access as it sees it.
+    fn function(&self, access: Access) -> Option<(Function, Access)> {
+        let number = access.offset() / ECAM_FUNCTION_SIZE;
+        let function = self.functions.get(&number)?;
+        Some((*function, access.relative_to(number * ECAM_FUNCTION_SIZE)?))
+    }
+
+    fn component_load(&self, of: Component, offset: u64, width: Width) -> u64 {
+        let bridge = self.bridges.get(of.bridge()).zip(Access::new(offset, width));
+        let value = bridge.and_then(|(bridge, access)| bridge.read(of, access));
+        value.unwrap_or_else(|| self.nothing_there() & width.mask())
+    }
+
+    fn component_store(&self, of: Component, offset: u64, width: Width, value: u64) {
+        let bridge = self.bridges.get(of.bridge()).zip(Access::new(offset, width));
+        if bridge.and_then(|(bridge, access)| bridge.write(of, access, value)).is_none() {
+            self.nothing_there();
+        }
     }
 
     fn answered<T>(&self, outcome: Result<T, BackendError>) -> Option<T> {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  Order ─▶ Guest (KVM vCPU, or soft) ─┬─ memory slot ──────────▶ device memory, RAM      (no exit)
-//!                                      └─ exit ─▶ Bus ─▶ trap ──▶ configuration, BAR, component registers
+//!                                      └─ exit ─▶ Bus ─▶ trap ──▶ configuration, BAR, component registers, ports
 //! ```
 //!
 //! The guest is a program of a few dozen instructions that takes one [`Order`] after another: load or store so
@@ -30,6 +30,7 @@ use crate::backend::kvm;
 use crate::map::space::NoSlots;
 use crate::map::space::Slots;
 use crate::plan::Plan;
+use crate::plan::machine::Arch;
 use crate::program::Programmed;
 
 /// What runs the guest.
@@ -47,6 +48,16 @@ impl Hypervisor {
         match self {
             Self::Kvm(vm) => vm.clone(),
             Self::Soft => Arc::new(NoSlots),
+        }
+    }
+
+    /// Why it cannot run a guest in a machine of this layout; nothing if it can.
+    pub fn cannot_run(&self, arch: Arch) -> Option<&'static str> {
+        match (self, arch) {
+            (Self::Soft, _) | (Self::Kvm(_), Arch::X86_64) => None,
+            (Self::Kvm(_), Arch::Aarch64) => {
+                Some("under KVM it is made for RAM at 0, and `virt` has none there")
+            }
         }
     }
 
@@ -74,6 +85,9 @@ impl Programmed {
     /// If the hypervisor does not do its part.
     pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
         let bus = Arc::new(Bus::new(&self.mappings));
+        if let Some(why) = hypervisor.cannot_run(self.plan().machine.arch) {
+            return Err(GuestError::Setup { what: "starting the guest program", why: why.to_owned() });
+        }
         let guest: Box<dyn Guest> = match hypervisor {
             Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
             Hypervisor::Soft => Box::new(Soft::new(bus.clone())),

@@ -128,7 +128,9 @@ fn the_guest_finds_its_device_in_configuration_space_and_no_other() {
     assert_eq!(running.load(ids, Width::Dword), Ok(0xc7f2_1e98));
     assert_eq!(running.load(class, Width::Qword), Ok(0x1200_0001), "two dwords");
     assert_eq!(running.load(Gpa::new(0xb000_0000), Width::Dword), Ok(0xffff_ffff), "no function 00:00.0");
-    assert_eq!(running.load(Gpa::new(0xb000_9000), Width::Word), Ok(0xffff), "no function 00:01.1");
+    assert_eq!(running.load(Gpa::new(0xb0d0_1000), Width::Word), Ok(0xffff), "no function 0d:00.1");
+    assert_eq!(running.load(Gpa::new(0xb0d0_8000), Width::Word), Ok(0xffff), "no function 0d:01.0");
+    assert_eq!(running.load(Gpa::new(0xb0e0_0000), Width::Word), Ok(0xffff), "no function 0e:00.0");
     assert_eq!(running.refused(), 0, "looking for functions is no mistake");
 }
 
@@ -137,13 +139,13 @@ fn a_bar_reads_its_place_and_after_ones_its_size() {
     let fake = Fake::committed();
     let mut running = running(&fake);
     let (low, high) = (config(&running, 0x18), config(&running, 0x1c));
-    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0010_000c));
+    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0000_000c));
     running.store(low, Width::Dword, 0xffff_ffff).unwrap();
     running.store(high, Width::Dword, 0xffff_ffff).unwrap();
     assert_eq!(running.load(low, Width::Qword), Ok(0xffff_ffff_fff0_000c));
     running.store(low, Width::Dword, 0x8000_0000).unwrap();
     running.store(high, Width::Dword, 0).unwrap();
-    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0010_000c), "the machine keeps it where it is");
+    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0000_000c), "the machine keeps it where it is");
     assert_eq!(fake.dword(7, 0x18), 0x0000_000c, "the device was never told");
 }
 

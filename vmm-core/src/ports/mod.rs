@@ -1,0 +1,93 @@
+//! What the machine itself has of CXL: host bridges and root ports, as registers that a guest finds.
+//!
+//! ```text
+//!  configuration space ─▶ root port: header of a bridge, PCI Express, DVSECs 3, 4, 7 and 8
+//!  its BAR 0           ─▶ component registers: RAS, link
+//!  a slot of its own   ─▶ component registers of the host bridge: extended security
+//! ```
+//!
+//! Neither has HDM decoders: with one port below a bridge and one endpoint below a port, everything that reaches
+//! the bridge is for that endpoint. Bus numbers, windows and BARs are the machine's and stay where they are.
+//!
+//! A port that resets what is below it, interrupts, and errors that a port finds are not here.
+
+mod component;
+mod registers;
+mod root_port;
+
+use cxl_spec::access::Access;
+use parking_lot::Mutex;
+
+use crate::plan::Bridge;
+use component::ComponentBlock;
+use root_port::RootPort;
+
+/// A host bridge and its root port.
+#[derive(Debug)]
+pub(crate) struct HostBridge {
+    /// The port's requester ID.
+    pub(crate) port_function: u16,
+    registers: Mutex<ComponentBlock>,
+    port: Mutex<RootPort>,
+    port_registers: Mutex<ComponentBlock>,
+}
+
+/// Whose component registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// Those of the host bridge with this number in the plan.
+    HostBridge(usize),
+    /// Those of its root port.
+    RootPort(usize),
+}
+
+impl HostBridge {
+    /// The bridge that was planned.
+    pub(crate) fn new(planned: &Bridge) -> Self {
+        Self {
+            port_function: planned.port.bdf.requester_id(),
+            registers: Mutex::new(ComponentBlock::of_host_bridge(planned.port.number)),
+            port: Mutex::new(RootPort::new(planned)),
+            port_registers: Mutex::new(ComponentBlock::of_root_port()),
+        }
+    }
+
+    /// What is read of the port's configuration space.
+    pub(crate) fn config_read(&self, access: Access) -> u64 {
+        self.port.lock().read(access)
+    }
+
+    /// What is written there.
+    pub(crate) fn config_write(&self, access: Access, value: u64) {
+        self.port.lock().write(access, value);
+    }
+
+    /// What is read of component registers; nothing where an access is not one that they take.
+    pub(crate) fn read(&self, of: Component, access: Access) -> Option<u64> {
+        self.block(of).lock().read(access)
+    }
+
+    /// What is written there; nothing where an access is not one that they take.
+    pub(crate) fn write(&self, of: Component, access: Access, value: u64) -> Option<()> {
+        self.block(of).lock().write(access, value)
+    }
+
+    fn block(&self, of: Component) -> &Mutex<ComponentBlock> {
+        match of {
+            Component::HostBridge(_) => &self.registers,
+            Component::RootPort(_) => &self.port_registers,
+        }
+    }
+}
+
+impl Component {
+    /// The number of the bridge in the plan.
+    pub(crate) fn bridge(self) -> usize {
+        match self {
+            Self::HostBridge(bridge) | Self::RootPort(bridge) => bridge,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
