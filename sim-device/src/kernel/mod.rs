@@ -26,6 +26,7 @@ use std::fs::File;
 use std::io;
 
 use vfio_abi::chain::Chain;
+use vfio_abi::cxl;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
@@ -235,6 +236,13 @@ impl Kernel {
 fn trapped(index: u32, size: u64) -> RegionInfo {
     let flags = RegionFlags::READ | RegionFlags::WRITE;
     RegionInfo { flags, index, size, offset: 0, chain: Chain::new() }
+}
+
+/// The region that is the component registers.
+fn component_registers(index: u32, size: u64) -> RegionInfo {
+    let info = trapped(index, size);
+    let chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
+    RegionInfo { chain, ..info }
 }
 
 /// How many of `length` bytes from `offset` a region of `size` bytes has; nothing at or behind its end.
