@@ -9,6 +9,13 @@ use std::os::unix::fs::FileExt;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use vfio_abi::errno::Errno;
+use vfio_abi::frame;
+use vfio_abi::frame::Command;
+use vfio_abi::frame::Header;
+use vfio_abi::reply::Reply;
+use vfio_abi::request::Request;
+
+use super::MAX_DATA;
 
 /// What is mapped.
 #[derive(Debug, Default)]
@@ -35,14 +42,54 @@ impl Ram {
         self.pieces.retain(|piece| piece.range != range);
     }
 
+    /// Answers a message of the device's into `out`, which stays empty if no answer is wanted. False for what is no
+    /// request for memory.
+    pub(super) fn answer(&self, header: &Header, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        out.clear();
+        let Some(command @ (Command::DmaRead | Command::DmaWrite)) =
+            Command::from_number(header.command.get())
+        else {
+            return false;
+        };
+        let mut data = Vec::new();
+        let reply = self.carry_out(command, payload, &mut data);
+        match reply {
+            _ if header.is_no_reply() => {}
+            Ok(reply) => frame::encode_reply(out, header.id.get(), &reply),
+            Err(errno) => frame::encode_error(out, header.id.get(), command.number(), errno),
+        }
+        true
+    }
+
+    fn carry_out<'a>(
+        &self,
+        command: Command,
+        payload: &[u8],
+        data: &'a mut Vec<u8>,
+    ) -> Result<Reply<'a>, Errno> {
+        match Request::parse(command, payload) {
+            Ok(Request::DmaRead(access)) if access.count.get() > MAX_DATA.into() => Err(Errno::E2BIG),
+            Ok(Request::DmaRead(access)) => {
+                data.resize(access.count.get() as usize, 0);
+                self.read(Iova::new(access.address.get()), data)?;
+                Ok(Reply::DmaRead(access, data))
+            }
+            Ok(Request::DmaWrite(access, bytes)) => {
+                self.write(Iova::new(access.address.get()), bytes)?;
+                Ok(Reply::DmaWrite(access))
+            }
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
     /// Reads what the device asks for. A range that is not in one piece of what is mapped is refused.
-    pub(super) fn read(&self, at: Iova, buffer: &mut [u8]) -> Result<(), Errno> {
+    fn read(&self, at: Iova, buffer: &mut [u8]) -> Result<(), Errno> {
         let (file, offset) = self.find(at, buffer.len())?;
         file.read_exact_at(buffer, offset).map_err(|_| Errno::EFAULT)
     }
 
     /// Writes what the device brings.
-    pub(super) fn write(&self, at: Iova, data: &[u8]) -> Result<(), Errno> {
+    fn write(&self, at: Iova, data: &[u8]) -> Result<(), Errno> {
         let (file, offset) = self.find(at, data.len())?;
         file.write_all_at(data, offset).map_err(|_| Errno::EFAULT)
     }
