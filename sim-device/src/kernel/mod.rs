@@ -172,10 +172,28 @@ impl Kernel {
         self.view.reset(&mut self.silicon);
     }
 
+    /// A user asks for a reset.
+    ///
+    /// # Errors
+    /// `EINVAL` of a device that cannot be reset.
+    pub fn user_resets(&mut self) -> Result<(), Errno> {
+        if !self.can_be_reset() {
+            return Err(Errno::EINVAL);
+        }
+        self.reset();
+        Ok(())
+    }
+
+    fn can_be_reset(&self) -> bool {
+        !self.silicon.profile().profile().faults.cannot_be_reset
+    }
+
     /// What the device is.
     pub fn device_info(&self) -> DeviceInfo {
+        let mut flags = DeviceFlags::PCI;
+        flags.set(DeviceFlags::RESET, self.can_be_reset());
         let plain = DeviceInfo {
-            flags: DeviceFlags::PCI | DeviceFlags::RESET,
+            flags,
             num_regions: region::FIRST_SPECIFIC,
             num_irqs: irq::COUNT,
             chain: Chain::new(),

@@ -77,12 +77,14 @@ pub fn serve(
     patience: Duration,
     mut report: impl FnMut(Served),
 ) -> io::Result<()> {
+    let mut session = Session::new();
     while let Some(stream) = listener.accept(stop)? {
         let Some(connection) = Connection::new(stream, patience).ok().filter(|client| stop.watch(client))
         else {
             continue;
         };
-        let served = serve_one(connection, kernel, stop);
+        session = session.successor(kernel);
+        let served = serve_one(connection, &mut session, kernel, stop);
         stop.forget();
         report(served);
     }
@@ -97,12 +99,11 @@ fn delay(kernel: &Kernel) {
     }
 }
 
-fn serve_one(mut connection: Connection, kernel: &mut Kernel, stop: &Stop) -> Served {
+fn serve_one(mut connection: Connection, session: &mut Session, kernel: &mut Kernel, stop: &Stop) -> Served {
     kernel.open();
-    let mut session = Session::new();
     let ending = loop {
-        if let Err(ending) = take_one(&mut connection, &mut session, kernel)
-            .and_then(|()| carry_on(&mut connection, &mut session, kernel))
+        if let Err(ending) = take_one(&mut connection, session, kernel)
+            .and_then(|()| carry_on(&mut connection, session, kernel))
         {
             break ending;
         }

@@ -19,6 +19,8 @@ use vfio_abi::frame;
 use vfio_abi::frame::Command;
 use vfio_abi::frame::Header;
 use vfio_abi::inbox::Taken;
+use vfio_abi::info::IrqInfo;
+use vfio_abi::info::RegionInfo;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
@@ -114,6 +116,14 @@ impl Session {
             out: Vec::new(),
             data: Vec::new(),
         }
+    }
+
+    /// The next client's, which has said nothing yet. A server that is broken so keeps what this one mapped.
+    #[must_use]
+    pub(super) fn successor(self, kernel: &Kernel) -> Self {
+        let keeps = kernel.silicon().profile().profile().faults.maps_outlive_client;
+        let dma = if keeps { self.dma } else { DmaTable::default() };
+        Self { dma, ..Self::new() }
     }
 
     /// How many messages came.
@@ -252,12 +262,18 @@ impl Session {
                 *data = kernel.device_info().encode(argsz);
                 Ok((Reply::DeviceGetInfo(data), None))
             }
+            Request::DeviceGetRegionInfo { argsz, .. } if (argsz as usize) < RegionInfo::FIXED_SIZE => {
+                Err(Errno::EINVAL)
+            }
             Request::DeviceGetRegionInfo { argsz, index } => {
                 let region = kernel.region(index)?;
                 *data = region.info.encode(argsz);
                 let file = region.file.map(|file| file.try_clone().map(OwnedFd::from));
                 let file = file.transpose().map_err(|_| Errno::ENOMEM)?;
                 Ok((Reply::DeviceGetRegionInfo(data), file))
+            }
+            Request::DeviceGetIrqInfo { argsz, .. } if (argsz as usize) < size_of::<IrqInfo>() => {
+                Err(Errno::EINVAL)
             }
             Request::DeviceGetIrqInfo { index, .. } => {
                 Ok((Reply::DeviceGetIrqInfo(kernel.irq(index)?), None))
@@ -268,7 +284,7 @@ impl Session {
             Request::RegionRead(access) => read(kernel, access, data),
             Request::RegionWrite(access, bytes) => write(kernel, access, bytes),
             Request::DeviceReset => {
-                kernel.reset();
+                kernel.user_resets()?;
                 Ok((Reply::DeviceReset, None))
             }
             // These two go from server to client.
