@@ -200,7 +200,7 @@ fn take(session: &mut Session, kernel: &mut Kernel, sent: &Sent) {
         }
         Answer::Nothing => assert!(!wants_reply, "a reply is owed"),
         Answer::HangUp | Answer::Silence | Answer::Half { .. } => {
-            assert!(!wants_reply, "the profile asks for no fault")
+            assert!(!wants_reply, "the profile asks for no fault");
         }
     }
 }
