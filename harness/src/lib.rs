@@ -7,6 +7,7 @@
 //! - [`scenario`]: what a file says, and where files are.
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
+//! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
@@ -14,6 +15,7 @@
 
 pub mod bench;
 pub mod cli;
+pub mod opened;
 pub mod process;
 pub mod report;
 pub mod requires;

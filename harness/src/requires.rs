@@ -67,6 +67,8 @@ mod tests {
         assert_eq!(missing(&named, &sim(Some("next"))), None);
         let why = "is about the kernel interface v3, next, and --abi is v2";
         assert_eq!(missing(&named, &sim(Some("v2"))).unwrap(), why);
+        // What somebody else's device is, a scenario cannot choose.
+        assert_eq!(missing(&named, &external()).unwrap(), why);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use vmm_core::discover::DiscoverError;
 use vmm_core::plan::PlanError;
 
 use crate::report::Outcome;
@@ -14,6 +15,7 @@ use crate::report::StepReport;
 use crate::requires;
 use crate::scenario::Loaded;
 use crate::step;
+use crate::step::Scene;
 use crate::step::Verdict;
 use crate::world::Maker;
 use crate::world::WorldError;
@@ -68,12 +70,12 @@ pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
 }
 
 fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<StepReport>) {
-    let steps = match (maker.world(scenario), &scenario.scenario.refused) {
-        (Ok(mut world), None) => scenario
+    let steps = match (scene(maker, scenario), &scenario.scenario.refused) {
+        (Ok(mut scene), None) => scenario
             .scenario
             .steps
             .iter()
-            .map(|step| StepReport::new(step.kind(), step::carry_out(&mut world, step)))
+            .map(|step| StepReport::new(step.kind(), step::carry_out(&mut scene, step)))
             .collect(),
         (Ok(_), Some(because)) => {
             let seen = format!("attached, expected to be refused because of {because:?}");
@@ -82,11 +84,25 @@ fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<Ste
         (Err(WorldError::Plan(refusal @ PlanError::Refused { .. })), Some(because)) => {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
         }
-        (Err(error), _) => vec![StepReport::new("attach", Verdict::Failed(error.to_string()))],
+        (Err(WorldError::Discover(refusal @ DiscoverError::Undescribed { .. })), Some(because)) => {
+            vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
+        }
+        (Err(error), _) => {
+            let kind = if scenario.scenario.attach { "attach" } else { "open" };
+            vec![StepReport::new(kind, Verdict::Failed(error.to_string()))]
+        }
     };
     let failed = steps.iter().find(|step| step.outcome == Outcome::Failed).map(|step| step.detail.clone());
     let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Passed };
     (outcome, failed, steps)
+}
+
+/// Where the steps of a scenario are carried out.
+fn scene(maker: &Maker, scenario: &Loaded) -> Result<Scene, WorldError> {
+    Ok(match scenario.scenario.attach {
+        true => Scene::Machine(Box::new(maker.world(scenario)?)),
+        false => Scene::Opened(maker.open(scenario)?),
+    })
 }
 
 fn refused(refusal: &str, because: &str) -> Verdict {

@@ -35,6 +35,8 @@ use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 
+use crate::opened;
+use crate::opened::Opened;
 use crate::process::DeviceProcess;
 use crate::process::ProcessError;
 use crate::scenario::Loaded;
@@ -137,9 +139,10 @@ pub enum WorldError {
 }
 
 impl Maker {
-    /// The kernel in the world of a scenario.
+    /// The kernel in the world of a scenario. Of somebody else's device a scenario's own wish says nothing.
     pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
-        self.abi.or(scenario.abis.first().copied()).unwrap_or(DEFAULT_ABI)
+        let wished = scenario.abis.first().copied().filter(|_| self.source == Source::Sim);
+        self.abi.or(wished).unwrap_or(DEFAULT_ABI)
     }
 
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the
@@ -185,6 +188,26 @@ impl Maker {
             devices.recordings.push(recording);
         }
         Ok(devices)
+    }
+
+    /// Opens the devices of a scenario, without a machine.
+    ///
+    /// # Errors
+    /// If a device cannot be started or reached.
+    pub fn open(&self, scenario: &Loaded) -> Result<Opened, WorldError> {
+        let mut devices = Vec::new();
+        for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
+            let (path, process) = match &self.source {
+                Source::VfioUser(path) => (path.clone(), None),
+                Source::Sim => {
+                    let abi = self.abi_for(scenario);
+                    let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
+                    (process.socket().to_owned(), Some(process))
+                }
+            };
+            devices.push(opened::Device::open(&device.name, path, process, self.timeout)?);
+        }
+        Ok(Opened { devices })
     }
 
     /// Attaches the devices of a scenario to a machine and starts its guest.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  bytes + fds          Request            Access               field change         Effect
-//!  vfio-user frame ──▶ server ──▶ kernel view (v2)        ──▶ silicon register block ──▶ decoder / reset
-//!                      session    regions, shadow, info        config, component      pure state machines
+//!  vfio-user frame ──▶ server ──▶ kernel view             ──▶ silicon register block ──▶ decoder / reset
+//!                      session    v2 | v3 | next | plain       config, component      pure state machines
 //! ```
 //!
 //! - [`profile`] says which device to be, what firmware did to it, and what is broken.

@@ -1,7 +1,8 @@
 //! The step `lspci`: each preset's configuration space as lspci decodes it, compared with the text that is kept.
 //!
-//! It is the space of the silicon, which a kernel without vfio-cxl shows as it is. A text is kept for each preset and none without one. What lspci says of a device is a matter of its version,
-//! which the root pins, and not of its list of names: those are left out.
+//! It is the space of the silicon, which a kernel without vfio-cxl shows as it is. A text is kept for each preset
+//! and none without one. What lspci says of a device is a matter of its version, which the root pins, and not of its
+//! list of names: those are left out.
 
 use std::fmt::Write;
 use std::fs;

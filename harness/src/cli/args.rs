@@ -36,6 +36,8 @@ pub(super) enum Command {
     Plan(Plan),
     /// List profiles or scenarios
     List(List),
+    /// Print the JSON schema of a kind of file
+    Schema(Schema),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
     /// Be what a device is compared with
@@ -164,6 +166,20 @@ pub(super) struct List {
     /// What to list
     #[arg(value_enum)]
     pub(super) what: Listed,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Schema {
+    /// The kind of file
+    #[arg(value_enum)]
+    pub(super) what: Described,
+}
+
+/// A kind of file that has a schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Described {
+    /// A profile: which device to be
+    Profile,
 }
 
 #[derive(Debug, Args)]

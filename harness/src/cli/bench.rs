@@ -14,7 +14,7 @@ use crate::bench::peer;
 
 pub(super) fn bench(args: &args::Bench) -> Result<ExitCode, Failure> {
     let results = bench::run(&this_program()?).map_err(|error| Failure::Failed(error.to_string()))?;
-    say(&results.text());
+    say(&results.text())?;
     if let Some(path) = &args.json {
         std::fs::write(path, results.json()).map_err(|error| file_failure(path, &error))?;
     }

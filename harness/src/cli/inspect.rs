@@ -147,7 +147,7 @@ pub(super) fn inspect(args: &args::Inspect) -> Result<ExitCode, Failure> {
     };
     let backend = Shared::new(VfioUser::connect(&path, timeout).map_err(WorldError::from)?);
     let document = Document::of(&discover(&backend).map_err(WorldError::from)?);
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end());
+    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

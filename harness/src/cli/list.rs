@@ -19,7 +19,7 @@ pub(super) fn list(args: &List) -> Result<ExitCode, Failure> {
     };
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, about) in lines {
-        say(&format!("{name:width$}  {about}"));
+        say(&format!("{name:width$}  {about}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

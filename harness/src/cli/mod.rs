@@ -8,6 +8,7 @@ mod inspect;
 mod list;
 mod plan;
 mod run;
+mod schema;
 mod serve;
 
 use std::io::Write;
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::List(args) => list::list(&args),
+        Command::Schema(args) => schema::schema(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::BenchPeer(args) => bench::peer(&args),
     };

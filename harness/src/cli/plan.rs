@@ -83,6 +83,9 @@ struct Dma {
 
 pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let scenario = scenario(&args.scenario)?;
+    if !scenario.scenario.attach {
+        return Err(Failure::Usage(format!("{}: has no machine to plan: `attach = false`", scenario.file)));
+    }
     // Discovery reads and changes nothing; no guest is needed for it.
     let maker = Maker {
         program: this_program()?,
@@ -94,7 +97,7 @@ pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let devices = maker.devices(&scenario)?;
     let plan = devices.plan(&scenario).map_err(|error| Failure::Failed(error.to_string()))?;
     let document = Document::of(&plan);
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end());
+    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use sim_device::kernel::DEFAULT_ABI;
+use sim_device::kernel::ABIS;
+use sim_device::kernel::Abi;
 
 use super::FAILED;
 use super::Failure;
@@ -35,15 +36,16 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
     let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
-    announce(&maker, scenarios.len(), why.as_deref());
-    let say = |one: &ScenarioReport| say(&text::scenario(one));
+    announce(&maker, &scenarios, why.as_deref())?;
+    // A line that is lost here is not the last one: the summary is lost, too, and that is told.
+    let say = |one: &ScenarioReport| drop(say(&text::scenario(one)));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
     let done = runner::run_all(&maker, &scenarios, jobs, &say);
-    crate::cli::run::say(&text::summary(&done));
     for (path, file) in &mut reports {
         file.write_all(json::render(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
     }
+    crate::cli::run::say(&text::summary(&done))?;
     let Summary { failed, skipped, .. } = Summary::of(&done);
     let bad = failed > 0 || args.no_skip && skipped > 0;
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
@@ -81,18 +83,28 @@ fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
     }
 }
 
-fn announce(maker: &Maker, count: usize, why: Option<&str>) {
+fn announce(maker: &Maker, scenarios: &[Loaded], why: Option<&str>) -> Result<(), Failure> {
     let source = match &maker.source {
         Source::Sim => "sim".to_owned(),
         Source::VfioUser(path) => format!("vfio-user:{}", path.display()),
     };
     let guest = maker.guest.name();
     let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
-    let abi = maker.abi.unwrap_or(DEFAULT_ABI).name;
-    say(&format!("{count} scenarios, device {source}, abi {abi}, guest {guest}{because}"));
+    let used: Vec<_> = scenarios.iter().map(|one| maker.abi_for(one).name).collect();
+    let abis = ABIS.iter().filter(|abi| used.contains(&abi.name)).map(Abi::to_string);
+    let (count, abis) = (scenarios.len(), abis.collect::<Vec<_>>().join(", "));
+    say(&format!("{count} scenarios, device {source}, abi {abis}, guest {guest}{because}"))
 }
 
 /// Says a line. Whoever closed our standard output does not want to hear it; the exit code tells the rest.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+///
+/// # Errors
+/// If the line is lost for another reason: a full disk, for example.
+pub(super) fn say(line: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::Failed(format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

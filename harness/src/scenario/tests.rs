@@ -13,13 +13,14 @@ fn with_step(step: &str) -> String {
     format!("{GOOD}[[step]]\n{step}\n")
 }
 
-#[test]
-fn the_example_in_the_module_doc_loads() {
-    let doc = include_str!("mod.rs");
+#[rstest]
+#[case::with_a_machine(include_str!("mod.rs"), 2)]
+#[case::without_one(include_str!("user.rs"), 1)]
+fn the_example_in_the_module_doc_loads(#[case] doc: &str, #[case] steps: usize) {
     let example = doc.split("```").nth(1).unwrap().trim_start_matches("toml");
     let text: String = example.lines().map(|line| format!("{}\n", line.trim_start_matches("//! "))).collect();
     let text = text.replace("//!\n", "\n");
-    assert_eq!(Loaded::parse("x", "x.toml", &text, None).unwrap().scenario.steps.len(), 2);
+    assert_eq!(Loaded::parse("x", "x.toml", &text, None).unwrap().scenario.steps.len(), steps);
 }
 
 #[rstest]
@@ -66,7 +67,7 @@ fn the_example_in_the_module_doc_loads() {
 )]
 #[case::an_unknown_profile(
     "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\nprofile = \"t3\"\n",
-    "x.toml:5: profile \"t3\" is neither a preset (t2-committed) nor a file"
+    "x.toml:5: profile \"t3\" is neither a preset (t2-committed, "
 )]
 #[case::an_impossible_profile(
     "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\n[device.with.memory]\nsize = \"1MiB\"\n",

@@ -11,6 +11,7 @@ use crate::complaint;
 use crate::cxl_sim;
 use crate::run;
 use crate::scenario_file;
+use crate::scenario_files;
 
 fn output(arguments: &[&str]) -> Output {
     // From a folder where there is nothing: a program that was installed has its scenarios with it.
@@ -27,8 +28,10 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let ran = output(&[]);
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
-    assert!(lines[0].starts_with("10 scenarios, device sim, abi v2, guest "), "{}", lines[0]);
-    assert_eq!(lines.last().unwrap(), "passed 10, failed 0, skipped 0");
+    let count = scenario_files("");
+    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), guest ");
+    assert!(lines[0].starts_with(&first), "{}", lines[0]);
+    assert_eq!(*lines.last().unwrap(), format!("passed {count}, failed 0, skipped 0"));
 }
 
 #[test]
@@ -62,15 +65,16 @@ fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
 fn shards_and_jobs_cover_every_scenario_once() {
     let mut names = Vec::new();
     for shard in ["1/3", "2/3", "3/3"] {
-        let ran = run(&bundled(), &["--shard", shard, "--jobs", "3", "--filter", "decoder|refused"]);
+        let ran = run(&bundled(), &["--shard", shard, "--jobs", "3", "--filter", "^decoder/|^refused/"]);
         assert_eq!(ran.code, 0);
         let scenarios = ran.report["scenarios"].as_array().unwrap();
         names.extend(scenarios.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
     }
     names.sort_unstable();
-    assert_eq!(names.len(), 6);
+    let count = scenario_files("decoder") + scenario_files("refused");
+    assert_eq!(names.len(), count);
     names.dedup();
-    assert_eq!(names.len(), 6);
+    assert_eq!(names.len(), count);
 }
 
 #[rstest]
@@ -91,6 +95,9 @@ fn shards_and_jobs_cover_every_scenario_once() {
     "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
 #[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
 #[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
+#[case::no_machine_to_plan(
+    &["plan", "selftest-v2/the-registers-cannot-be-mapped"], 2,
+    "cxl-sim: scenarios/selftest-v2/the-registers-cannot-be-mapped.toml: has no machine to plan: `attach = false`\n")]
 fn what_is_wrong_is_said_in_one_line(#[case] arguments: &[&str], #[case] code: i32, #[case] message: &str) {
     let wrong = output(arguments);
     assert_eq!((wrong.status.code(), complaint(&wrong)), (Some(code), message.to_owned()));
@@ -113,7 +120,7 @@ fn wrong_usage_ends_in_2(#[case] arguments: &[&str], #[case] message: &str) {
 #[test]
 fn scenarios_and_profiles_are_listed_a_line_each() {
     let scenarios = lines(&output(&["list", "scenarios"]));
-    assert_eq!(scenarios.len(), 10);
+    assert_eq!(scenarios.len(), scenario_files(""));
     assert!(scenarios.iter().all(|line| line.starts_with("scenarios/") && line.contains(".toml  ")));
     let profiles = lines(&output(&["list", "profiles"]));
     assert!(profiles[0].starts_with("t2-committed  "));
@@ -123,15 +130,22 @@ fn readme() -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap()
 }
 
+/// What lasts of a line of a run: not the guest that it was, nor how long it took.
+fn lasting(line: &str) -> &str {
+    line.split(", guest").next().unwrap().split("  (").next().unwrap()
+}
+
 #[test]
 fn the_readme_shows_what_a_run_says() {
     let readme = readme();
-    let ran = output(&["run", "--guest", "soft"]);
-    for line in lines(&ran) {
-        // Not the guest that it was, nor how long it took.
-        let lasting = line.split(", guest").next().unwrap().split("  (").next().unwrap();
-        assert!(readme.contains(lasting), "{lasting:?} is not in the README");
+    let shown = readme.split("$ cargo run --release\n").nth(1).unwrap().split("```").next().unwrap();
+    let ran = lines(&output(&["run", "--guest", "soft"]));
+    let mut said = ran.iter().map(|line| lasting(line));
+    // In the order in which it is said; dots stand for lines that are left out.
+    for line in shown.lines().filter(|line| *line != "...") {
+        assert!(said.any(|said| said == lasting(line)), "{line:?} is not what a run says, or not there");
     }
+    assert_eq!(said.next(), None, "the last line is shown");
 }
 
 #[test]
@@ -202,4 +216,17 @@ fn who_does_not_listen_does_not_stop_a_run() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(Path::new(nowhere.path()).read_dir().unwrap().next().is_none());
+}
+
+#[test]
+fn what_cannot_be_said_because_the_disk_is_full_is_no_success() {
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = cxl_sim(Path::new("/tmp"));
+    let ended = command.args(["list", "profiles"]).stdout(full()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        complaint(&ended).starts_with("cxl-sim: standard output: No space left"),
+        "{}",
+        complaint(&ended)
+    );
 }

@@ -8,9 +8,13 @@
     reason = "a test fails by panicking"
 )]
 
+mod breaks;
 mod broken;
+mod defects;
 mod files;
 mod lost;
+mod mistakes;
+mod open;
 mod serve;
 
 use std::path::Path;
@@ -104,6 +108,19 @@ fn scenario_file(text: &str) -> (TempDir, PathBuf) {
 /// The folder of the bundled scenarios.
 fn bundled() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+/// How many scenario files there are in a folder of the bundled ones and below it.
+fn scenario_files(folder: &str) -> usize {
+    let count = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            scenario_files(path.to_str().unwrap())
+        } else {
+            usize::from(path.extension().unwrap() == "toml")
+        }
+    };
+    std::fs::read_dir(bundled().join(folder)).unwrap().map(count).sum()
 }
 
 /// A bundled scenario's text, by its name.

@@ -27,6 +27,7 @@ use std::io;
 
 use cxl_spec::address::Dpa;
 use vfio_abi::chain::Chain;
+use vfio_abi::cxl;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
@@ -46,6 +47,8 @@ pub struct Abi {
     pub name: &'static str,
     /// What it is, in one line.
     pub about: &'static str,
+    /// It was seen and not posted: what it does may still change.
+    pub provisional: bool,
     probe: fn(&Silicon) -> Result<Box<dyn View>, BindError>,
 }
 
@@ -59,6 +62,13 @@ impl Abi {
     /// The kernel with this name.
     pub fn named(name: &str) -> Option<&'static Self> {
         ABIS.iter().find(|abi| abi.name == name)
+    }
+}
+
+impl fmt::Display for Abi {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name)?;
+        out.write_str(if self.provisional { " (provisional)" } else { "" })
     }
 }
 
@@ -249,6 +259,13 @@ impl Kernel {
 fn trapped(index: u32, size: u64) -> RegionInfo {
     let flags = RegionFlags::READ | RegionFlags::WRITE;
     RegionInfo { flags, index, size, offset: 0, chain: Chain::new() }
+}
+
+/// The region that is the component registers.
+fn component_registers(index: u32, size: u64) -> RegionInfo {
+    let info = trapped(index, size);
+    let chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
+    RegionInfo { chain, ..info }
 }
 
 /// How many of `length` bytes from `offset` a region of `size` bytes has; nothing at or behind its end.

@@ -14,13 +14,14 @@
 //! process cannot let others map its registers, what is mapped there is memory that reads 0, as those parts of the
 //! block do. The capability array is always in the page of the decoders.
 
+use std::cell::Cell;
+
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::CACHEMEM_OFFSET;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::BODY;
 use cxl_spec::dvsec::device;
-use cxl_spec::pci::CONFIG_SPACE_SIZE;
 use vfio_abi::cxl;
 use vfio_abi::cxl::next;
 use vfio_abi::errno::Errno;
@@ -34,6 +35,7 @@ use super::View;
 use super::Written;
 use super::claim::Claim;
 use super::clamp;
+use super::component_registers;
 use super::memory;
 use super::plain;
 use super::restore;
@@ -48,6 +50,7 @@ use crate::silicon::Silicon;
 pub(super) const ABI: Abi = Abi {
     name: "next",
     about: "the newest shape of vfio-cxl, autumn 2026: provisional, one decoder only",
+    provisional: true,
     probe,
 };
 
@@ -68,6 +71,9 @@ struct Device {
     /// Where the decoders are in the component BAR, and how long they are.
     decoders: (u64, u64),
     bar: u8,
+    /// How many accesses read the registers, and after how many they die, if they do.
+    reads: Cell<u64>,
+    last_read: Option<u64>,
 }
 
 /// A device with more than one decoder, with interleaving, without memory or without CXL reset stays plain.
@@ -83,6 +89,8 @@ fn probe(silicon: &Silicon) -> Result<Box<dyn View>, BindError> {
         dvsec: Dvsec::open(silicon),
         decoders: (offset, hdm::length(claim.decoders)),
         bar: component.bar,
+        reads: Cell::new(0),
+        last_read: silicon.profile().profile().faults.registers_die_after,
     }))
 }
 
@@ -121,12 +129,11 @@ impl View for Device {
                 Ok(region)
             }
             COMPONENT_REGISTERS => {
-                let mut info = trapped(index, length);
                 let place = next::ComponentRegisters { bar: self.bar.into(), offset };
-                if !lies.no_register_region {
-                    let kind = cxl::SUBTYPE_COMPONENT_REGISTERS;
-                    let chain = info.chain.with_region_type(cxl::REGION_TYPE, kind);
-                    info.chain = chain.with(next::REGION_CAPABILITY, next::VERSION, &place.encode());
+                let mut info = component_registers(index, length);
+                info.chain = info.chain.with(next::REGION_CAPABILITY, next::VERSION, &place.encode());
+                if lies.no_register_region {
+                    info = trapped(index, length);
                 }
                 Ok(Region { info, file: None })
             }
@@ -150,12 +157,7 @@ impl View for Device {
                 plain::read_pieces(offset, buffer, count, Width::Dword, read);
                 Ok(count)
             }
-            region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-                let read = |access| self.dvsec.read(silicon, access);
-                plain::read_pieces(offset, buffer, count, Width::Dword, read);
-                Ok(count)
-            }
+            region::CONFIG => plain::read_config(offset, buffer, |access| self.dvsec.read(silicon, access)),
             _ => {
                 let count = plain::read(silicon, index, offset, buffer)?;
                 if index == u32::from(self.bar) {
@@ -175,9 +177,7 @@ impl View for Device {
             }
             COMPONENT_REGISTERS => Ok((self.component_count(offset, data.len())?, Vec::new())),
             region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-                let write = |access, value| self.config_written(silicon, access, value);
-                Ok((count, plain::write_pieces(offset, data, count, Width::Dword, write)))
+                plain::write_config(offset, data, |access, value| self.config_written(silicon, access, value))
             }
             _ if index == u32::from(self.bar) => self.bar_written(silicon, offset, data),
             _ => plain::write(silicon, index, offset, data),
@@ -188,6 +188,10 @@ impl View for Device {
 impl Device {
     /// The dword that the hardware reads at an offset of the region.
     fn live(&self, silicon: &Silicon, access: Access) -> u64 {
+        self.reads.set(self.reads.get().saturating_add(1));
+        if self.last_read.is_some_and(|last| self.reads.get() > last) {
+            return access.width().mask();
+        }
         let at = CACHEMEM_OFFSET.saturating_add(self.claim.hdm).saturating_add(access.offset());
         silicon.component().read(Access::dword_around(at))
     }

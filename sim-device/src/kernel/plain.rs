@@ -2,7 +2,8 @@
 //!
 //! One difference to a kernel is forced by being a process: a kernel lets every BAR of at least a page be mapped,
 //! registers with side effects included, because hardware sees every access. Here only what has no side effects
-//! can be mapped, and the sparse mmap capability says so.
+//! can be mapped, and the sparse mmap capability says so. Another is a choice: a kernel leaves extended capabilities
+//! that it does not know out of the list, data object exchange among them; here the list is the hardware's.
 
 use std::ops::Range;
 
@@ -34,6 +35,7 @@ use crate::silicon::Silicon;
 pub(super) const ABI: Abi = Abi {
     name: "plain",
     about: "vfio-pci without vfio-cxl: the device is a PCI device like any other",
+    provisional: false,
     probe: |_| Ok(Box::new(Plain)),
 };
 
@@ -42,6 +44,9 @@ pub(super) const ABI: Abi = Abi {
 pub(super) struct Plain;
 
 impl View for Plain {}
+
+/// The power state in which a function hears nothing but configuration.
+const D3_HOT: u8 = 3;
 
 /// The device is enabled: memory decode is turned on, bus mastering off.
 pub(super) fn enable(silicon: &mut Silicon) {
@@ -133,11 +138,7 @@ pub(super) fn read(silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]
             read_pieces(offset, buffer, count, Width::Qword, |access| silicon.bar_read(bar, access));
             Ok(count)
         }
-        region_index::CONFIG => {
-            let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-            read_pieces(offset, buffer, count, Width::Dword, |access| config_read(silicon, access));
-            Ok(count)
-        }
+        region_index::CONFIG => read_config(offset, buffer, |access| config_read(silicon, access)),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -151,12 +152,31 @@ pub(super) fn write(silicon: &mut Silicon, index: u32, offset: u64, data: &[u8])
             Ok((count, write_pieces(offset, data, count, Width::Qword, write)))
         }
         region_index::CONFIG => {
-            let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-            let write = |access, value| config_write(silicon, access, value);
-            Ok((count, write_pieces(offset, data, count, Width::Dword, write)))
+            write_config(offset, data, |access, value| config_write(silicon, access, value))
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Reads the region that is configuration space, which `read` knows dword by dword.
+pub(super) fn read_config(
+    offset: u64,
+    buffer: &mut [u8],
+    read: impl FnMut(Access) -> u64,
+) -> Result<usize, Errno> {
+    let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
+    read_pieces(offset, buffer, count, Width::Dword, read);
+    Ok(count)
+}
+
+/// Writes the region that is configuration space, which `write` knows dword by dword.
+pub(super) fn write_config(
+    offset: u64,
+    data: &[u8],
+    write: impl FnMut(Access, u64) -> Vec<Effect>,
+) -> Written {
+    let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
+    Ok((count, write_pieces(offset, data, count, Width::Dword, write)))
 }
 
 /// Reads configuration space, at most a dword of it.
@@ -169,10 +189,12 @@ pub(super) fn config_write(silicon: &mut Silicon, access: Access, value: u64) ->
     silicon.config_write(access, value)
 }
 
-/// How many bytes of an access a BAR takes.
+/// How many bytes of an access a BAR takes: none while decode is off, or in a power state other than D0.
 pub(super) fn bar_count(silicon: &Silicon, bar: u8, offset: u64, length: usize) -> Result<usize, Errno> {
     let count = clamp(silicon.bar_size(bar), offset, length).ok_or(Errno::EINVAL)?;
-    if silicon.config().command().memory_space() { Ok(count) } else { Err(Errno::EIO) }
+    let config = silicon.config();
+    let awake = config.power_state().value() < D3_HOT;
+    if config.command().memory_space() && awake { Ok(count) } else { Err(Errno::EIO) }
 }
 
 /// Reads `count` bytes in aligned pieces.

@@ -13,6 +13,7 @@ use cxl_spec::component::ras;
 use cxl_spec::pci::msix;
 
 use super::Coherency;
+use super::ConfigLock;
 use super::Profile;
 use super::quantity::Quantity;
 
@@ -83,9 +84,10 @@ impl Profile {
         let clears = dvsec.mem_clear_capable;
         let must = "must go with cxl_reset_capable: memory is cleared by a CXL reset";
         require(!clears || dvsec.cxl_reset_capable, "dvsec.mem_clear_capable", clears, must)?;
-        let locks = self.firmware.config_lock;
+        let locks = self.firmware.config_lock != ConfigLock::Never;
         let must = "must go with committed: what is locked cannot be turned on afterwards";
-        require(!locks || self.firmware.committed, "firmware.config_lock", locks, must)
+        let value = self.firmware.config_lock.name();
+        require(!locks || self.firmware.committed, "firmware.config_lock", value, must)
     }
 
     fn check_block(&self) -> Result<(), Impossible> {
@@ -309,9 +311,9 @@ mod tests {
         "component.bi = 0x108: must not overlap the RAS and HDM capabilities"
     )]
     #[case(
-        "[firmware]\ncommitted = false\nconfig_lock = true",
+        "[firmware]\ncommitted = false\nconfig_lock = \"after-mem-enable\"",
         3,
-        "firmware.config_lock = true: must go with committed"
+        "firmware.config_lock = after-mem-enable: must go with committed"
     )]
     #[case("[memory]\ncoherency = \"hdm-h\"", 2, "unknown variant `hdm-h`")]
     #[case("[faults]\npoison_at = [0, 0x41]", 2, "faults.poison_at = 0x41: must be multiples of 64")]

@@ -35,6 +35,9 @@ pub struct Dvsec {
     pub cxl_reset_timeout: u8,
     /// It can clear its memory in a CXL reset; only with the above.
     pub mem_clear_capable: bool,
+    /// The memory is on after reset already, as in a device that was built for firmware that locks too early. The
+    /// specification has it off.
+    pub mem_enable_at_reset: bool,
 }
 
 /// Where the specification leaves a choice, or shipped devices differ from it.
@@ -124,8 +127,32 @@ pub struct Firmware {
     pub locked: bool,
     /// The host physical address that it put the memory at, a multiple of 256 MiB.
     pub host_base: Quantity,
-    /// It locked the configuration of the device DVSEC, after it had committed the decoder and turned the memory on.
-    pub config_lock: bool,
+    /// When it locked the configuration of the device DVSEC.
+    pub config_lock: ConfigLock,
+}
+
+/// When host firmware locks the configuration of the device DVSEC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConfigLock {
+    /// It does not.
+    #[default]
+    Never,
+    /// After it has turned the memory on.
+    AfterMemEnable,
+    /// Before that, so that nobody can turn the memory on any more.
+    BeforeMemEnable,
+}
+
+impl ConfigLock {
+    /// The word in a profile.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::AfterMemEnable => "after-mem-enable",
+            Self::BeforeMemEnable => "before-mem-enable",
+        }
+    }
 }
 
 impl Default for Ids {
@@ -147,7 +174,12 @@ impl Default for Ids {
 impl Default for Dvsec {
     fn default() -> Self {
         // One second, as shipped devices state.
-        Self { cxl_reset_capable: true, cxl_reset_timeout: 2, mem_clear_capable: false }
+        Self {
+            cxl_reset_capable: true,
+            cxl_reset_timeout: 2,
+            mem_clear_capable: false,
+            mem_enable_at_reset: false,
+        }
     }
 }
 
@@ -192,6 +224,11 @@ impl Default for Memory {
 impl Default for Firmware {
     fn default() -> Self {
         // Both halves of the base differ from 0 and from each other, so that a leak of either is seen.
-        Self { committed: true, locked: true, host_base: Quantity(0x48_3000_0000), config_lock: false }
+        Self {
+            committed: true,
+            locked: true,
+            host_base: Quantity(0x48_3000_0000),
+            config_lock: ConfigLock::Never,
+        }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) use check::LINE;
 pub(crate) use check::PENDING_OFFSET;
 pub use device::Coherency;
 pub use device::Component;
+pub use device::ConfigLock;
 pub use device::Decoder;
 pub use device::Dvsec;
 pub use device::Firmware;
@@ -97,7 +98,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "t2-config-locked",
-        about: "the device DVSEC is locked by firmware, with the memory turned on before",
+        about: "firmware locked the device DVSEC before it turned the memory on, which is on by itself",
         text: include_str!("../../profiles/t2-config-locked.toml"),
     },
     Preset {

@@ -21,6 +21,7 @@
 
 use std::fs::File;
 
+use arbitrary_int::u4;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm;
@@ -213,7 +214,11 @@ fn control_written(is_frozen: bool, before: hdm::Control, written: hdm::Control)
     match (is_frozen, before.lock_on_commit(), written.commit()) {
         (true, true, _) | (true, false, true) => before,
         (true, false, false) => before.with_commit(false).with_committed(false),
-        (false, _, commit) => written.with_committed(commit).with_error_not_committed(false),
+        (false, _, commit) => {
+            // These decoders do neither back-invalidate nor unordered I/O, so there is no set to have a position in.
+            let written = written.with_set_position(u4::new(0));
+            written.with_committed(commit).with_error_not_committed(false)
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use cxl_spec::dvsec::register_locator;
 use vfio_abi::cxl::Committed;
 use vfio_abi::cxl::Description;
 use vfio_abi::cxl::Extent;
+use vfio_abi::info::region;
 
 use super::DiscoverError;
 use super::Here;
@@ -45,6 +46,10 @@ pub struct Cxl {
     pub component: u64,
     /// Offset in configuration space of the CXL device DVSEC.
     pub device_dvsec: u64,
+    /// CXL.mem is on, the DVSEC says: without it nobody reaches the memory.
+    pub mem_enable: bool,
+    /// The DVSEC is locked: CXL.mem stays as it is.
+    pub config_lock: bool,
     /// The capability array.
     pub capabilities: Vec<Component>,
     /// Offset of the HDM decoder capability in the component register region.
@@ -143,7 +148,20 @@ pub(super) fn discover(
         Committed::Flag { set, .. } => set,
         Committed::Decoder => decoders.first().is_some_and(|decoder| decoder.control.committed()),
     };
-    Ok(Cxl { description, firmware_committed, component, device_dvsec, capabilities, hdm, decoders, rest })
+    let control = device::Control::new(word(backend, device_dvsec + device::CONTROL)?);
+    let lock = device::Lock::new(word(backend, device_dvsec + device::LOCK)?);
+    Ok(Cxl {
+        description,
+        firmware_committed,
+        component,
+        device_dvsec,
+        mem_enable: control.mem_enable(),
+        config_lock: lock.config_lock(),
+        capabilities,
+        hdm,
+        decoders,
+        rest,
+    })
 }
 
 /// Length of the component register region, which must be what the region is and lie in its BAR.
@@ -233,6 +251,14 @@ fn agreed(
     }
     let why = "the capability array in the BAR has the HDM decoders elsewhere";
     Err(here.impossible(description.offset_field, description.offset, why))
+}
+
+/// A 16-bit register in configuration space. It is read by itself: of a wider read the kernel of April 2026 shows the
+/// first register only.
+fn word(backend: &Shared, offset: u64) -> Result<u16, DiscoverError> {
+    let mut bytes = [0; 2];
+    backend.lock().read(region::CONFIG, offset, &mut bytes)?;
+    Ok(u16::from_le_bytes(bytes))
 }
 
 fn device_dvsec(here: &Here<'_>, config: &Config) -> Result<u64, DiscoverError> {

@@ -46,7 +46,7 @@ const REGIONS: (u32, u32) = (9, 10);
 const MOST_AT_ONCE: usize = 0x1000;
 
 /// Configuration space: ids, two BARs, a capability, and the two DVSECs that are looked for.
-const CONFIG: [(u64, u32); 14] = [
+const CONFIG: [(u64, u32); 15] = [
     (0x00, 0xc7f2_1e98),
     (0x04, 0x0010_0000),
     (0x08, 0x1200_0001),
@@ -57,6 +57,7 @@ const CONFIG: [(u64, u32); 14] = [
     (0x150, 0x2001_0023),
     (0x154, 0x03c2_1e98),
     (0x158, 0xc05f_0000),
+    (0x15c, 0x0000_0007),
     (0x200, 0x0001_0023),
     (0x204, 0x0141_1e98),
     (0x208, 0x0000_0008),

@@ -228,6 +228,12 @@ pub enum Refusal {
     /// Nobody committed its decoder, and a guest could not do so either.
     #[error("host firmware did not commit HDM decoder 0: {0} is clear")]
     NotCommitted(&'static str),
+    /// Its memory is off, and a guest's request to turn it on does not reach the hardware.
+    #[error("CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC{}", locked_for_good(*locked))]
+    MemoryOff {
+        /// It cannot be turned on by anybody either.
+        locked: bool,
+    },
     /// Another decoder than the first is committed, too. Only the first is moved to a window, so the guest would
     /// see the host's address in this one, or memory that is not there.
     #[error("HDM decoder {0} is committed, too: decoder 0 alone can be given a window")]
@@ -260,6 +266,10 @@ pub enum Refusal {
     /// The bus is full.
     #[error("there are 31 places for devices, and all are taken")]
     NoSlot,
+}
+
+fn locked_for_good(locked: bool) -> &'static str {
+    if locked { ", and CONFIG_LOCK keeps it so" } else { "" }
 }
 
 /// Plans a machine with these devices. Each comes with the machine's name for it.

@@ -55,6 +55,9 @@ impl<'a> Candidate<'a> {
             };
             return Err(refused(name, Refusal::NotCommitted(flag)));
         }
+        if !cxl.mem_enable {
+            return Err(refused(name, Refusal::MemoryOff { locked: cxl.config_lock }));
+        }
         let mut others = (0u64..).zip(&cxl.decoders).skip(1);
         if let Some((index, _)) = others.find(|(_, other)| other.control.committed()) {
             return Err(refused(name, Refusal::AnotherDecoder(index)));

@@ -143,6 +143,13 @@ fn a_window_that_does_not_fit_is_refused_by_name() {
 #[rstest]
 #[case::not_cxl(|device: &mut Inventory| device.cxl = None,
     "gpu0: refused at attach: not a CXL device: VFIO_DEVICE_FLAGS_CXL is clear")]
+#[case::memory_off(|device: &mut Inventory| device.cxl.as_mut().unwrap().mem_enable = false,
+    "gpu0: refused at attach: CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC")]
+#[case::memory_off_for_good(|device: &mut Inventory| {
+        let cxl = device.cxl.as_mut().unwrap();
+        (cxl.mem_enable, cxl.config_lock) = (false, true);
+    },
+    "gpu0: refused at attach: CXL.mem is off: Mem_Enable is clear in the CXL device DVSEC, and CONFIG_LOCK keeps")]
 #[case::not_committed(|device: &mut Inventory| device.cxl.as_mut().unwrap().firmware_committed = false,
     "gpu0: refused at attach: host firmware did not commit HDM decoder 0: FIRMWARE_COMMITTED is clear")]
 #[case::another_decoder(|device: &mut Inventory| {

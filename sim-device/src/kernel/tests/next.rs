@@ -129,6 +129,13 @@ fn every_write_to_the_registers_is_taken_and_changes_nothing() {
 }
 
 #[test]
+fn registers_that_die_read_ones_from_then_on() {
+    let kernel = kernel("[faults]\nregisters_die_after = 2");
+    let seen = [CONTROL; 3].map(|offset| dword(&kernel, REGISTERS, offset));
+    assert_eq!(seen, [0x700, 0x700, 0xffff_ffff]);
+}
+
+#[test]
 fn memory_is_cut_at_its_end_and_refused_behind() {
     let mut kernel = kernel("");
     let end = 256 << 20;

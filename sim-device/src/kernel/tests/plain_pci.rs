@@ -71,6 +71,17 @@ fn a_cxl_reset_through_configuration_runs_in_the_hardware_and_clears_the_decoder
     assert_eq!(bar(&kernel, HDM + 0x20), 0, "nobody brings it back here");
 }
 
+#[rstest]
+fn a_function_in_d3hot_hears_configuration_only(#[values("v2", "v3", "next", "plain")] abi: &str) {
+    let mut kernel = bound("", abi);
+    write_word(&mut kernel, 0x94, 3);
+    assert_eq!(read_n(&kernel, 0, 0, 4), Err(Errno::EIO));
+    assert_eq!(kernel.write(0, 0, &[0; 4]), Err(Errno::EIO));
+    assert_eq!(dword(&kernel, CONFIG, 0), 0xc7f2_1e98);
+    write_word(&mut kernel, 0x94, 0);
+    assert!(read_n(&kernel, 0, 0, 4).is_ok());
+}
+
 #[test]
 fn interrupts_are_told_as_the_device_has_them() {
     let kernel = kernel("[interrupts]\nmsix_vectors = 3");

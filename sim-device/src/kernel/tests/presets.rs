@@ -67,7 +67,15 @@ fn ten_decoders_make_the_region_longer_and_only_the_first_is_committed() {
 }
 
 #[test]
-fn a_locked_configuration_has_its_memory_on() {
+fn a_configuration_that_was_locked_too_early_has_its_memory_on_and_its_cache_off() {
     let kernel = preset("t2-config-locked", "plain").unwrap();
-    assert_eq!((word(&kernel, DVSEC + 0x14), word(&kernel, DVSEC + 0x0c)), (1, 7));
+    assert_eq!((word(&kernel, DVSEC + 0x14), word(&kernel, DVSEC + 0x0c)), (1, 6));
+    assert!(read_n(&preset("t2-config-locked", "v2").unwrap(), 9, 0, 1).is_ok());
+}
+
+#[test]
+fn without_a_device_built_for_it_memory_that_was_locked_too_early_is_never_reached() {
+    let kernel = bound("[firmware]\nconfig_lock = \"before-mem-enable\"", "v2");
+    assert_eq!((word(&kernel, DVSEC + 0x14), word(&kernel, DVSEC + 0x0c)), (1, 2));
+    assert_eq!(read_n(&kernel, 9, 0, 1), Err(Errno::EIO));
 }

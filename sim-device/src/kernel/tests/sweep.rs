@@ -36,7 +36,7 @@ fn pieces(mut offset: u64, mut length: u64, widest: u64) -> Vec<(u64, u64)> {
     let mut list = Vec::new();
     while length > 0 {
         let mut width = widest;
-        while width > length || offset % width != 0 {
+        while width > length || !offset.is_multiple_of(width) {
             width /= 2;
         }
         list.push((offset, width));
@@ -63,13 +63,15 @@ mod component_registers {
         let cut = length.min(size.saturating_sub(offset));
         match abi {
             // At or behind the end: refused. Cut at the end, and exactly four bytes then.
-            "v2" if offset >= size || cut != 4 || offset % 4 != 0 => Err(Errno::EINVAL),
+            "v2" if offset >= size || cut != 4 || !offset.is_multiple_of(4) => Err(Errno::EINVAL),
             "v2" => Ok(4),
             // Whole dwords, all of them inside.
-            "v3" if offset + length > size || offset % 4 != 0 || length % 4 != 0 => Err(Errno::EINVAL),
+            "v3" if offset + length > size || !offset.is_multiple_of(4) || !length.is_multiple_of(4) => {
+                Err(Errno::EINVAL)
+            }
             "v3" => Ok(length),
             // Cut at the end, and whole dwords then.
-            _ if offset >= size || offset % 4 != 0 || cut % 4 != 0 => Err(Errno::EINVAL),
+            _ if offset >= size || !offset.is_multiple_of(4) || !cut.is_multiple_of(4) => Err(Errno::EINVAL),
             _ => Ok(cut),
         }
     }

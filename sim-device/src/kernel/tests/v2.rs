@@ -319,6 +319,17 @@ fn a_reset_restores_configuration_and_scrubs_the_shadow_again() {
 }
 
 #[test]
+fn the_guests_base_outlives_a_reset_where_that_is_mended_and_not_the_first_open() {
+    let mut kernel = kernel("[kernel]\nfixed_base_lost_in_reset = true");
+    assert_eq!(dword(&kernel, REGISTERS, BASE_LOW), 0);
+    write(&mut kernel, REGISTERS, BASE_LOW, 0x5000_0000);
+    write(&mut kernel, REGISTERS, BASE_HIGH, 0x12);
+    kernel.reset();
+    let seen = [BASE_LOW, BASE_HIGH, CONTROL].map(|offset| dword(&kernel, REGISTERS, offset));
+    assert_eq!(seen, [0x5000_0000, 0x12, 0x600]);
+}
+
+#[test]
 fn a_function_level_reset_through_configuration_is_a_reset() {
     let mut kernel = kernel("");
     write(&mut kernel, REGISTERS, BASE_LOW, 0x5000_0000);
@@ -460,6 +471,79 @@ mod dvsec {
         assert_eq!(word(&kernel, CONTROL), 2);
         kernel.open();
         assert_eq!(word(&kernel, CONTROL), 7);
+    }
+
+    #[rstest]
+    #[case::the_hardware("hardware", 0x8001)]
+    #[case::a_shadow_in_which_polling_never_ends("shadow", 0x8000)]
+    #[case::both("merged", 0x8001)]
+    fn the_end_of_a_flush_shows_where_status_2_comes_from_the_hardware(
+        #[case] source: &str,
+        #[case] expected: u16,
+    ) {
+        let mut kernel = kernel(&format!("[kernel]\nstatus_2 = \"{source}\""));
+        write(&mut kernel, CONTROL_2, 3);
+        assert_eq!(word(&kernel, STATUS_2), expected);
+    }
+
+    #[test]
+    fn a_cxl_reset_is_dropped_as_posted() {
+        let mut kernel = kernel("");
+        super::write(&mut kernel, REGISTERS, super::BASE_LOW, 0x5000_0000);
+        write(&mut kernel, CONTROL_2, 4);
+        assert_eq!((word(&kernel, CONTROL_2), word(&kernel, STATUS_2)), (0, 0x8000));
+        assert_eq!(dword(&kernel, REGISTERS, super::BASE_LOW), 0x5000_0000);
+    }
+
+    #[rstest]
+    #[case::as_patched("", 0x8002)]
+    #[case::failing("\n[faults]\ncxl_reset_fails = true", 0x8004)]
+    fn a_cxl_reset_that_is_done_says_how_it_went_and_brings_the_decoder_back(
+        #[case] more: &str,
+        #[case] status: u16,
+    ) {
+        let mut kernel = kernel(&format!("[kernel]\nguest_cxl_reset = true\nstatus_2 = \"merged\"{more}"));
+        super::write(&mut kernel, REGISTERS, super::BASE_LOW, 0x5000_0000);
+        write(&mut kernel, CONTROL_2, 4);
+        assert_eq!((word(&kernel, CONTROL_2), word(&kernel, STATUS_2)), (0, status));
+        assert_eq!(dword(&kernel, REGISTERS, super::BASE_LOW), 0, "the shadow is scrubbed again");
+        let hardware = kernel.silicon().component();
+        assert_eq!(hardware.programming(0).base, kernel.silicon().profile().host_range().start());
+        assert!(hardware.decoder_state(0).is_active());
+    }
+
+    #[rstest]
+    fn memory_is_cleared_in_a_cxl_reset_that_is_asked_to(#[values(false, true)] asked: bool) {
+        let mut kernel = kernel("[kernel]\nguest_cxl_reset = true\n[dvsec]\nmem_clear_capable = true");
+        kernel.write(MEMORY, 0, &[7]).unwrap();
+        write(&mut kernel, CONTROL_2, if asked { 0xc } else { 0x4 });
+        assert_eq!(read_n(&kernel, MEMORY, 0, 1), Ok(vec![if asked { 0 } else { 7 }]));
+    }
+
+    #[test]
+    fn a_device_without_cxl_reset_is_asked_in_vain() {
+        let mut kernel = kernel(
+            "[kernel]\nguest_cxl_reset = true\nstatus_2 = \"merged\"\n[dvsec]\ncxl_reset_capable = false",
+        );
+        write(&mut kernel, CONTROL_2, 4);
+        assert_eq!(word(&kernel, STATUS_2), 0x8000);
+    }
+
+    #[rstest]
+    fn after_a_cxl_reset_the_memory_is_on_unless_that_is_broken(#[values(false, true)] broken: bool) {
+        let mut kernel =
+            kernel(&format!("[kernel]\nguest_cxl_reset = true\nenable_lost_in_reset = {broken}"));
+        write(&mut kernel, CONTROL_2, 4);
+        assert_eq!(read_n(&kernel, MEMORY, 0, 1).is_err(), broken);
+        assert_eq!(word(&kernel, CONTROL), 7, "the guest's view is its own");
+    }
+
+    #[test]
+    fn status_is_cleared_by_1_in_bit_14_and_status_2_by_nothing() {
+        let mut kernel = kernel("");
+        write(&mut kernel, CONTROL + 2, 0xffff);
+        write(&mut kernel, STATUS_2, 0xffff);
+        assert_eq!((word(&kernel, CONTROL + 2), word(&kernel, STATUS_2)), (0, 0x8000));
     }
 
     proptest! {

@@ -291,7 +291,8 @@ mod dvsec {
 
     #[rstest]
     fn the_lock_of_firmware_does_not_count_unless_that_is_mended(#[values(false, true)] mended: bool) {
-        let text = format!("[firmware]\nconfig_lock = true\n[kernel]\nfixed_config_lock = {mended}");
+        let text =
+            format!("[firmware]\nconfig_lock = \"after-mem-enable\"\n[kernel]\nfixed_config_lock = {mended}");
         let mut kernel = kernel(&text);
         assert_eq!(word(&kernel, LOCK), 1);
         write(&mut kernel, CONTROL, 0);

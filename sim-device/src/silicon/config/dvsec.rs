@@ -61,9 +61,11 @@ pub(super) fn device(profile: &Checked) -> Block {
         .with_active(!profile.profile().faults.media_not_ready)
         .with_media_type(SEE_CDAT)
         .with_memory_class(SEE_CDAT);
+    let mem_enable = profile.profile().dvsec.mem_enable_at_reset;
+    let control = spec_device::Control::new(0).with_io_enable(true).with_mem_enable(mem_enable);
     framed(dvsec::id::DEVICE, spec_device::REVISION, spec_device::REGISTERS)
         .with(spec_device::CAPABILITY, capability.raw())
-        .with(spec_device::CONTROL, spec_device::Control::new(0).with_io_enable(true).raw())
+        .with(spec_device::CONTROL, control.raw())
         .with(spec_device::STATUS_2, spec_device::Status2::new(0).with_pm_init_completion(true).raw())
         .with(spec_device::CAPABILITY_2, capability_2.raw())
         .with(spec_device::RANGE_1_SIZE_HIGH, size_high)

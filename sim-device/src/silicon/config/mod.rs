@@ -41,6 +41,7 @@ use super::reset::Fate;
 use super::reset::Reset;
 use super::reset::fate;
 use crate::profile::Checked;
+use crate::profile::ConfigLock;
 use crate::profile::Silicon;
 
 /// Offset of the device DVSEC.
@@ -207,14 +208,16 @@ impl ConfigSpace {
         let (low, high) = hdm::split(profile.host_range().start().get());
         let control = device::Control::new(self.device_dvsec(device::CONTROL));
         let control = control.with_mem_enable(true).with_cache_enable(true);
-        let lock = device::Lock::new(0).with_config_lock(profile.profile().firmware.config_lock);
-        let programme = [
-            (device::RANGE_1_BASE_HIGH, high.into()),
-            (device::RANGE_1_BASE_LOW, low.into()),
-            (device::CONTROL, u64::from(control.raw())),
-            (device::LOCK, u64::from(lock.raw())),
-        ];
-        for (offset, value) in programme {
+        let lock = device::Lock::new(0).with_config_lock(true);
+        let ranges = [(device::RANGE_1_BASE_HIGH, high.into()), (device::RANGE_1_BASE_LOW, low.into())];
+        let enable = (device::CONTROL, u64::from(control.raw()));
+        let lock = (device::LOCK, u64::from(lock.raw()));
+        let rest = match profile.profile().firmware.config_lock {
+            ConfigLock::Never => vec![enable],
+            ConfigLock::AfterMemEnable => vec![enable, lock],
+            ConfigLock::BeforeMemEnable => vec![lock, enable],
+        };
+        for (offset, value) in ranges.into_iter().chain(rest) {
             self.write(Access::dword_around(DEVICE_DVSEC + offset), value);
         }
     }

@@ -204,7 +204,7 @@ fn the_erratum_loses_the_decoders_in_a_function_level_reset() {
 
 #[test]
 fn firmware_that_locks_the_configuration_turns_the_memory_on_before() {
-    let mut silicon = silicon("[firmware]\nconfig_lock = true");
+    let mut silicon = silicon("[firmware]\nconfig_lock = \"after-mem-enable\"");
     assert_eq!(silicon.config().device_dvsec(device::LOCK), 1);
     silicon.config_write(access(DEVICE_DVSEC + device::CONTROL, Width::Word), 0);
     silicon.config_write(access(0x174, Width::Dword), 0x7000_0000);

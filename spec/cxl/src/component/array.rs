@@ -96,4 +96,32 @@ mod tests {
         assert_eq!(Entry::new(0x1001_0005).pointer().value(), 0x100);
         assert_eq!(Entry::new(0x1001_0005).id(), id::HDM_DECODER);
     }
+
+    #[test]
+    fn every_id_of_the_table_has_its_name_and_others_have_none() {
+        let printed = [
+            "nothing",
+            "unknown",
+            "RAS",
+            "security",
+            "link",
+            "HDM decoders",
+            "extended security",
+            "IDE",
+            "snoop filter",
+            "timeout and isolation",
+            "extended register range",
+            "back-invalidate route table",
+            "back-invalidate decoder",
+            "cache id route table",
+            "cache id decoder",
+            "extended HDM decoders",
+            "extended metadata",
+            "unknown",
+        ];
+        for (id, printed) in (0..).zip(printed) {
+            assert_eq!(name(id), printed);
+        }
+        assert_eq!(name(u16::MAX), "unknown");
+    }
 }

@@ -69,3 +69,29 @@ pub fn name(dvsec: u16) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_of_the_table_has_its_name_and_others_have_none() {
+        let printed = [
+            (0, "CXL device"),
+            (1, "unknown"),
+            (2, "non-CXL function map"),
+            (3, "CXL extensions for ports"),
+            (4, "GPF for ports"),
+            (5, "GPF for devices"),
+            (6, "unknown"),
+            (7, "Flex Bus port"),
+            (8, "register locator"),
+            (9, "multiple logical devices"),
+            (0xa, "compliance test"),
+            (0xb, "unknown"),
+        ];
+        for (id, printed) in printed {
+            assert_eq!(name(id), printed, "{id:#x}");
+        }
+    }
+}

@@ -92,3 +92,30 @@ pub fn extended_capability_name(id: u16) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_have_their_names_and_others_have_none() {
+        let plain = [(1, "power management"), (5, "MSI"), (9, "vendor specific"), (0x10, "PCI Express")];
+        for (id, printed) in plain.into_iter().chain([(0x11, "MSI-X"), (0x12, "unknown")]) {
+            assert_eq!(capability_name(id), printed, "{id:#x}");
+        }
+        let extended = [
+            (0x01, "advanced error reporting"),
+            (0x03, "device serial number"),
+            (0x0b, "vendor specific"),
+            (0x0f, "address translation services"),
+            (0x13, "page request interface"),
+            (0x1b, "process address space ID"),
+            (0x23, "designated vendor specific"),
+            (0x2e, "data object exchange"),
+            (0x30, "unknown"),
+        ];
+        for (id, printed) in extended {
+            assert_eq!(extended_capability_name(id), printed, "{id:#x}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Carrying out one step, and judging what was seen.
+//! Carrying out one step in a machine.
 
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
@@ -7,20 +7,13 @@ use vmm_core::backend::BackendError;
 use vmm_core::backend::recording::Access;
 use vmm_core::run::guest::GuestError;
 
-use crate::scenario;
-use crate::scenario::Step;
+use super::Verdict;
+use super::judged;
+use crate::scenario::machine as scenario;
 use crate::scenario::place::NotThere;
 use crate::scenario::place::Place;
+use crate::scenario::step::Step;
 use crate::world::World;
-
-/// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// What must be seen was seen: this.
-    Passed(String),
-    /// Something else was seen, and here is what.
-    Failed(String),
-}
 
 /// Why a step could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +26,8 @@ enum Trouble {
     Place(#[from] NotThere),
     #[error("{name:?}: the machine has no such device")]
     Device { name: String },
+    #[error("{kind}: nothing that is done in a machine")]
+    Kind { kind: &'static str },
 }
 
 /// Carries a step out.
@@ -46,6 +41,7 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Window(step) => window(world, step),
         Step::MachineDone(step) => machine_done(world, step),
         Step::Hidden(step) => hidden(world, step),
+        other => Err(Trouble::Kind { kind: other.kind() }),
     };
     match (outcome, world.running.lost()) {
         // A guest reads ones from a device that is gone; that is the story to tell.
@@ -56,11 +52,7 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
 }
 
 fn judge(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Result<Verdict, Trouble> {
-    Ok(if holds {
-        Verdict::Passed(seen)
-    } else {
-        Verdict::Failed(format!("{seen}, expected {}", expected()))
-    })
+    Ok(judged(holds, seen, expected))
 }
 
 /// The width, which loading the scenario has checked.

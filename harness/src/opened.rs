@@ -1,0 +1,142 @@
+//! Devices that are open, as a user of VFIO opens them, without a machine around them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use vfio_abi::cxl;
+use vfio_abi::info::DeviceInfo;
+use vfio_abi::info::RegionInfo;
+use vfio_abi::info::region;
+use vfio_abi::malformed::Malformed;
+use vmm_core::backend::Backend;
+use vmm_core::backend::BackendError;
+use vmm_core::backend::vfio_user::VfioUser;
+
+use crate::process::DeviceProcess;
+use crate::scenario::region::RegionName;
+
+/// The most regions that are looked at. A device that claims more is not believed.
+const MOST_REGIONS: u32 = 64;
+
+/// The devices of a scenario.
+#[derive(Debug)]
+pub struct Opened {
+    /// Each of them, in order.
+    pub devices: Vec<Device>,
+}
+
+/// A device, and a user of it.
+#[derive(Debug)]
+pub struct Device {
+    // Fields are dropped in this order: the connection before the process behind it.
+    client: Option<VfioUser>,
+    name: String,
+    path: PathBuf,
+    timeout: Duration,
+    _process: Option<DeviceProcess>,
+}
+
+/// Why a call on a device could not be made, or not be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The device does not do what it should.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// What it says makes no sense.
+    #[error("{device}: {malformed}")]
+    Malformed {
+        /// Which device.
+        device: String,
+        /// What is wrong.
+        malformed: Malformed,
+    },
+    /// It has no such region.
+    #[error("{device}: no region says that it is the {region}")]
+    NoRegion {
+        /// Which device.
+        device: String,
+        /// Which region.
+        region: RegionName,
+    },
+    /// It was closed, and could not be opened again.
+    #[error("{device}: is not open")]
+    Closed {
+        /// Which device.
+        device: String,
+    },
+}
+
+impl Device {
+    /// Opens the device at a socket; `process` is the one behind it, if it is ours.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn open(
+        name: &str,
+        path: PathBuf,
+        process: Option<DeviceProcess>,
+        timeout: Duration,
+    ) -> Result<Self, BackendError> {
+        let client = VfioUser::connect(&path, timeout)?;
+        Ok(Self { client: Some(client), name: name.to_owned(), path, timeout, _process: process })
+    }
+
+    /// The scenario's name for it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The connection to it.
+    ///
+    /// # Errors
+    /// If there is none any more.
+    pub fn client(&mut self) -> Result<&mut VfioUser, CallError> {
+        let closed = CallError::Closed { device: self.name.clone() };
+        self.client.as_mut().ok_or(closed)
+    }
+
+    /// Closes the device and opens it again.
+    ///
+    /// # Errors
+    /// If it does not answer. It stays closed then.
+    pub fn reopen(&mut self) -> Result<(), CallError> {
+        // A server serves one client after the other, so the first one leaves before the second comes.
+        self.client = None;
+        self.client = Some(VfioUser::connect(&self.path, self.timeout)?);
+        Ok(())
+    }
+
+    /// The number of a region.
+    ///
+    /// # Errors
+    /// If the device cannot be asked, or has no such region.
+    pub fn index(&mut self, region: RegionName) -> Result<u32, CallError> {
+        match region {
+            RegionName::Index(index) => Ok(index),
+            RegionName::Bar(index) => Ok(region::BAR0.saturating_add(index.into())),
+            RegionName::Config => Ok(region::CONFIG),
+            RegionName::Memory => self.typed(region, cxl::SUBTYPE_MEMORY),
+            RegionName::Registers => self.typed(region, cxl::SUBTYPE_COMPONENT_REGISTERS),
+        }
+    }
+
+    /// The number of the region that states this subtype of vfio-cxl's.
+    fn typed(&mut self, region: RegionName, subtype: u32) -> Result<u32, CallError> {
+        let info = self.client()?.device_info()?;
+        let (info, _) = DeviceInfo::parse(&info).map_err(|malformed| self.malformed(malformed))?;
+        for index in region::FIRST_SPECIFIC..info.num_regions.min(MOST_REGIONS) {
+            let (info, _) = self.client()?.region_info(index)?;
+            let kind = RegionInfo::parse(&info).and_then(|(info, _)| info.chain.region_type());
+            let kind = kind.map_err(|malformed| self.malformed(malformed))?;
+            if kind == Some((cxl::REGION_TYPE, subtype)) {
+                return Ok(index);
+            }
+        }
+        Err(CallError::NoRegion { device: self.name.clone(), region })
+    }
+
+    /// What the device says makes no sense.
+    pub fn malformed(&self, malformed: Malformed) -> CallError {
+        CallError::Malformed { device: self.name.clone(), malformed }
+    }
+}

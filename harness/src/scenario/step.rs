@@ -1,0 +1,138 @@
+//! Steps by kind: those of a scenario with a machine, and those without one.
+
+use serde::Deserialize;
+
+use super::machine;
+use super::place::Place;
+use super::user;
+
+/// Something that is done or seen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// The guest loads and sees.
+    Load(machine::Load),
+    /// The guest stores.
+    Store(machine::Store),
+    /// The device itself holds in its memory.
+    DeviceHolds(machine::DeviceHolds),
+    /// The device itself puts into its memory.
+    DevicePuts(machine::DevicePuts),
+    /// The guest reads a decoder through the BAR.
+    Decoder(machine::Decoder),
+    /// The guest's window is here.
+    Window(machine::Window),
+    /// The registers were written at machine-done: exactly these, in this order.
+    MachineDone(machine::MachineDone),
+    /// The guest finds an address nowhere in a range.
+    Hidden(machine::Hidden),
+    /// The user asks what the device is.
+    DeviceInfo(user::DeviceInfo),
+    /// The user asks what a region is.
+    RegionInfo(user::RegionInfo),
+    /// The user reads a region.
+    RegionRead(user::RegionRead),
+    /// The user writes a region.
+    RegionWrite(user::RegionWrite),
+    /// The user writes every dword of a region, and reads all of them after that.
+    Sweep(user::Sweep),
+    /// The user maps a region.
+    Map(user::Map),
+    /// The user lets the device reach some memory.
+    DmaMap(user::Dma),
+    /// The user takes that back.
+    DmaUnmap(user::Dma),
+    /// The user resets the device.
+    Reset(user::Reset),
+    /// The user closes the device and opens it again.
+    Reopen(user::Reopen),
+}
+
+impl Step {
+    /// The key that the step has in the file.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Load(_) => "load",
+            Self::Store(_) => "store",
+            Self::DeviceHolds(_) => "device_holds",
+            Self::DevicePuts(_) => "device_puts",
+            Self::Decoder(_) => "decoder",
+            Self::Window(_) => "window",
+            Self::MachineDone(_) => "machine_done",
+            Self::Hidden(_) => "hidden",
+            Self::DeviceInfo(_) => "device_info",
+            Self::RegionInfo(_) => "region_info",
+            Self::RegionRead(_) => "region_read",
+            Self::RegionWrite(_) => "region_write",
+            Self::Sweep(_) => "sweep",
+            Self::Map(_) => "map",
+            Self::DmaMap(_) => "dma_map",
+            Self::DmaUnmap(_) => "dma_unmap",
+            Self::Reset(_) => "reset",
+            Self::Reopen(_) => "reopen",
+        }
+    }
+
+    /// Whether it is done in a machine.
+    pub(super) fn needs_machine(&self) -> bool {
+        match self {
+            Self::Load(_) | Self::Store(_) | Self::DeviceHolds(_) | Self::DevicePuts(_) => true,
+            Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
+            Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
+            Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
+            Self::Reset(_) | Self::Reopen(_) => false,
+        }
+    }
+
+    /// The device names that the step has, with the keys that have them.
+    pub(super) fn devices(&self) -> Vec<(&'static str, &str)> {
+        let places: Vec<(&'static str, &Place)> = match self {
+            Self::Load(load) => {
+                let optional = [("is", &load.is), ("is_not", &load.is_not)];
+                let optional = optional.into_iter().filter_map(|(key, place)| Some((key, place.as_ref()?)));
+                [("at", &load.at)].into_iter().chain(optional).collect()
+            }
+            Self::Store(store) => vec![("at", &store.at)],
+            Self::Hidden(hidden) => vec![("from", &hidden.from)],
+            Self::Decoder(decoder) => decoder.base.iter().map(|base| ("base", base)).collect(),
+            _ => Vec::new(),
+        };
+        let named = places.into_iter().filter_map(|(key, place)| Some((key, place.device()?)));
+        named.chain(self.device().map(|name| ("device", name))).collect()
+    }
+
+    /// The device that the key `device` names.
+    pub fn device(&self) -> Option<&str> {
+        Some(match self {
+            Self::DeviceHolds(step) => &step.device,
+            Self::DevicePuts(step) => &step.device,
+            Self::Decoder(step) => &step.device,
+            Self::Window(step) => &step.device,
+            Self::MachineDone(step) => &step.device,
+            Self::DeviceInfo(step) => &step.device,
+            Self::RegionInfo(step) => &step.device,
+            Self::RegionRead(step) => &step.device,
+            Self::RegionWrite(step) => &step.device,
+            Self::Sweep(step) => &step.device,
+            Self::Map(step) => &step.device,
+            Self::DmaMap(step) | Self::DmaUnmap(step) => &step.device,
+            Self::Reset(step) => &step.device,
+            Self::Reopen(step) => &step.device,
+            Self::Load(_) | Self::Store(_) | Self::Hidden(_) => return None,
+        })
+    }
+
+    /// The step's width, if it has one.
+    pub(super) fn width(&self) -> Option<u64> {
+        match self {
+            Self::Load(step) => Some(step.width),
+            Self::Store(step) => Some(step.width),
+            Self::DeviceHolds(step) => Some(step.width),
+            Self::DevicePuts(step) => Some(step.width),
+            Self::RegionRead(step) => step.width,
+            Self::RegionWrite(step) => step.width,
+            Self::Map(step) => step.width,
+            _ => None,
+        }
+    }
+}

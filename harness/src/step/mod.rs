@@ -1,0 +1,43 @@
+//! Carrying out one step, and judging what was seen.
+//!
+//! - [`machine`]: what a guest does and sees.
+//! - [`user`]: what a user of VFIO asks of a device, and what it answers.
+
+pub mod machine;
+pub mod user;
+
+mod info;
+
+use crate::opened::Opened;
+use crate::scenario::step::Step;
+use crate::world::World;
+
+/// Where steps are carried out.
+#[derive(Debug)]
+pub enum Scene {
+    /// A machine that runs.
+    Machine(Box<World>),
+    /// Devices that are open, and no machine.
+    Opened(Opened),
+}
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// What must be seen was seen: this.
+    Passed(String),
+    /// Something else was seen, and here is what.
+    Failed(String),
+}
+
+/// Carries a step out.
+pub fn carry_out(scene: &mut Scene, step: &Step) -> Verdict {
+    match scene {
+        Scene::Machine(world) => machine::carry_out(world, step),
+        Scene::Opened(opened) => user::carry_out(opened, step),
+    }
+}
+
+fn judged(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Verdict {
+    if holds { Verdict::Passed(seen) } else { Verdict::Failed(format!("{seen}, expected {}", expected())) }
+}

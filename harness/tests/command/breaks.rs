@@ -1,0 +1,274 @@
+//! What breaks each expectation of each bundled scenario.
+
+/// A bundled scenario, and lines that break its devices. They stand in place of what it says of them; a line
+/// `abi = ` stands in place of the kernel that it is about.
+pub(crate) struct Broken {
+    pub(crate) scenario: &'static str,
+    pub(crate) breaks: &'static [&'static str],
+}
+
+/// After discovery and machine-done, the component registers read ones.
+const REGISTERS_DIE: &str = "with.faults.registers_die_after = 13";
+
+const DETACHED: &str = "with.faults.detached_memory = true";
+
+const DETACHED_LARGE: &str = "with.memory.size = \"64GiB\"\nwith.faults.detached_memory = true";
+
+/// The kernel finds no decoders, and shows a plain PCI device.
+const PLAIN: &str = "with.faults.capability_array = \"garbage\"";
+
+/// The component registers read ones from the start.
+const DEAD: &str = "with.faults.registers_die_after = 0";
+
+const NOT_MAPPED: &str = "with.kernel.memory_without_mmap = true";
+
+/// The device hangs up as soon as it is asked anything.
+const GONE: &str = "with.faults.disconnect_at_message = 2";
+
+/// All bundled scenarios, in the order of their names.
+pub(crate) const ALL: &[Broken] = &[
+    Broken {
+        scenario: "decoder/a-lock-that-shows-is-cleared-first",
+        breaks: &[
+            "with.kernel.show_lock = false",
+            "with.kernel.show_lock = true\nwith.faults.registers_die_after = 13",
+        ],
+    },
+    Broken { scenario: "decoder/first-light", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken {
+        scenario: "decoder/machine-done-writes-the-decoder-in-order",
+        breaks: &["with.kernel.show_lock = true"],
+    },
+    Broken {
+        scenario: "decoder/the-guest-cannot-move-a-locked-decoder",
+        breaks: &["with.faults.lock_freezes_nothing = true", DETACHED],
+    },
+    Broken {
+        scenario: "overlay/around-the-block-the-bar-is-memory",
+        breaks: &[
+            "with.faults.host_base_at = 0",
+            "with.component.offset = 0x1_0000",
+            "with.component.offset = 0x3_0000",
+        ],
+    },
+    Broken {
+        scenario: "overlay/the-first-page-of-the-block-keeps-nothing",
+        breaks: &["with.faults.host_base_at = 0x2_0000"],
+    },
+    Broken {
+        scenario: "overlay/the-hosts-address-is-hidden",
+        breaks: &[
+            "with.ids = { subsystem_vendor = 0, subsystem = 0x3000 }",
+            "with.faults.host_base_at = 0x2_8000",
+            "with.faults.host_base_in_bar0_at = 0xc000",
+            "with.faults.host_base_at = 0x40",
+            "with.component.bar_size = \"256GiB\"",
+        ],
+    },
+    Broken { scenario: "presets/t2-block-end", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-block-start", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-block-whole-bar", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-committed-unlocked", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-config-locked", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-hdm-db", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-large", breaks: &[REGISTERS_DIE, DETACHED, DETACHED_LARGE] },
+    Broken { scenario: "presets/t2-many-decoders", breaks: &[REGISTERS_DIE, DETACHED] },
+    Broken { scenario: "presets/t2-uncommitted", breaks: &["with.firmware.committed = true"] },
+    Broken {
+        scenario: "refused/a-device-of-april-is-not-taken-for-one-of-june",
+        breaks: &["abi = [\"v3\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-april-is-not-taken-for-one-of-the-newest-shape",
+        breaks: &["abi = [\"next\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-june-is-not-taken-for-one-of-april",
+        breaks: &["abi = [\"v2\"]"],
+    },
+    Broken {
+        scenario: "refused/a-device-of-the-newest-shape-is-not-taken-for-one-of-april",
+        breaks: &["abi = [\"v2\"]"],
+    },
+    Broken { scenario: "refused/not-a-cxl-device", breaks: &["with.firmware.committed = true"] },
+    Broken { scenario: "refused/not-committed-by-firmware", breaks: &["with.firmware.committed = true"] },
+    Broken { scenario: "regression/01-a-device-that-firmware-did-not-commit-is-refused", breaks: &[""] },
+    Broken {
+        scenario: "regression/06-the-decoder-has-the-base-of-the-window",
+        breaks: &["", "with.kernel.show_lock = true"],
+    },
+    Broken {
+        scenario: "regression/09-every-device-has-a-window-of-its-own",
+        breaks: &["with.memory.size = \"512MiB\"", DETACHED],
+    },
+    Broken {
+        scenario: "regression/10-who-polls-for-the-end-of-a-flush-sees-it",
+        breaks: &["with.kernel.status_2 = \"shadow\""],
+    },
+    Broken {
+        scenario: "regression/11-a-byte-written-to-the-upper-half-of-control-is-not-lost",
+        breaks: &[""],
+    },
+    Broken { scenario: "regression/12-the-memory-can-be-mapped", breaks: &[DETACHED, NOT_MAPPED] },
+    Broken {
+        scenario: "regression/13-a-byte-written-to-control-leaves-its-upper-half",
+        breaks: &["", "with.firmware.config_lock = \"after-mem-enable\""],
+    },
+    Broken { scenario: "regression/13-a-dword-that-polls-has-status-2-in-it", breaks: &[""] },
+    Broken { scenario: "regression/14-an-odd-offset-reads-and-writes-the-shadow", breaks: &[""] },
+    Broken { scenario: "regression/15-memory-is-on-after-a-guests-cxl-reset", breaks: &["", PLAIN] },
+    Broken {
+        scenario: "regression/16-a-decoder-without-a-size-does-not-outlive-a-reset",
+        breaks: &["", DEAD],
+    },
+    Broken { scenario: "regression/17-a-write-over-two-registers-reaches-both", breaks: &["", GONE] },
+    Broken { scenario: "regression/17-after-a-reset-nothing-is-stale", breaks: &[""] },
+    Broken { scenario: "regression/18-what-a-client-mapped-goes-with-it", breaks: &[GONE] },
+    Broken { scenario: "regression/19-a-map-over-another-is-refused-and-changes-nothing", breaks: &[GONE] },
+    Broken {
+        scenario: "regression/20-a-server-that-is-gone-is-noticed",
+        breaks: &["", "with.ids.device = 0x1234"],
+    },
+    Broken {
+        scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
+        breaks: &[
+            "with.firmware.config_lock = \"after-mem-enable\"",
+            "with = { firmware.config_lock = \"before-mem-enable\", dvsec.mem_enable_at_reset = true }",
+        ],
+    },
+    Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
+    Broken { scenario: "regression/24-after-a-reset-the-device-can-be-used-again", breaks: &[GONE] },
+    Broken {
+        scenario: "selftest-next/a-decoder-cannot-be-released",
+        breaks: &["with.faults.lies.no_register_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/a-guest-finds-the-decoders-by-itself",
+        breaks: &["with.component.offset = 0x3_0000", GONE],
+    },
+    Broken {
+        scenario: "selftest-next/a-guest-gets-its-cxl-reset",
+        breaks: &["with.dvsec.cxl_reset_capable = false", "abi = [\"v3\"]"],
+    },
+    Broken {
+        scenario: "selftest-next/behind-the-registers-there-is-nothing",
+        breaks: &["with.faults.lies.no_register_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/only-the-decoders-page-of-the-bar-cannot-be-mapped",
+        breaks: &["with.component.bar = 4", "with.faults.lies.areas = [{ offset = 0, size = \"1MiB\" }]"],
+    },
+    Broken { scenario: "selftest-next/the-device-can-be-reset", breaks: &[GONE] },
+    Broken {
+        scenario: "selftest-next/the-dvsecs-control-is-the-users-and-its-capability-is-not",
+        breaks: &[GONE],
+    },
+    Broken {
+        scenario: "selftest-next/the-memory-is-as-long-as-the-decoder-says",
+        breaks: &["with.dvsec.cxl_reset_capable = false"],
+    },
+    Broken {
+        scenario: "selftest-next/the-memory-is-not-there-while-decode-is-off",
+        breaks: &["with.faults.lies.no_memory_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/the-regions-say-what-they-are",
+        breaks: &["with.dvsec.cxl_reset_capable = false"],
+    },
+    Broken {
+        scenario: "selftest-next/the-registers-begin-with-the-decoder-capability",
+        breaks: &["with.faults.lies.no_register_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/the-registers-take-aligned-dwords",
+        breaks: &["with.faults.lies.no_register_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/through-the-bar-the-decoders-read-ones",
+        breaks: &["with.component.bar = 4", "with.faults.lies.no_register_region = true"],
+    },
+    Broken {
+        scenario: "selftest-next/what-is-stored-in-mapped-memory-stays",
+        breaks: &[DETACHED, NOT_MAPPED],
+    },
+    Broken {
+        scenario: "selftest-v2/a-reset-undoes-what-the-user-programmed",
+        breaks: &["with.kernel.fixed_base_lost_in_reset = true", PLAIN],
+    },
+    Broken {
+        scenario: "selftest-v2/around-the-component-block-the-bar-can-be-mapped",
+        breaks: &["with.component.offset = 0"],
+    },
+    Broken {
+        scenario: "selftest-v2/commit-and-committed-go-together",
+        breaks: &["with.faults.commit_ignored = true", PLAIN],
+    },
+    Broken {
+        scenario: "selftest-v2/ones-and-zeros-in-every-register",
+        breaks: &["with.component.hdm = 0x200"],
+    },
+    Broken {
+        scenario: "selftest-v2/the-capability-says-where-registers-and-memory-are",
+        breaks: &["with.memory.size = \"512MiB\"", "with.component.offset = 0x3_0000", GONE],
+    },
+    Broken {
+        scenario: "selftest-v2/the-component-block-cannot-be-mapped-through-the-bar",
+        breaks: &["with.component.offset = 0x1_0000", "with.component.offset = 0x3_0000"],
+    },
+    Broken {
+        scenario: "selftest-v2/the-decoder-capability-says-how-many-decoders-there-are",
+        breaks: &[DEAD],
+    },
+    Broken { scenario: "selftest-v2/the-device-says-that-it-is-a-cxl-device", breaks: &[PLAIN] },
+    Broken {
+        scenario: "selftest-v2/the-dvsecs-lock-sticks-and-freezes-control",
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
+    },
+    Broken {
+        scenario: "selftest-v2/the-memory-region-is-the-devices-memory",
+        breaks: &["with.memory.size = \"512MiB\"", PLAIN],
+    },
+    Broken {
+        scenario: "selftest-v2/the-register-region-ends-with-the-last-decoder",
+        breaks: &["with.component.hdm = 0x200", PLAIN],
+    },
+    Broken { scenario: "selftest-v2/the-registers-cannot-be-mapped", breaks: &[PLAIN] },
+    Broken {
+        scenario: "selftest-v2/the-registers-take-one-dword-at-a-time",
+        breaks: &["abi = [\"v3\"]", PLAIN],
+    },
+    Broken { scenario: "selftest-v2/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
+    Broken {
+        scenario: "selftest-v3/a-byte-of-the-dvsecs-lock-can-be-read",
+        breaks: &["with.firmware.config_lock = \"after-mem-enable\"", "abi = [\"next\"]"],
+    },
+    Broken {
+        scenario: "selftest-v3/commit-and-committed-go-together",
+        breaks: &["with.faults.commit_ignored = true", PLAIN],
+    },
+    Broken {
+        scenario: "selftest-v3/no-area-of-the-bar-is-in-the-component-block",
+        breaks: &["with.component.offset = 0x1_0000", "with.component.offset = 0"],
+    },
+    Broken { scenario: "selftest-v3/the-capability-array-is-at-0x1000", breaks: &[DEAD] },
+    Broken {
+        scenario: "selftest-v3/the-capability-says-where-registers-and-memory-are",
+        breaks: &["with.memory.size = \"512MiB\"", "with.component.offset = 0x3_0000", PLAIN],
+    },
+    Broken { scenario: "selftest-v3/the-registers-take-whole-dwords", breaks: &["abi = [\"v2\"]", PLAIN] },
+    Broken { scenario: "selftest-v3/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
+    Broken {
+        scenario: "window/the-window-is-where-the-plan-says",
+        breaks: &[
+            "with.memory.size = \"512MiB\"",
+            DETACHED,
+            "with.component.bar_size = \"128MiB\"",
+            "with.component.bar_size = \"256MiB\"",
+            "with.component.bar_size = \"4GiB\"",
+        ],
+    },
+    Broken {
+        scenario: "window/two-devices-get-two-windows",
+        breaks: &["with.memory.size = \"512MiB\"", REGISTERS_DIE, DETACHED],
+    },
+];
