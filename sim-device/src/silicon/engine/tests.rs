@@ -71,22 +71,21 @@ fn length_and_doorbell_may_come_in_one_write() {
 }
 
 #[rstest]
-#[case::no_length(0x1000, 0x2000, 0, HOST_TO_HOST, true, 0x200)]
-#[case::one_byte_too_long(0, 1 << 32, (1 << 20) + 1, HOST_TO_HOST, true, 0x200)]
-#[case::a_source_that_wraps(u64::MAX - 0xf, 0x2000, 0x20, HOST_TO_DEVICE, true, 0x400)]
-#[case::a_destination_that_wraps(0x1000, u64::MAX - 0xf, 0x20, DEVICE_TO_HOST, true, 0x400)]
-#[case::a_source_past_the_memory(MEMORY - 0x1f, 0x2000, 0x20, DEVICE_TO_HOST, true, 0x400)]
-#[case::a_destination_past_the_memory(0x1000, MEMORY, 1, HOST_TO_DEVICE, true, 0x400)]
-#[case::onto_itself(0x1000, 0x1000, 0x20, HOST_TO_HOST, true, 0x800)]
-#[case::into_its_last_byte(0x1000, 0x101f, 0x20, DEVICE_TO_DEVICE, true, 0x800)]
-#[case::without_bus_mastering_from_the_host(0x1000, 0x2000, 0x20, HOST_TO_DEVICE, false, 0x100)]
-#[case::without_bus_mastering_to_the_host(0x1000, 0x2000, 0x20, DEVICE_TO_HOST, false, 0x100)]
+#[case::no_length(0x1000, 0x2000, 0, (HOST_TO_HOST, true), 0x200)]
+#[case::one_byte_too_long(0, 1 << 32, (1 << 20) + 1, (HOST_TO_HOST, true), 0x200)]
+#[case::a_source_that_wraps(u64::MAX - 0xf, 0x2000, 0x20, (HOST_TO_DEVICE, true), 0x400)]
+#[case::a_destination_that_wraps(0x1000, u64::MAX - 0xf, 0x20, (DEVICE_TO_HOST, true), 0x400)]
+#[case::a_source_past_the_memory(MEMORY - 0x1f, 0x2000, 0x20, (DEVICE_TO_HOST, true), 0x400)]
+#[case::a_destination_past_the_memory(0x1000, MEMORY, 1, (HOST_TO_DEVICE, true), 0x400)]
+#[case::onto_itself(0x1000, 0x1000, 0x20, (HOST_TO_HOST, true), 0x800)]
+#[case::into_its_last_byte(0x1000, 0x101f, 0x20, (DEVICE_TO_DEVICE, true), 0x800)]
+#[case::without_bus_mastering_from_the_host(0x1000, 0x2000, 0x20, (HOST_TO_DEVICE, false), 0x100)]
+#[case::without_bus_mastering_to_the_host(0x1000, 0x2000, 0x20, (DEVICE_TO_HOST, false), 0x100)]
 fn what_cannot_be_copied_is_an_error_at_once(
     #[case] source: u64,
     #[case] destination: u64,
     #[case] length: u32,
-    #[case] control: u32,
-    #[case] master: bool,
+    #[case] (control, master): (u32, bool),
     #[case] expected: u32,
 ) {
     let (engine, effect) = told(source, destination, length, control, master);
