@@ -15,7 +15,7 @@ cxl_spec::register! {
         opcode: u8 = 7:0, Ro;
         /// For a secure stream.
         ssec: bool = 10:10, Ro;
-        /// How a CMD_SYNC says that it is done.
+        /// How a `CMD_SYNC` says that it is done.
         cs: u2 = 13:12, Ro;
         /// For which stream.
         stream_id: u32 = 63:32, Ro;
@@ -29,7 +29,7 @@ cxl_spec::register! {
 
     /// The second word of a command.
     struct Word1("command word 1"): u64 {
-        /// CMD_CFGI_STE_RANGE: bits of the stream id that do not count, less one.
+        /// `CMD_CFGI_STE_RANGE`: bits of the stream id that do not count, less one.
         range: u5 = 4:0, Ro;
         /// Bits 63:12 of the address.
         address: Bits<52> = 63:12, Ro;

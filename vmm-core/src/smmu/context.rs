@@ -40,7 +40,7 @@ cxl_spec::register! {
         tbi0: bool = 38:38, Ro;
         /// The top byte of addresses in the upper half is ignored.
         tbi1: bool = 39:39, Ro;
-        /// Tables are AArch64's.
+        /// Tables are `AArch64`'s.
         aa64: bool = 41:41, Ro;
         /// The SMMU sets the dirty state.
         hd: bool = 42:42, Ro;

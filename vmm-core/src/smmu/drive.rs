@@ -165,10 +165,22 @@ impl Memory for Repeating {
     }
 }
 
+/// What became of the accesses of devices, so that a caller can tell whether his bytes mean something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many went through.
+    pub translated: u32,
+    /// How many were refused.
+    pub refused: u32,
+    /// How many of those are in the event queue.
+    pub recorded: u32,
+}
+
 /// Any bytes are what a guest and its devices do: the first two say what the SMMU is, and every
 /// [`STEP_BYTES`] behind them are a [`Step`].
-pub fn hostile_guest(bytes: &[u8]) {
-    let Some(([size, sizes], steps)) = bytes.split_first_chunk() else { return };
+pub fn hostile_guest(bytes: &[u8]) -> Tally {
+    let mut tally = Tally::default();
+    let Some(([size, sizes], steps)) = bytes.split_first_chunk() else { return tally };
     let mut smmu = Smmu::new(Features {
         oas: AddressSize::ALL.into_iter().cycle().nth((*size).into()).unwrap_or(AddressSize::Bits48),
         stream_bits: u6::new(16),
@@ -180,12 +192,13 @@ pub fn hostile_guest(bytes: &[u8]) {
     let memory = Repeating::new();
     for step in steps.chunks_exact(STEP_BYTES).take(MOST_STEPS) {
         if let Ok(step) = step.try_into() {
-            take(&mut smmu, &memory, Step::parse(step));
+            take(&mut smmu, &memory, Step::parse(step), &mut tally);
         }
     }
+    tally
 }
 
-fn take(smmu: &mut Smmu, memory: &Repeating, step: Step) {
+fn take(smmu: &mut Smmu, memory: &Repeating, step: Step, tally: &mut Tally) {
     match step {
         Step::Register { offset, is_wide, value } => write(smmu, memory, offset, is_wide, value),
         Step::Store { at, value } => {
@@ -194,7 +207,7 @@ fn take(smmu: &mut Smmu, memory: &Repeating, step: Step) {
         }
         Step::Translate { stream, iova, writes } => {
             let operation = if writes { Operation::Write } else { Operation::Read };
-            translate(smmu, memory, stream, Iova::new(iova), operation);
+            translate(smmu, memory, stream, (Iova::new(iova), operation), tally);
         }
     }
     let read = |offset| read(smmu, offset);
@@ -221,17 +234,29 @@ fn write(smmu: &mut Smmu, memory: &Repeating, offset: u64, is_wide: bool, value:
     assert!(memory.writes.borrow().is_empty(), "a register write writes no memory");
 }
 
-fn translate(smmu: &mut Smmu, memory: &Repeating, stream: u32, iova: Iova, operation: Operation) {
+fn translate(
+    smmu: &mut Smmu,
+    memory: &Repeating,
+    stream: u32,
+    (iova, operation): (Iova, Operation),
+    tally: &mut Tally,
+) {
     memory.reads.set(0);
-    // A record may be written over a table, so what nothing is kept of is asked before.
+    // A record may be written over a table, so an SMMU that has kept nothing is asked before.
     let before = memory.clone();
-    let forgetful =
-        Smmu { cache: Cache::default(), ..smmu.clone() }.translate(&before, stream, iova, operation);
+    let mut forgetful = Smmu { cache: Cache::default(), ..smmu.clone() };
+    let forgetful = forgetful.translate(&before, stream, iova, operation);
     let translated = smmu.translate(memory, stream, iova, operation);
     assert!(memory.reads.get() <= MOST_READS, "{} reads", memory.reads.get());
-    check_records(smmu, &memory.writes.take());
-    if let Err(fault) = &translated {
-        assert!(fault.effects.as_slice().len() <= 1, "an interrupt at most");
+    let records = memory.writes.take();
+    check_records(smmu, &records);
+    tally.recorded += u32::from(!records.is_empty());
+    match &translated {
+        Ok(_) => tally.translated += 1,
+        Err(fault) => {
+            tally.refused += 1;
+            assert!(fault.effects.as_slice().len() <= 1, "an interrupt at most");
+        }
     }
     assert!(smmu.features().cache || translated == forgetful, "something was kept");
     if let Ok(translation) = forgetful {

@@ -18,7 +18,7 @@ pub enum Interrupt {
     EventQueue,
     /// A global error became active.
     GlobalError,
-    /// A CMD_SYNC that asked for an interrupt is done.
+    /// A `CMD_SYNC` that asked for an interrupt is done.
     CommandSync,
 }
 

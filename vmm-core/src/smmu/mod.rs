@@ -12,7 +12,7 @@
 //! It is a plain value over a [`Memory`]: no thread, no clock. A machine with several has several values. All that
 //! it reads from memory is a guest's, and is taken for anything at all.
 //!
-//! What it is: SMMUv3.0 with stage 1 for AArch64, granules of 4, 16 and 64 KiB, 48-bit addresses in, up to 48 bits
+//! What it is: SMMUv3.0 with stage 1 for `AArch64`, granules of 4, 16 and 64 KiB, 48-bit addresses in, up to 48 bits
 //! out, linear and 2-level stream tables, 16-bit address space ids. It says that it offers PCI Express ATS, and
 //! takes the commands for it; translation requests of devices are not here.
 //!

@@ -94,7 +94,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn indices_behave_as_a_queue_of_the_model(log2 in 0u8..5, begin in any::<u32>(), puts in prop::collection::vec(any::<bool>(), 0..200)) {
+        fn indices_behave_as_a_queue_of_the_model(
+            log2 in 0u8..5,
+            begin in any::<u32>(),
+            puts in prop::collection::vec(any::<bool>(), 0..200),
+        ) {
             let queue = queue(log2);
             let mut model: VecDeque<u64> = VecDeque::new();
             let (mut prod, mut cons) = (queue.next(begin), queue.next(begin));

@@ -31,7 +31,7 @@ cxl_spec::register! {
         s2p: bool = 0:0, Ro;
         /// Stage 1 translation.
         s1p: bool = 1:1, Ro;
-        /// Formats of translation tables: 2 is AArch64.
+        /// Formats of translation tables: 2 is `AArch64`.
         ttf: u2 = 3:2, Ro;
         /// What the SMMU reads is coherent.
         cohacc: bool = 4:4, Ro;

@@ -1,4 +1,4 @@
-//! A walk through the translation tables of AArch64 (Arm ARM, D8): at most four reads.
+//! A walk through the translation tables of `AArch64` (Arm ARM, D8): at most four reads.
 //!
 //! ```text
 //!             level 0     level 1       level 2         level 3

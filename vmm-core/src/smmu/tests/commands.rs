@@ -1,11 +1,20 @@
 //! The command queue and the event queue as software sees them.
 
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Iova;
 use rstest::rstest;
 
-use super::super::*;
 use super::guest::COMMANDS;
 use super::guest::EVENTS;
 use super::guest::Guest;
+use crate::smmu::Effect;
+use crate::smmu::ExternalAbort;
+use crate::smmu::Features;
+use crate::smmu::Memory;
+use crate::smmu::Operation;
+use crate::smmu::Smmu;
 use crate::smmu::effect::Interrupt;
 use crate::smmu::effect::Invalidated;
 use crate::smmu::effect::Range;

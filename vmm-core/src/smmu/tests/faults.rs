@@ -1,11 +1,16 @@
 //! Every kind of fault, and its record byte by byte.
 
-use super::super::*;
+use cxl_spec::address::Gpa;
+
 use super::guest::CONTEXTS;
 use super::guest::Guest;
 use super::guest::PAGE;
 use super::guest::STREAM_TABLE;
 use super::guest::one_page;
+use crate::smmu::Features;
+use crate::smmu::Operation;
+use crate::smmu::Reason;
+use crate::smmu::features;
 
 /// The address of the page in [`one_page`], and a bit more.
 const IOVA: u64 = 0x12_3456_7890;

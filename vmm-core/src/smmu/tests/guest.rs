@@ -4,7 +4,18 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::super::*;
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Iova;
+
+use crate::smmu::Effect;
+use crate::smmu::ExternalAbort;
+use crate::smmu::Features;
+use crate::smmu::Memory;
+use crate::smmu::Operation;
+use crate::smmu::Reason;
+use crate::smmu::Smmu;
 
 /// Where the stream table is: linear, 64 entries.
 pub(super) const STREAM_TABLE: u64 = 0x1_0000;
@@ -179,7 +190,7 @@ impl Guest {
     }
 }
 
-/// The first word of a context descriptor for the lower half, of 39 bits with 4 KiB granules: valid, AArch64,
+/// The first word of a context descriptor for the lower half, of 39 bits with 4 KiB granules: valid, `AArch64`,
 /// faults abort and are recorded, 48-bit output, the upper half not walked.
 pub(super) fn word0(asid: u16) -> u64 {
     u64::from(asid) << 48 | 1 << 46 | 1 << 45 | 1 << 41 | 5 << 32 | 1 << 31 | 1 << 30 | 25
@@ -188,7 +199,7 @@ pub(super) fn word0(asid: u16) -> u64 {
 /// Leaf attributes: valid, accessed, for one address space, unprivileged read and write.
 pub(super) const PAGE: u64 = 0xc43;
 
-/// A guest whose stream 1 has one page mapped: 0x12_3456_7000 goes to 0x8765_4000. The tables are at the addresses
+/// A guest whose stream 1 has one page mapped: `0x12_3456_7000` goes to `0x8765_4000`. The tables are at the addresses
 /// that come back: of level 1, 2 and 3, the lines that the walk takes.
 pub(super) fn one_page(features: Features, attributes: u64) -> (Guest, [u64; 3]) {
     let mut guest = Guest::running(features);

@@ -2,12 +2,13 @@
 
 use rstest::rstest;
 
-use super::super::*;
 use super::guest::CONTEXTS;
 use super::guest::Guest;
 use super::guest::PAGE;
 use super::guest::one_page;
 use super::guest::word0;
+use crate::smmu::Features;
+use crate::smmu::Reason;
 
 const IOVA: u64 = 0x12_3456_7000;
 const OLD: Result<(u64, u64), Reason> = Ok((0x8765_4000, 0x1000));

@@ -1,13 +1,19 @@
 //! What the registers read, and when they can be written.
 
+use cxl_spec::access::Access;
+use cxl_spec::access::Width;
 use rstest::rstest;
 
-use super::super::*;
 use super::guest::Guest;
+use crate::smmu::Effect;
+use crate::smmu::Features;
+use crate::smmu::Reason;
+use crate::smmu::Smmu;
 use crate::smmu::effect::Invalidated;
 use crate::smmu::effect::Range;
 use crate::smmu::effect::Streams;
 use crate::smmu::features::AddressSize;
+use crate::smmu::register;
 
 const EVERYTHING: Effect = Effect::Invalidated(Invalidated { streams: Streams::All, range: Range::All });
 

@@ -2,13 +2,14 @@
 
 use rstest::rstest;
 
-use super::super::*;
 use super::guest::CONTEXTS;
 use super::guest::Guest;
 use super::guest::PAGE;
 use super::guest::STREAM_TABLE;
 use super::guest::one_page;
 use super::guest::word0;
+use crate::smmu::Features;
+use crate::smmu::Reason;
 
 const BYPASS: u64 = 0b1001;
 

@@ -2,14 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Iova;
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::super::*;
 use super::guest::Guest;
 use super::guest::PAGE;
 use super::guest::one_page;
 use super::guest::word0;
+use crate::smmu::Features;
+use crate::smmu::Mapping;
+use crate::smmu::Operation;
+use crate::smmu::Reason;
+use crate::smmu::TooMany;
+use crate::smmu::features;
 
 /// A granule as the manual draws it: the lowest address bit that each level translates, first levels first; and the
 /// levels at which memory can be mapped.
@@ -76,7 +83,7 @@ impl Space {
         let mut table = self.root;
         let mut above = self.bits;
         for shift in self.shifts() {
-            let line = table + (wanted.iova % (1 << above) >> shift) * 8;
+            let line = table + ((wanted.iova % (1 << above)) >> shift) * 8;
             above = shift;
             if shift == wanted.shift {
                 let kind = if shift == page { 3 } else { 1 };
@@ -142,7 +149,7 @@ impl Space {
             if !reach || !of.accessed {
                 continue;
             }
-            let (first, last) = (of.iova | sign, of.iova + ((1 << of.shift) - 1) | sign);
+            let (first, last) = (of.iova | sign, (of.iova + ((1 << of.shift) - 1)) | sign);
             match reached.last_mut() {
                 Some(before)
                     if before.last.get() + 1 == first
@@ -197,9 +204,9 @@ fn a_page_or_block_is_mapped_from_its_first_to_its_last_byte(
     guest.context(1, space.context());
     let sign = if is_upper { u64::MAX << bits } else { 0 };
     assert_eq!(guest.write_at(1, iova | sign), Ok((address, size)));
-    assert_eq!(guest.write_at(1, iova + size - 1 | sign), Ok((address + size - 1, 1)));
-    assert_eq!(guest.read_at(1, iova - 1 | sign), Err(Reason::Translation));
-    assert_eq!(guest.read_at(1, iova + size | sign), Err(Reason::Translation));
+    assert_eq!(guest.write_at(1, (iova + size - 1) | sign), Ok((address + size - 1, 1)));
+    assert_eq!(guest.read_at(1, (iova - 1) | sign), Err(Reason::Translation));
+    assert_eq!(guest.read_at(1, (iova + size) | sign), Err(Reason::Translation));
     assert_eq!(all(&guest, 1), space.reached());
 }
 
