@@ -15,12 +15,13 @@
 //! - [`map`]: RAM, BARs and configuration space come into being.
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
+//! - [`smmu`]: an IOMMU that translates, as a value; no stage uses it yet.
 //! - [`backend`]: the only code that touches the outside.
 //! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: host bridges and root ports, ACPI, an IOMMU, interrupts, BARs that move, kernel VFIO.
+//! Not here yet: host bridges and root ports, ACPI, an IOMMU in the machine, interrupts, BARs that move, kernel VFIO.
 
 pub mod backend;
 pub mod discover;
@@ -29,3 +30,4 @@ pub mod map;
 pub mod plan;
 pub mod program;
 pub mod run;
+pub mod smmu;
