@@ -6,7 +6,13 @@ use super::sealed::sealed;
 use super::system::Platform;
 use super::system::Uart;
 
-const REVISION: u8 = 2;
+const REVISION: u8 = 4;
+
+/// What the DSDT calls the console.
+const NAME: &[u8; 11] = b"\\_SB_.COM0\0";
+
+/// Where the name is in the table.
+const NAME_OFFSET: u16 = 88;
 
 /// A register that is reached by a processor's loads and stores.
 const MEMORY: u8 = 0;
@@ -55,6 +61,10 @@ pub(super) fn table(platform: &Platform, uart: &Uart) -> Vec<u8> {
     body.vec(&[BAUD_RATE, 0, ONE_STOP_BIT, 0, TERMINAL, 0]);
     body.word(NO_PCI);
     body.word(NO_PCI);
-    body.vec(&[0; 12]);
+    // No place in PCI, no clock to be divided, and the baud rate is said above.
+    body.vec(&[0; 16]);
+    body.word(NAME.len() as u16);
+    body.word(NAME_OFFSET);
+    body.vec(NAME);
     sealed(*b"SPCR", REVISION, &body)
 }
