@@ -81,8 +81,11 @@ fn the_samples_can_be_told_and_stay_as_they_are() {
     |s: &mut System| s.bridges[0].memory32 = Some(span(0xffff_0000, 0x2_0000)),
     "bridges[0].memory32 = 0xffff0000: must lie below 4 GiB")]
 #[case::io(
-    |s: &mut System| s.bridges[0].io.as_mut().unwrap().first = 9,
+    |s: &mut System| s.bridges[0].io = Some(IoWindow { first: 9, last: 8, at: 9 }),
     "bridges[0].io.last = 0x8: is before the first port")]
+#[case::io_at(
+    |s: &mut System| s.bridges[0].io = Some(IoWindow { first: 9, last: 9, at: 8 }),
+    "bridges[0].io.at = 0x8: must be from the first port on and below 4 GiB")]
 #[case::chbcr(
     |s: &mut System| set_kind(s, 1, 0x40_0010_8000, 2),
     "bridges[1].registers = 0x4000108000: must be a multiple of 64 KiB")]

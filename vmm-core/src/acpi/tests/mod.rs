@@ -185,7 +185,7 @@ fn an_aarch64_machine_without_smmus_sends_every_id_to_the_its() {
 #[test]
 fn the_tables_of_the_largest_machine_fit() {
     let mut system = sample::virt();
-    system.cpus = (0..512).map(|id| Cpu { id: id % 256 + (id / 256 << 8), node: id as u32 }).collect();
+    system.cpus = (0..512).map(|id| Cpu { id: id % 256 + ((id / 256) << 8), node: id as u32 }).collect();
     system.ram[1].span = span(2 << 30, 1 << 20);
     while system.ram.len() < 64 {
         let index = system.ram.len() as u64;
