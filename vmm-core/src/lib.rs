@@ -12,6 +12,7 @@
 //!
 //! - [`discover`]: what is there.
 //! - [`plan`]: what will be done: the address map, the window, the overlay, the decoder's programme, DMA.
+//! - [`acpi`]: the machine as its firmware tells a guest of it: tables as bytes.
 //! - [`map`]: RAM, BARs and configuration space come into being.
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
@@ -21,8 +22,9 @@
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: host bridges and root ports, ACPI, an IOMMU in the machine, interrupts, BARs that move, kernel VFIO.
+//! Not here yet: an IOMMU in the machine, interrupts, BARs that move, kernel VFIO.
 
+pub mod acpi;
 pub mod backend;
 pub mod discover;
 pub mod drive;
