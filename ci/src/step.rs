@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::coverage;
 use crate::edges;
+use crate::foreign::acpi;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
 use crate::fuzz;
@@ -25,6 +26,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
+    Step::new("acpi", "ACPICA makes the ACPI tables anew and evaluates their methods", acpi::check),
     Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
     Step::new(

@@ -12,17 +12,20 @@
 //!
 //! - [`discover`]: what is there.
 //! - [`plan`]: what will be done: the address map, bridges, windows, overlays, the decoders' programmes, DMA.
+//! - [`acpi`]: the machine as its firmware tells a guest of it: tables as bytes.
 //! - [`map`]: RAM, BARs and configuration space come into being.
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
 //! - [`ports`]: host bridges and root ports, which are the machine's own.
+//! - [`smmu`]: an IOMMU that translates, as a value; no stage uses it yet.
 //! - [`backend`]: the only code that touches the outside.
 //! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: ACPI, an IOMMU, interrupts, BARs that move, kernel VFIO.
+//! Not here yet: an IOMMU in the machine, interrupts, BARs that move, kernel VFIO.
 
+pub mod acpi;
 pub mod backend;
 pub mod discover;
 pub mod drive;
@@ -31,3 +34,4 @@ pub mod plan;
 pub mod ports;
 pub mod program;
 pub mod run;
+pub mod smmu;

@@ -1,15 +1,18 @@
-//! Other people's programs look at the device that we serve: what they make of it we cannot get wrong on both sides.
+//! Other people's programs look at the device that we serve, and at the machine's tables: what they make of it we
+//! cannot get wrong on both sides.
 //!
 //! ```text
 //!  foreign-root.sh ──▶ root ──▶ a folder below its /tmp ◀── device: cxl-sim serve
 //!                               │ socket                     ▲       ▲
 //!           lspci ◀── dump ◀────┼── client ──────────────────┘       │
 //!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
+//!           acpi ◀── tables of sample machines
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
 //! never waits for it without an end.
 
+pub(crate) mod acpi;
 mod client;
 mod config;
 mod device;

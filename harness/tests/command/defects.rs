@@ -76,8 +76,8 @@ use crate::scenario_file;
 )]
 #[case(
     "18-what-a-client-mapped-goes-with-it",
-    "with.faults.wrong_errno_at_message = { message = 4, errno = 17 }",
-    &[6, 8],
+    "with.faults.maps_outlive_client = true",
+    &[4, 5, 6, 7],
     "refused with EEXIST, expected it done"
 )]
 #[case(
@@ -94,9 +94,9 @@ use crate::scenario_file;
 )]
 #[case(
     "24-after-a-reset-the-device-can-be-used-again",
-    "with.faults.wrong_errno_at_message = { message = 23, errno = 22 }",
-    &[5, 6, 7],
-    "reset: refused with EINVAL, expected it done"
+    "with.faults.cannot_be_reset = true",
+    &[1, 5, 6, 7],
+    "expected flags 0x1 set"
 )]
 fn a_defect_that_is_put_back_fails_its_scenario_at_its_step(
     #[case] scenario: &str,

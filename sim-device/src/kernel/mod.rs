@@ -25,7 +25,9 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 
+use cxl_spec::address::Dpa;
 use vfio_abi::chain::Chain;
+use vfio_abi::cxl;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
@@ -37,6 +39,7 @@ use vfio_abi::info::region;
 
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
+use crate::silicon::engine::CopyError;
 
 /// A kernel that can be simulated.
 pub struct Abi {
@@ -96,6 +99,8 @@ pub enum BindError {
 pub struct Kernel {
     silicon: Silicon,
     view: Box<dyn View>,
+    /// What the driver does not act on itself, until somebody takes it.
+    above: Vec<Effect>,
 }
 
 /// A region and the file that maps it, if it can be mapped.
@@ -145,7 +150,7 @@ impl Kernel {
     /// If the kernel refuses the device, or the system does not give the memory that a broken one needs besides.
     pub fn bind(silicon: Silicon, abi: &Abi) -> Result<Self, BindError> {
         let view = (abi.probe)(&silicon)?;
-        Ok(Self { silicon, view })
+        Ok(Self { silicon, view, above: Vec::new() })
     }
 
     /// The hardware, for those who look at it from the device's own side.
@@ -163,13 +168,32 @@ impl Kernel {
     /// Resets the device, as `VFIO_DEVICE_RESET` and a guest's function level reset do: the configuration is
     /// saved before and restored after.
     pub fn reset(&mut self) {
+        self.above.clear();
         self.view.reset(&mut self.silicon);
+    }
+
+    /// A user asks for a reset.
+    ///
+    /// # Errors
+    /// `EINVAL` of a device that cannot be reset.
+    pub fn user_resets(&mut self) -> Result<(), Errno> {
+        if !self.can_be_reset() {
+            return Err(Errno::EINVAL);
+        }
+        self.reset();
+        Ok(())
+    }
+
+    fn can_be_reset(&self) -> bool {
+        !self.silicon.profile().profile().faults.cannot_be_reset
     }
 
     /// What the device is.
     pub fn device_info(&self) -> DeviceInfo {
+        let mut flags = DeviceFlags::PCI;
+        flags.set(DeviceFlags::RESET, self.can_be_reset());
         let plain = DeviceInfo {
-            flags: DeviceFlags::PCI | DeviceFlags::RESET,
+            flags,
             num_regions: region::FIRST_SPECIFIC,
             num_irqs: irq::COUNT,
             chain: Chain::new(),
@@ -221,10 +245,28 @@ impl Kernel {
         Ok(taken)
     }
 
+    /// What the device wants of the host, since this was called last: to move data, and to signal vectors.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.above)
+    }
+
+    /// The copy that the device's engine is at has ended so.
+    pub fn transfer_ended(&mut self, outcome: Result<(), CopyError>) {
+        if let Some(effect) = self.silicon.transfer_ended(outcome) {
+            self.apply(effect);
+        }
+    }
+
+    /// The device writes its own memory.
+    pub fn device_write(&mut self, at: Dpa, data: &[u8]) {
+        self.silicon.device_write(at, data);
+    }
+
     /// The one place where an effect of the silicon meets the driver.
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::FunctionLevelReset => self.reset(),
+            Effect::Transfer(_) | Effect::Interrupt { .. } => self.above.push(effect),
             // The driver does not watch the decoders: only a reset makes it look again.
             Effect::Decoder { .. } | Effect::CxlReset | Effect::InternalError(_) => {}
         }
@@ -235,6 +277,13 @@ impl Kernel {
 fn trapped(index: u32, size: u64) -> RegionInfo {
     let flags = RegionFlags::READ | RegionFlags::WRITE;
     RegionInfo { flags, index, size, offset: 0, chain: Chain::new() }
+}
+
+/// The region that is the component registers.
+fn component_registers(index: u32, size: u64) -> RegionInfo {
+    let info = trapped(index, size);
+    let chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
+    RegionInfo { chain, ..info }
 }
 
 /// How many of `length` bytes from `offset` a region of `size` bytes has; nothing at or behind its end.

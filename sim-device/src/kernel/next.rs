@@ -22,7 +22,6 @@ use cxl_spec::component::CACHEMEM_OFFSET;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::BODY;
 use cxl_spec::dvsec::device;
-use cxl_spec::pci::CONFIG_SPACE_SIZE;
 use vfio_abi::cxl;
 use vfio_abi::cxl::next;
 use vfio_abi::errno::Errno;
@@ -36,6 +35,7 @@ use super::View;
 use super::Written;
 use super::claim::Claim;
 use super::clamp;
+use super::component_registers;
 use super::memory;
 use super::plain;
 use super::restore;
@@ -129,12 +129,11 @@ impl View for Device {
                 Ok(region)
             }
             COMPONENT_REGISTERS => {
-                let mut info = trapped(index, length);
                 let place = next::ComponentRegisters { bar: self.bar.into(), offset };
-                if !lies.no_register_region {
-                    let kind = cxl::SUBTYPE_COMPONENT_REGISTERS;
-                    let chain = info.chain.with_region_type(cxl::REGION_TYPE, kind);
-                    info.chain = chain.with(next::REGION_CAPABILITY, next::VERSION, &place.encode());
+                let mut info = component_registers(index, length);
+                info.chain = info.chain.with(next::REGION_CAPABILITY, next::VERSION, &place.encode());
+                if lies.no_register_region {
+                    info = trapped(index, length);
                 }
                 Ok(Region { info, file: None })
             }
@@ -158,12 +157,7 @@ impl View for Device {
                 plain::read_pieces(offset, buffer, count, Width::Dword, read);
                 Ok(count)
             }
-            region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-                let read = |access| self.dvsec.read(silicon, access);
-                plain::read_pieces(offset, buffer, count, Width::Dword, read);
-                Ok(count)
-            }
+            region::CONFIG => plain::read_config(offset, buffer, |access| self.dvsec.read(silicon, access)),
             _ => {
                 let count = plain::read(silicon, index, offset, buffer)?;
                 if index == u32::from(self.bar) {
@@ -183,9 +177,7 @@ impl View for Device {
             }
             COMPONENT_REGISTERS => Ok((self.component_count(offset, data.len())?, Vec::new())),
             region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-                let write = |access, value| self.config_written(silicon, access, value);
-                Ok((count, plain::write_pieces(offset, data, count, Width::Dword, write)))
+                plain::write_config(offset, data, |access, value| self.config_written(silicon, access, value))
             }
             _ if index == u32::from(self.bar) => self.bar_written(silicon, offset, data),
             _ => plain::write(silicon, index, offset, data),

@@ -138,11 +138,7 @@ pub(super) fn read(silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]
             read_pieces(offset, buffer, count, Width::Qword, |access| silicon.bar_read(bar, access));
             Ok(count)
         }
-        region_index::CONFIG => {
-            let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-            read_pieces(offset, buffer, count, Width::Dword, |access| config_read(silicon, access));
-            Ok(count)
-        }
+        region_index::CONFIG => read_config(offset, buffer, |access| config_read(silicon, access)),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -156,12 +152,31 @@ pub(super) fn write(silicon: &mut Silicon, index: u32, offset: u64, data: &[u8])
             Ok((count, write_pieces(offset, data, count, Width::Qword, write)))
         }
         region_index::CONFIG => {
-            let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-            let write = |access, value| config_write(silicon, access, value);
-            Ok((count, write_pieces(offset, data, count, Width::Dword, write)))
+            write_config(offset, data, |access, value| config_write(silicon, access, value))
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Reads the region that is configuration space, which `read` knows dword by dword.
+pub(super) fn read_config(
+    offset: u64,
+    buffer: &mut [u8],
+    read: impl FnMut(Access) -> u64,
+) -> Result<usize, Errno> {
+    let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
+    read_pieces(offset, buffer, count, Width::Dword, read);
+    Ok(count)
+}
+
+/// Writes the region that is configuration space, which `write` knows dword by dword.
+pub(super) fn write_config(
+    offset: u64,
+    data: &[u8],
+    write: impl FnMut(Access, u64) -> Vec<Effect>,
+) -> Written {
+    let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
+    Ok((count, write_pieces(offset, data, count, Width::Dword, write)))
 }
 
 /// Reads configuration space, at most a dword of it.

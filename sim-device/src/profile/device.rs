@@ -125,6 +125,8 @@ pub struct Firmware {
     pub committed: bool,
     /// It locked the decoder.
     pub locked: bool,
+    /// It committed the decoder over nothing, with a size of 0, which is legal.
+    pub zero_size: bool,
     /// The host physical address that it put the memory at, a multiple of 256 MiB.
     pub host_base: Quantity,
     /// When it locked the configuration of the device DVSEC.
@@ -227,6 +229,7 @@ impl Default for Firmware {
         Self {
             committed: true,
             locked: true,
+            zero_size: false,
             host_base: Quantity(0x48_3000_0000),
             config_lock: ConfigLock::Never,
         }

@@ -50,6 +50,10 @@ pub struct Faults {
     pub poison_at: Vec<Quantity>,
     /// Errors that the RAS capability has recorded at power-on, oldest first.
     pub ras_errors: Vec<LinkError>,
+    /// What a client mapped for DMA is still there when the next client comes.
+    pub maps_outlive_client: bool,
+    /// The device cannot be reset, and says so.
+    pub cannot_be_reset: bool,
     /// The server takes so many milliseconds over every answer.
     pub answer_after_ms: u64,
     /// The answer to this message, counted from 1, ends in the middle, and the connection with it.

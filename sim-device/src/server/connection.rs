@@ -26,6 +26,8 @@ pub(super) struct Connection {
     stream: UnixStream,
     inbox: Inbox<OwnedFd>,
     patience: Duration,
+    /// Since when the client owes an answer.
+    asked: Option<Instant>,
 }
 
 impl AsFd for Connection {
@@ -35,18 +37,33 @@ impl AsFd for Connection {
 }
 
 impl Connection {
-    /// A connection whose client may take `patience` over the middle of a message.
+    /// A connection whose client may take `patience` over the middle of a message, and over an answer.
     pub(super) fn new(stream: UnixStream, patience: Duration) -> io::Result<Self> {
         stream.set_write_timeout(Some(patience))?;
-        Ok(Self { stream, inbox: Inbox::new(MAX_PAYLOAD), patience })
+        Ok(Self { stream, inbox: Inbox::new(MAX_PAYLOAD), patience, asked: None })
     }
 
-    /// The next message. Between messages a client may wait for ever.
-    pub(super) fn take(&mut self) -> Result<Taken<'_, OwnedFd>, Ending> {
+    /// The client owes an answer, from now on, or does not.
+    pub(super) fn expect(&mut self, answer: bool) {
+        self.asked = answer.then(Instant::now);
+    }
+
+    /// The next message; nothing once an answer that the client owes is late. Between messages a client may
+    /// otherwise wait for ever.
+    pub(super) fn take(&mut self) -> Result<Option<Taken<'_, OwnedFd>>, Ending> {
         let mut begun: Option<Instant> = None;
+        if self.asked.is_some_and(|asked| asked.elapsed() >= self.patience) {
+            return Ok(None);
+        }
         while !self.inbox.is_ready().map_err(Ending::Malformed)? {
             if self.inbox.is_midway() {
-                self.wait_for_more(*begun.get_or_insert_with(Instant::now))?;
+                if !self.wait_for_more(*begun.get_or_insert_with(Instant::now))? {
+                    return Err(Ending::OutOfPatience);
+                }
+            } else if let Some(asked) = self.asked
+                && !self.wait_for_more(asked)?
+            {
+                return Ok(None);
             }
             match socket::receive(&self.stream, &mut self.inbox) {
                 Ok(0) => return Err(Ending::ClientLeft),
@@ -55,18 +72,18 @@ impl Connection {
             }
         }
         // `is_ready` has just said so.
-        self.inbox.take().map_err(Ending::Malformed)?.ok_or(Ending::ClientLeft)
+        self.inbox.take().map_err(Ending::Malformed)?.ok_or(Ending::ClientLeft).map(Some)
     }
 
-    /// Waits for the rest of a message that began to come at `begun`. The usual message comes whole, and costs
-    /// neither this call nor a look at the clock.
-    fn wait_for_more(&self, begun: Instant) -> Result<(), Ending> {
+    /// Waits for the rest of what began at `begun`. False if it takes too long. The usual message comes whole, and
+    /// costs neither this call nor a look at the clock.
+    fn wait_for_more(&self, begun: Instant) -> Result<bool, Ending> {
         let left = self.patience.saturating_sub(begun.elapsed());
         let left = Timespec::try_from(left).map_err(|_| Ending::OutOfPatience)?;
         let mut readable = [PollFd::new(&self.stream, PollFlags::IN)];
         match rustix::event::poll(&mut readable, Some(&left)) {
-            Ok(0) => Err(Ending::OutOfPatience),
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Ok(0) => Ok(false),
+            Ok(_) | Err(Errno::INTR) => Ok(true),
             Err(error) => Err(Ending::Broken(error.into())),
         }
     }

@@ -17,6 +17,8 @@ use vfio_abi::request::DmaMap;
 use vfio_abi::request::DmaUnmap;
 use vfio_abi::request::UnmapFlags;
 
+use crate::silicon::engine::CopyError;
+
 /// The most ranges that a client may map.
 pub(super) const MAX_MAPS: usize = 65535;
 
@@ -30,18 +32,31 @@ pub(super) struct DmaTable {
     files: HashMap<Identity, Weak<OwnedFd>>,
 }
 
-/// One range. The file is held so that whatever moves data can map it.
+/// One range.
 #[derive(Debug)]
 struct Mapping {
     range: Span<Iova>,
-    _file: Option<Rc<OwnedFd>>,
+    /// What the device may do: what the client said, as far as the file allows it.
+    allowed: DmaFlags,
+    /// The file, and where in it the range begins.
+    file: Option<(Rc<OwnedFd>, u64)>,
+}
+
+/// What is mapped from an address on, up to the end of its mapping.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    /// How many bytes, at least one.
+    pub(super) length: u64,
+    /// The file that they are, and where in it; nothing if the client must be asked for them.
+    pub(super) file: Option<(&'a OwnedFd, u64)>,
 }
 
 impl DmaTable {
     /// Maps a range. Ranges must not overlap; the one that is there stays.
     pub(super) fn map(&mut self, request: &DmaMap, files: Vec<OwnedFd>) -> Result<(), Errno> {
         let flags = DmaFlags::from_bits(request.flags.get()).filter(|flags| !flags.is_empty());
-        if flags.is_none() || (request.argsz.get() as usize) < size_of::<DmaMap>() {
+        let flags = flags.ok_or(Errno::EINVAL)?;
+        if (request.argsz.get() as usize) < size_of::<DmaMap>() {
             return Err(Errno::EINVAL);
         }
         let range = Span::new(Iova::new(request.address.get()), request.size.get()).ok_or(Errno::EINVAL)?;
@@ -51,13 +66,29 @@ impl DmaTable {
         if self.overlapping(range).is_some() {
             return Err(Errno::EEXIST);
         }
-        let file = match <[OwnedFd; 1]>::try_from(files) {
-            Ok([file]) => Some(self.hold(file, request)?),
-            Err(files) if files.is_empty() => None,
+        let (file, allowed) = match <[OwnedFd; 1]>::try_from(files) {
+            Ok([file]) => {
+                let (file, mode) = self.hold(file, request)?;
+                (Some((file, request.offset.get())), flags & mode)
+            }
+            Err(files) if files.is_empty() => (None, flags),
             Err(_) => return Err(Errno::EINVAL),
         };
-        self.maps.insert(range.start().get(), Mapping { range, _file: file });
+        self.maps.insert(range.start().get(), Mapping { range, allowed, file });
         Ok(())
+    }
+
+    /// What is mapped from `at` on, if the device may do what it `need`s there.
+    pub(super) fn run(&self, at: Iova, need: DmaFlags) -> Result<Run<'_>, CopyError> {
+        let before = self.maps.range(..=at.get()).next_back().map(|(_, mapping)| mapping);
+        let found = before.and_then(|mapping| Some((mapping, mapping.range.offset_of(at)?)));
+        let (mapping, inside) = found.ok_or(CopyError::Unmapped)?;
+        if !mapping.allowed.contains(need) {
+            return Err(CopyError::NotPermitted);
+        }
+        // `map` has shown that the range ends inside what a file offset can say.
+        let file = mapping.file.as_ref().map(|(file, offset)| (&**file, offset.saturating_add(inside)));
+        Ok(Run { length: mapping.range.size().saturating_sub(inside), file })
     }
 
     /// Unmaps a range that was mapped as exactly this one, or everything.
@@ -91,8 +122,8 @@ impl DmaTable {
         before.filter(|mapping| mapping.range.overlaps(range))
     }
 
-    /// The file, held once however often it comes. A regular file must be long enough.
-    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<Rc<OwnedFd>, Errno> {
+    /// The file, held once however often it comes, and what may be done with it. A regular file must be long enough.
+    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<(Rc<OwnedFd>, DmaFlags), Errno> {
         let status = rustix::fs::fstat(&file).map_err(|_| Errno::EINVAL)?;
         let mode = rustix::fs::fcntl_getfl(&file).map_err(|_| Errno::EINVAL)? & OFlags::RWMODE;
         let end = request.offset.get().checked_add(request.size.get()).ok_or(Errno::EINVAL)?;
@@ -101,13 +132,23 @@ impl DmaTable {
             return Err(Errno::EINVAL);
         }
         let identity = (status.st_dev, status.st_ino, mode.bits());
+        let allowed = allowed_by(mode);
         if let Some(held) = self.files.get(&identity).and_then(Weak::upgrade) {
-            return Ok(held);
+            return Ok((held, allowed));
         }
         self.files.retain(|_, held| held.strong_count() > 0);
         let held = Rc::new(file);
         self.files.insert(identity, Rc::downgrade(&held));
-        Ok(held)
+        Ok((held, allowed))
+    }
+}
+
+/// What a file that was opened so lets the device do.
+fn allowed_by(mode: OFlags) -> DmaFlags {
+    match mode {
+        OFlags::RDONLY => DmaFlags::READ,
+        OFlags::WRONLY => DmaFlags::WRITE,
+        _ => DmaFlags::READ | DmaFlags::WRITE,
     }
 }
 
@@ -205,6 +246,44 @@ mod tests {
         assert_eq!(table.map(&request(3, 0, 0x1001), vec![copy()]), Err(Errno::EINVAL));
         assert_eq!(table.map(&request(3, 0, 0x1000), vec![copy(), copy()]), Err(Errno::EINVAL));
         assert_eq!(table.map(&request(3, 0, 0x1000), vec![copy()]), Ok(()));
+    }
+
+    fn run(table: &DmaTable, at: u64, need: DmaFlags) -> Result<(u64, Option<u64>), CopyError> {
+        let run = table.run(Iova::new(at), need)?;
+        Ok((run.length, run.file.map(|(_, offset)| offset)))
+    }
+
+    #[rstest]
+    #[case::at_the_start(0x1000, DmaFlags::WRITE, Ok((0x2000, None)))]
+    #[case::inside(0x1800, DmaFlags::READ, Ok((0x1800, None)))]
+    #[case::the_last_byte(0x2fff, DmaFlags::READ, Ok((1, None)))]
+    #[case::right_behind(0x3000, DmaFlags::READ, Err(CopyError::Unmapped))]
+    #[case::right_before(0xfff, DmaFlags::READ, Err(CopyError::Unmapped))]
+    #[case::may_be_read(0x8000, DmaFlags::READ, Ok((0x1000, None)))]
+    #[case::may_not_be_written(0x8000, DmaFlags::WRITE, Err(CopyError::NotPermitted))]
+    #[case::at_the_end_of_the_space(u64::MAX, DmaFlags::READ, Err(CopyError::Unmapped))]
+    fn from_an_address_on_so_much_is_mapped(
+        #[case] at: u64,
+        #[case] need: DmaFlags,
+        #[case] found: Result<(u64, Option<u64>), CopyError>,
+    ) {
+        assert_eq!(run(&table(), at, need), found);
+    }
+
+    #[test]
+    fn a_range_of_a_file_begins_where_the_client_says_and_is_written_only_if_the_file_can_be() {
+        let memory = Memory::new("ram", 0x4000).unwrap();
+        let file = |mode: OFlags| {
+            let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(memory.file()));
+            vec![rustix::fs::open(path, mode | OFlags::CLOEXEC, rustix::fs::Mode::empty()).unwrap()]
+        };
+        let mut table = DmaTable::default();
+        let second_page = |address| DmaMap { offset: 0x1000.into(), ..request(3, address, 0x2000) };
+        table.map(&second_page(0x8000), file(OFlags::RDWR)).unwrap();
+        table.map(&second_page(0x1_0000), file(OFlags::RDONLY)).unwrap();
+        assert_eq!(run(&table, 0x8010, DmaFlags::WRITE), Ok((0x1ff0, Some(0x1010))));
+        assert_eq!(run(&table, 0x1_0010, DmaFlags::READ), Ok((0x1ff0, Some(0x1010))));
+        assert_eq!(run(&table, 0x1_0010, DmaFlags::WRITE), Err(CopyError::NotPermitted));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!
 //! - every message that wants a reply gets one, with its own id and command; every other gets none;
 //! - an error has a number, and nothing else; any other reply is what its command's reply must be;
+//! - the device asks for one thing at a time, for no more than a message holds, and only while it is at a copy;
 //! - nothing that the client writes moves the decoder that host firmware locked.
 //!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
@@ -17,6 +18,7 @@ use vfio_abi::frame::HEADER_SIZE;
 use vfio_abi::frame::Header;
 use vfio_abi::inbox::Taken;
 use vfio_abi::reply::Reply;
+use vfio_abi::request::DmaAccess;
 use vfio_abi::request::DmaMap;
 use vfio_abi::request::DmaUnmap;
 use vfio_abi::request::RegionAccess;
@@ -25,6 +27,7 @@ use vfio_abi::request::SetIrqs;
 use vfio_abi::request::VersionNumbers;
 
 use super::Answer;
+use super::Demand;
 use super::Session;
 use crate::kernel::DEFAULT_ABI;
 use crate::kernel::Kernel;
@@ -117,6 +120,30 @@ pub enum Step {
         /// The payload.
         payload: Vec<u8>,
     },
+    /// It lets the device's engine copy, bus mastering on or off.
+    Copy {
+        /// Where the data is.
+        source: u16,
+        /// Where it goes.
+        destination: u16,
+        /// How many bytes.
+        length: u16,
+        /// The control register with the doorbell.
+        control: u8,
+        /// Bus mastering is on.
+        bus_master: bool,
+    },
+    /// It answers the device, if that has asked.
+    Answer {
+        /// It answers another request.
+        id: u16,
+        /// The bytes of the answer that are missing.
+        missing: u8,
+        /// The answer is an error.
+        refused: bool,
+    },
+    /// It has not answered the device for too long.
+    Late,
     /// It sends a header that promises more than is taken.
     TooLong {
         /// The command's number.
@@ -140,13 +167,24 @@ pub fn run(steps: &[Step]) {
     let Ok(mut kernel) = Kernel::bind(silicon, DEFAULT_ABI) else { return };
     kernel.open();
     let mut session = Session::new();
+    let mut sent: u64 = 0;
+    let mut asked = None;
     for (id, step) in steps.iter().enumerate() {
-        take(&mut session, &mut kernel, &step.message(id as u16));
+        for message in step.messages(id as u16, asked.as_ref()) {
+            take(&mut session, &mut kernel, &message);
+            sent = sent.saturating_add(1);
+            carry_on(&mut session, &mut kernel, &mut asked);
+        }
+        if matches!(step, Step::Late) {
+            session.give_up();
+            carry_on(&mut session, &mut kernel, &mut asked);
+            assert!(asked.is_none(), "nobody waits for ever");
+        }
         let decoder = kernel.silicon().component().programming(0);
         assert_eq!(decoder.range(), Some(kernel.silicon().profile().host_range()));
     }
     assert!(session.refused() <= session.messages());
-    assert_eq!(session.messages(), steps.len() as u64);
+    assert_eq!(session.messages(), sent);
 }
 
 fn take(session: &mut Session, kernel: &mut Kernel, sent: &Sent) {
@@ -165,6 +203,41 @@ fn take(session: &mut Session, kernel: &mut Kernel, sent: &Sent) {
             assert!(!wants_reply, "the profile asks for no fault");
         }
     }
+}
+
+/// Lets the device carry on, and notes what it asks.
+fn carry_on(session: &mut Session, kernel: &mut Kernel, asked: &mut Option<(Header, DmaAccess)>) {
+    let busy = match session.carry_on(kernel) {
+        Demand::Nothing => {
+            *asked = None;
+            false
+        }
+        Demand::Wait => {
+            assert!(asked.is_some(), "nothing was asked");
+            true
+        }
+        Demand::Ask { frame } => {
+            let request = read_request(frame);
+            assert!(request.is_some(), "a request of the device's");
+            *asked = request;
+            true
+        }
+    };
+    assert_eq!(kernel.silicon().engine_is_busy(), busy);
+}
+
+/// What a frame of the device's asks for, if it is one that a device may send.
+fn read_request(frame: &[u8]) -> Option<(Header, DmaAccess)> {
+    let header = Header::parse(frame).ok().flatten()?;
+    let payload = frame.get(HEADER_SIZE..)?;
+    let access = match Request::parse(Command::from_number(header.command.get())?, payload).ok()? {
+        Request::DmaRead(access) => access,
+        Request::DmaWrite(access, data) if data.len() as u64 == access.count.get() => access,
+        _ => return None,
+    };
+    let size = header.size.get() as usize == frame.len();
+    let plain = header.flags.get() == 0 && header.error.get() == 0;
+    (size && plain && (1..=1 << 20).contains(&access.count.get())).then_some((header, access))
 }
 
 fn check_reply(asked: &Header, frame: &[u8]) {
@@ -189,11 +262,12 @@ fn files_of(count: u8) -> Vec<OwnedFd> {
 }
 
 impl Step {
-    fn message(&self, id: u16) -> Sent {
+    /// The messages that the client sends. `asked` is what the device waits for.
+    fn messages(&self, id: u16, asked: Option<&(Header, DmaAccess)>) -> Vec<Sent> {
         let message = |request: &Request<'_>, flags, files| {
             let mut payload = Vec::new();
             request.encode(&mut payload);
-            sent(id, request.command().number(), flags, payload, files)
+            vec![sent(id, request.command().number(), flags, payload, files)]
         };
         match self {
             Self::Version { minor, text } => {
@@ -226,12 +300,45 @@ impl Step {
                 message(&Request::DeviceSetIrqs(irqs, data), 0, *files)
             }
             Self::Reset => message(&Request::DeviceReset, 0, 0),
-            Self::Anything { command, flags, payload } => {
-                sent(id, *command, u32::from(*flags), payload.clone(), 0)
+            Self::Copy { source, destination, length, control, bus_master } => {
+                let writes = copy([*source, *destination], *length, *control, *bus_master);
+                writes.iter().flat_map(|write| write.messages(id, asked)).collect()
             }
-            Self::TooLong { command } => Sent { too_long: true, ..sent(id, *command, 0, Vec::new(), 0) },
+            Self::Answer { id, missing, refused } => {
+                asked.map(|asked| answer(asked, *id, *missing, *refused)).into_iter().collect()
+            }
+            Self::Late => Vec::new(),
+            Self::Anything { command, flags, payload } => {
+                vec![sent(id, *command, u32::from(*flags), payload.clone(), 0)]
+            }
+            Self::TooLong { command } => {
+                vec![Sent { too_long: true, ..sent(id, *command, 0, Vec::new(), 0) }]
+            }
         }
     }
+}
+
+/// The writes that let the engine copy from one address to the other.
+fn copy(sides: [u16; 2], length: u16, control: u8, bus_master: bool) -> [Step; 3] {
+    let write = |region, offset, data| Step::Write { region, offset, data, posted: false };
+    let ring = [u32::from(length), u32::from(control) | 1];
+    [
+        write(7, 4, vec![u8::from(bus_master) << 2 | 2, 0]),
+        write(0, 0xc000, sides.into_iter().flat_map(|side| u64::from(side).to_le_bytes()).collect()),
+        write(0, 0xc010, ring.into_iter().flat_map(u32::to_le_bytes).collect()),
+    ]
+}
+
+/// An answer to the device: right if there is nothing wrong with it.
+fn answer((header, access): &(Header, DmaAccess), off: u16, missing: u8, refused: bool) -> Sent {
+    let data = vec![0xa5; access.count.get() as usize];
+    let reads = header.command.get() == Command::DmaRead.number();
+    let reply = if reads { Reply::DmaRead(*access, &data) } else { Reply::DmaWrite(*access) };
+    let mut payload = Vec::new();
+    reply.encode(&mut payload);
+    payload.truncate(payload.len().saturating_sub(missing.into()));
+    let flags = if refused { frame::flags::REPLY | frame::flags::ERROR } else { frame::flags::REPLY };
+    sent(header.id.get().wrapping_add(off), header.command.get(), flags, payload, 0)
 }
 
 fn sent(id: u16, command: u16, flags: u32, payload: Vec<u8>, files: u8) -> Sent {
@@ -296,7 +403,44 @@ mod tests {
         prop_oneof![(0u64..16).prop_map(|page| page << 12), any::<u64>()]
     }
 
+    fn page() -> impl Strategy<Value = u16> {
+        (0u16..16).prop_map(|page| page << 12)
+    }
+
+    /// What the client maps to begin with: without it, no copy would be one.
+    fn mapped() -> impl Strategy<Value = Step> {
+        (1u8..4, prop::bool::weighted(0.2)).prop_map(|(flags, file)| Step::Map {
+            flags,
+            address: 0,
+            size: 0xc000,
+            files: file.into(),
+        })
+    }
+
+    /// A step to do with the engine.
+    fn copying() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (page(), page(), 0u16..0x2000, 0u8..16, prop::bool::weighted(0.9)).prop_map(
+                |(source, destination, length, control, bus_master)| Step::Copy {
+                    source,
+                    destination,
+                    length,
+                    control,
+                    bus_master
+                }
+            ),
+            3 => Just(Step::Answer { id: 0, missing: 0, refused: false }),
+            1 => (0u16..2, 0u8..20, any::<bool>())
+                .prop_map(|(id, missing, refused)| Step::Answer { id, missing, refused }),
+            1 => Just(Step::Late),
+        ]
+    }
+
     fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![2 => any_step(), 1 => copying()]
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (0u16..3, bytes(8)).prop_map(|(minor, text)| Step::Version { minor, text }),
             Just(Step::Version { minor: 1, text: b"{}\0".to_vec() }),
@@ -350,9 +494,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_client_keeps_what_must_hold(steps in prop::collection::vec(step(), 0..30)) {
+        fn any_client_keeps_what_must_hold(first in mapped(), steps in prop::collection::vec(step(), 0..30)) {
             let negotiated = Step::Version { minor: 0, text: Vec::new() };
-            run(&std::iter::once(negotiated).chain(steps).collect::<Vec<_>>());
+            run(&[negotiated, first].into_iter().chain(steps).collect::<Vec<_>>());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Interrupts: the event file descriptors that the client attached, and triggering them on request.
+//! Interrupts: the event file descriptors that the client attached, and triggering them, by request or by the device.
 
 use std::os::fd::OwnedFd;
 
@@ -54,6 +54,14 @@ impl Irqs {
             _ => return Err(Errno::EINVAL),
         }
         Ok(())
+    }
+
+    /// The device signals a vector of its own accord. One that nobody attached anything to is lost.
+    pub(super) fn raise(&self, vector: u16) {
+        let vectors = self.attached.get(irq::MSIX as usize);
+        if let Some(vector) = vectors.and_then(|vectors| vectors.get(usize::from(vector))) {
+            trigger(vector);
+        }
     }
 }
 
@@ -117,6 +125,17 @@ mod tests {
         assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
         irqs.set(&kernel, &request(BOOL, irq::MSIX, 3, 2), &[1, 0], Vec::new()).unwrap();
         assert_eq!((counted(&ours[0]), counted(&ours[1])), (1, 0));
+    }
+
+    #[test]
+    fn the_device_signals_the_vector_that_it_means_and_loses_what_nobody_attached() {
+        let (kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
+        irqs.raise(1);
+        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 2), &[], theirs).unwrap();
+        for vector in [1, 2, 8, u16::MAX] {
+            irqs.raise(vector);
+        }
+        assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
     }
 
     #[test]

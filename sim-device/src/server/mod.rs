@@ -4,6 +4,8 @@
 //!  Listener ── accept ──▶ Connection ── message ──▶ Session ── access ──▶ Kernel
 //!  path, mode,            one receive and one       negotiates, checks,
 //!  stale or alive         send per message          answers; no I/O
+//!                              ▲                        │
+//!                              └─ DMA_READ, DMA_WRITE ── Carrier: what the copy engine asks for
 //! ```
 //!
 //! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
@@ -11,6 +13,7 @@
 
 pub mod drive;
 
+mod carry;
 mod connection;
 mod dma;
 mod irqs;
@@ -25,6 +28,7 @@ use connection::Connection;
 pub use listener::ListenError;
 pub use listener::Listener;
 pub use session::Answer;
+pub use session::Demand;
 pub use session::Session;
 pub use stop::Stop;
 
@@ -56,10 +60,13 @@ pub struct Served {
     pub messages: u64,
     /// How many of them were answered with an error.
     pub refused: u64,
+    /// How many of the device's own requests it did not answer in time.
+    pub unanswered: u64,
 }
 
 /// Serves `kernel`'s device to one client after another until `stop` says to end. A client may take `patience`
-/// over the middle of a message, or leave an answer unread for so long. After each, `report` is told.
+/// over the middle of a message, leave an answer unread for so long, and take so long over an answer that the device
+/// waits for. After each, `report` is told.
 ///
 /// # Errors
 /// If no client can be accepted any more.
@@ -70,12 +77,14 @@ pub fn serve(
     patience: Duration,
     mut report: impl FnMut(Served),
 ) -> io::Result<()> {
+    let mut session = Session::new();
     while let Some(stream) = listener.accept(stop)? {
         let Some(connection) = Connection::new(stream, patience).ok().filter(|client| stop.watch(client))
         else {
             continue;
         };
-        let served = serve_one(connection, kernel, stop);
+        session = session.successor(kernel);
+        let served = serve_one(connection, &mut session, kernel, stop);
         stop.forget();
         report(served);
     }
@@ -90,31 +99,54 @@ fn delay(kernel: &Kernel) {
     }
 }
 
-fn serve_one(mut connection: Connection, kernel: &mut Kernel, stop: &Stop) -> Served {
+fn serve_one(mut connection: Connection, session: &mut Session, kernel: &mut Kernel, stop: &Stop) -> Served {
     kernel.open();
-    let mut session = Session::new();
     let ending = loop {
-        let answer = match connection.take() {
-            Ok(taken) => session.answer(kernel, taken),
-            Err(ending) => break ending,
-        };
-        let sent = match answer {
-            Answer::Nothing => Ok(()),
-            Answer::Reply { frame, file } => {
-                delay(kernel);
-                connection.send(frame, file.as_ref())
-            }
-            Answer::Half { frame } => {
-                let (half, _) = frame.split_at(frame.len() / 2);
-                connection.send(half, None).and(Err(Ending::Fault))
-            }
-            Answer::HangUp => break Ending::Fault,
-            Answer::Silence => connection.wait_for_end(),
-        };
-        if let Err(ending) = sent {
+        if let Err(ending) = take_one(&mut connection, session, kernel)
+            .and_then(|()| carry_on(&mut connection, session, kernel))
+        {
             break ending;
         }
     };
     let ending = if stop.is_stopping() { Ending::Stopped } else { ending };
-    Served { ending, messages: session.messages(), refused: session.refused() }
+    Served {
+        ending,
+        messages: session.messages(),
+        refused: session.refused(),
+        unanswered: session.unanswered(),
+    }
+}
+
+/// Takes a message, or has waited too long for one, and answers it.
+fn take_one(connection: &mut Connection, session: &mut Session, kernel: &mut Kernel) -> Result<(), Ending> {
+    let Some(taken) = connection.take()? else {
+        session.give_up();
+        return Ok(());
+    };
+    match session.answer(kernel, taken) {
+        Answer::Nothing => Ok(()),
+        Answer::Reply { frame, file } => {
+            delay(kernel);
+            connection.send(frame, file.as_ref())
+        }
+        Answer::Half { frame } => {
+            let (half, _) = frame.split_at(frame.len() / 2);
+            connection.send(half, None).and(Err(Ending::Fault))
+        }
+        Answer::HangUp => Err(Ending::Fault),
+        Answer::Silence => connection.wait_for_end(),
+    }
+}
+
+/// Sends what the device wants to ask the client, if it does.
+fn carry_on(connection: &mut Connection, session: &mut Session, kernel: &mut Kernel) -> Result<(), Ending> {
+    match session.carry_on(kernel) {
+        Demand::Nothing => connection.expect(false),
+        Demand::Wait => {}
+        Demand::Ask { frame } => {
+            connection.send(frame, None)?;
+            connection.expect(true);
+        }
+    }
+    Ok(())
 }

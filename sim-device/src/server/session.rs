@@ -6,6 +6,11 @@
 //!
 //! Every command is answered once, with its own id, unless it asks for no reply; then it is not answered even if
 //! it fails. What a client may make us hold is bounded: the length of a message, the files with it, the DMA table.
+//!
+//! The device may ask, too: after every message comes [`Session::carry_on`], which may have a request for the
+//! client. One is on its way at a time. While it is unanswered everything else is answered as ever, and it must be:
+//! a client whose only thread waits for the answer to a read of a register answers nothing before it has that. A
+//! reply that nobody waits for, or not any more, is counted as refused.
 
 use std::os::fd::OwnedFd;
 
@@ -14,6 +19,8 @@ use vfio_abi::frame;
 use vfio_abi::frame::Command;
 use vfio_abi::frame::Header;
 use vfio_abi::inbox::Taken;
+use vfio_abi::info::IrqInfo;
+use vfio_abi::info::RegionInfo;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
@@ -22,10 +29,13 @@ use vfio_abi::socket;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
 
+use super::carry::Carrier;
+use super::carry::Progress;
 use super::dma::DmaTable;
 use super::dma::MAX_MAPS;
 use super::irqs::Irqs;
 use crate::kernel::Kernel;
+use crate::silicon::Effect;
 
 /// Bytes of data in one message.
 pub(super) const MAX_DATA: u32 = version::DEFAULT_MAX_DATA_XFER_SIZE;
@@ -62,12 +72,27 @@ pub enum Answer<'a> {
     Silence,
 }
 
+/// What the device wants of the client.
+#[derive(Debug)]
+pub enum Demand<'a> {
+    /// Nothing.
+    Nothing,
+    /// That this request is sent to it, and answered.
+    Ask {
+        /// The frame.
+        frame: &'a [u8],
+    },
+    /// The answer to what it was asked before.
+    Wait,
+}
+
 /// What is known of a client.
 #[derive(Debug)]
 pub struct Session {
     negotiated: bool,
     dma: DmaTable,
     irqs: Irqs,
+    carrier: Carrier,
     messages: u64,
     refused: u64,
     /// The answer's frame and the data of a read: kept, so that an answer allocates nothing.
@@ -85,11 +110,20 @@ impl Session {
             negotiated: false,
             dma: DmaTable::default(),
             irqs: Irqs::default(),
+            carrier: Carrier::new(),
             messages: 0,
             refused: 0,
             out: Vec::new(),
             data: Vec::new(),
         }
+    }
+
+    /// The next client's, which has said nothing yet. A server that is broken so keeps what this one mapped.
+    #[must_use]
+    pub(super) fn successor(self, kernel: &Kernel) -> Self {
+        let keeps = kernel.silicon().profile().profile().faults.maps_outlive_client;
+        let dma = if keeps { self.dma } else { DmaTable::default() };
+        Self { dma, ..Self::new() }
     }
 
     /// How many messages came.
@@ -100,6 +134,43 @@ impl Session {
     /// How many of them were answered with an error, or should have been.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// How many of the device's requests it left unanswered for too long.
+    pub fn unanswered(&self) -> u64 {
+        self.carrier.unanswered()
+    }
+
+    /// Carries on with what the device is at. To be called when a message was answered, or given up.
+    pub fn carry_on(&mut self, kernel: &mut Kernel) -> Demand<'_> {
+        self.act(kernel);
+        let progress = self.carrier.carry_on(kernel, &self.dma, &mut self.out);
+        self.act(kernel);
+        match progress {
+            Progress::Idle => Demand::Nothing,
+            Progress::Asking => Demand::Ask { frame: &self.out },
+            Progress::Waiting => Demand::Wait,
+        }
+    }
+
+    /// The client did not answer the device in time.
+    pub fn give_up(&mut self) {
+        self.carrier.give_up();
+    }
+
+    /// Acts on what the device wants of the host.
+    fn act(&mut self, kernel: &mut Kernel) {
+        for effect in kernel.take_effects() {
+            match effect {
+                Effect::Transfer(transfer) => self.carrier.begin(transfer, &self.dma),
+                Effect::Interrupt { vector } => self.irqs.raise(vector),
+                // The driver acts on these.
+                Effect::FunctionLevelReset
+                | Effect::CxlReset
+                | Effect::InternalError(_)
+                | Effect::Decoder { .. } => {}
+            }
+        }
     }
 
     /// Answers a message.
@@ -116,7 +187,13 @@ impl Session {
         let wrong = faults.wrong_errno_at_message.filter(|wrong| wrong.message == self.messages);
         let wrong = wrong.map(|wrong| Errno(wrong.errno));
         let (header, done) = match taken {
-            Taken::TooLong(header) => (header, Err(Errno::E2BIG)),
+            Taken::TooLong(header) => {
+                if header.is_reply() {
+                    // If the device waits for it, it gets an answer that fails.
+                    self.carrier.answered(&header, None);
+                }
+                (header, Err(Errno::E2BIG))
+            }
             Taken::Message { header, .. } if wrong.is_some() => (header, Err(wrong.unwrap_or(Errno::EIO))),
             Taken::Message { header, payload, files } => {
                 (header, self.handle(kernel, &header, payload, files))
@@ -151,7 +228,8 @@ impl Session {
         files: Vec<OwnedFd>,
     ) -> Result<Option<OwnedFd>, Errno> {
         if header.is_reply() {
-            return Err(Errno::EINVAL);
+            let awaited = self.carrier.answered(header, Some(payload));
+            return if awaited { Ok(None) } else { Err(Errno::EINVAL) };
         }
         let command = Command::from_number(header.command.get()).ok_or(Errno::ENOSYS)?;
         let request = Request::parse(command, payload).map_err(|_| Errno::EINVAL)?;
@@ -184,12 +262,18 @@ impl Session {
                 *data = kernel.device_info().encode(argsz);
                 Ok((Reply::DeviceGetInfo(data), None))
             }
+            Request::DeviceGetRegionInfo { argsz, .. } if (argsz as usize) < RegionInfo::FIXED_SIZE => {
+                Err(Errno::EINVAL)
+            }
             Request::DeviceGetRegionInfo { argsz, index } => {
                 let region = kernel.region(index)?;
                 *data = region.info.encode(argsz);
                 let file = region.file.map(|file| file.try_clone().map(OwnedFd::from));
                 let file = file.transpose().map_err(|_| Errno::ENOMEM)?;
                 Ok((Reply::DeviceGetRegionInfo(data), file))
+            }
+            Request::DeviceGetIrqInfo { argsz, .. } if (argsz as usize) < size_of::<IrqInfo>() => {
+                Err(Errno::EINVAL)
             }
             Request::DeviceGetIrqInfo { index, .. } => {
                 Ok((Reply::DeviceGetIrqInfo(kernel.irq(index)?), None))
@@ -200,7 +284,7 @@ impl Session {
             Request::RegionRead(access) => read(kernel, access, data),
             Request::RegionWrite(access, bytes) => write(kernel, access, bytes),
             Request::DeviceReset => {
-                kernel.reset();
+                kernel.user_resets()?;
                 Ok((Reply::DeviceReset, None))
             }
             // These two go from server to client.
@@ -224,6 +308,7 @@ impl Session {
         // An answer must not be longer than the question, for one client; so it has the question's keys.
         *data = if text.is_empty() { Vec::new() } else { ours.limited_to_keys_of(&theirs).encode() };
         self.negotiated = true;
+        self.carrier.agree(theirs.data_xfer_size().min(MAX_DATA));
         let numbers = VersionNumbers { minor: numbers.minor.get().min(version::MINOR).into(), ..numbers };
         Ok((Reply::Version(numbers, data), None))
     }

@@ -1,6 +1,6 @@
-//! BAR 0: the MSI-X table in its lower half, the pending bits behind it.
+//! BAR 0: the MSI-X table in its lower half, the pending bits behind it, and then the [engine](super::engine).
 //!
-//! The BAR is never offered for mapping: what the device will put beside the table has side effects.
+//! The BAR is never offered for mapping: the engine's doorbell must be seen.
 
 use cxl_spec::access::Access;
 use cxl_spec::pci::msix;

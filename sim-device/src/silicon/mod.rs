@@ -4,6 +4,7 @@
 //!              ┌──────────────── Silicon ─────────────────┐
 //!  config ────▶│ config      header, capabilities, DVSECs  │
 //!  BAR 0  ────▶│ interrupts  MSI-X table and pending bits  │──▶ Effect
+//!              │ engine      copies to and from the host   │
 //!  BAR 2  ────▶│ component   capability array, RAS, HDM    │
 //!              │ accelerator the rest of BAR 2, mappable   │
 //!              │ memory      what the decoders decode to   │
@@ -24,12 +25,15 @@
 //! - A function in D3hot still answers accesses to its BARs; [`ConfigSpace::power_state`] tells whoever decides.
 //! - Viral: its enable and status bits are there, and nothing raises it.
 //! - Unordered I/O, and the second memory range of the device DVSEC.
-//! - Interrupts: the MSI-X table is there, and nothing signals; nor does the DOE mailbox.
+//! - Interrupts but for the copy engine's: nothing else signals, the DOE mailbox neither. The MSI-X table is not
+//!   looked at: a kernel that hands the vectors on has its own.
+//! - Translation and ordering of what the copy engine moves: it moves one copy at a time, by the addresses it is given.
 //! - Error messages on the link. An error that is signalled is an [`Effect`]; the registers say what it was.
 
 pub mod component;
 pub mod config;
 pub mod decoder;
+pub mod engine;
 pub mod memory;
 pub mod register;
 pub mod reset;
@@ -44,6 +48,10 @@ use config::ConfigSpace;
 use cxl_spec::access::Access;
 use cxl_spec::component::BLOCK_SIZE;
 use decoder::Event;
+use engine::CopyError;
+use engine::Engine;
+use engine::Surroundings;
+use engine::Transfer;
 use interrupts::Interrupts;
 use memory::Memory;
 use reset::Domain;
@@ -69,6 +77,14 @@ pub enum Effect {
         /// What happened to it.
         event: Event,
     },
+    /// The copy engine has begun a copy. Whoever reaches the host's memory carries it out and says how it ended; see
+    /// [`Silicon::transfer_ended`].
+    Transfer(Transfer),
+    /// The function signals a vector.
+    Interrupt {
+        /// Which vector.
+        vector: u16,
+    },
 }
 
 /// A device that is powered on.
@@ -77,6 +93,7 @@ pub struct Silicon {
     profile: Checked,
     config: ConfigSpace,
     interrupts: Interrupts,
+    engine: Engine,
     component: Component,
     accelerator: Memory,
     media: Media,
@@ -94,6 +111,7 @@ impl Silicon {
         let mut silicon = Self {
             config: ConfigSpace::power_on(&profile),
             interrupts: Interrupts::power_on(&profile),
+            engine: Engine::power_on(),
             component: Component::power_on(&profile),
             accelerator: Memory::new("accelerator", profile.profile().component.bar_size.0)?,
             media: Media::power_on(&profile)?,
@@ -169,6 +187,7 @@ impl Silicon {
     pub fn bar_read(&self, bar: u8, access: Access) -> u64 {
         match self.profile.place(bar, access) {
             Place::Interrupts => self.interrupts.read(access) | self.leaked(access),
+            Place::Engine(inside) => self.engine.read(inside) | self.leaked(access),
             // Below the block the accelerator's memory is 0, unless the device is broken so.
             Place::Component(inside) => self.component.read(inside) | self.accelerator.read(access),
             Place::Accelerator => self.accelerator.read(access),
@@ -188,11 +207,28 @@ impl Silicon {
     pub fn bar_write(&mut self, bar: u8, access: Access, value: u64) -> Vec<Effect> {
         match self.profile.place(bar, access) {
             Place::Interrupts => self.interrupts.write(access, value),
+            Place::Engine(access) => return self.engine_write(access, value).into_iter().collect(),
             Place::Component(access) => return self.component.write(access, value),
             Place::Accelerator => self.accelerator.write(access, value),
             Place::Nothing => {}
         }
         Vec::new()
+    }
+
+    fn engine_write(&mut self, access: Access, value: u64) -> Option<Effect> {
+        let bus_master = self.config.command().bus_master();
+        let around = Surroundings { bus_master, memory: self.memory().size() };
+        self.engine.write(access, value, around)
+    }
+
+    /// Whether the copy engine is at a copy. A reset ends it.
+    pub fn engine_is_busy(&self) -> bool {
+        self.engine.is_busy()
+    }
+
+    /// The copy that the engine is at has ended so.
+    pub fn transfer_ended(&mut self, outcome: Result<(), CopyError>) -> Option<Effect> {
+        self.engine.ended(outcome)
     }
 
     /// Resets the device: it is made anew and keeps what the table in [`reset`] says. Host firmware does nothing;
@@ -201,11 +237,12 @@ impl Silicon {
     /// A [`Reset::Cxl`] here is one without a request: what software asks through the device DVSEC, with its
     /// answer in status 2, comes by [`config_write`](Self::config_write).
     pub fn reset(&mut self, reset: Reset) {
-        let Self { profile, config, interrupts, component, accelerator: _, media } = self;
+        let Self { profile, config, interrupts, engine, component, accelerator: _, media } = self;
         let built = &profile.profile().silicon;
         *config = config.clone().reborn(ConfigSpace::power_on(profile), reset, built);
         let fate = |domain| reset::fate(domain, reset, built);
         *interrupts = interrupts.clone().reborn(Interrupts::power_on(profile), fate(Domain::MsixTable));
+        *engine = engine.clone().reborn(Engine::power_on(), fate(Domain::Engine));
         *component = component.clone().reborn(Component::power_on(profile), fate);
         if fate(Domain::Memory) == Fate::Fresh {
             media.lose_power(profile);
@@ -252,6 +289,8 @@ impl Silicon {
 /// What an access to a BAR reaches.
 enum Place {
     Interrupts,
+    /// The copy engine, and the access as the engine sees it.
+    Engine(Access),
     /// The component block, and the access as the block sees it.
     Component(Access),
     Accelerator,
@@ -274,7 +313,8 @@ impl Checked {
             return Place::Nothing;
         }
         if bar == 0 {
-            return Place::Interrupts;
+            let engine = access.relative_to(engine::OFFSET).filter(|inside| inside.end() <= engine::SIZE);
+            return engine.map_or(Place::Interrupts, Place::Engine);
         }
         match access.relative_to(component.offset.0) {
             Some(inside) if inside.end() <= BLOCK_SIZE => Place::Component(inside),

@@ -4,6 +4,7 @@
 //! |------------------------|----------------|---------------|--------------|-------|
 //! | the function           | sticky         | sticky        | sticky       | fresh |
 //! | MSI-X table            | fresh          | fresh         | fresh        | fresh |
+//! | copy engine            | fresh          | fresh         | fresh        | fresh |
 //! | DVSECs of CXL          | kept           | kept          | sticky       | fresh |
 //! | control 2 of DVSEC 0   | kept           | fresh         | fresh        | fresh |
 //! | HDM global control, BI | kept (1)       | fresh         | fresh        | fresh |
@@ -45,6 +46,8 @@ pub(super) enum Domain {
     Function,
     /// The MSI-X table in its BAR.
     MsixTable,
+    /// The copy engine: what it is at is given up.
+    Engine,
     /// The DVSECs of the consortium, but for control 2.
     CxlDvsecs,
     /// The control 2 register of the device DVSEC.
@@ -75,7 +78,7 @@ pub(super) fn fate(domain: Domain, reset: Reset, built: &Silicon) -> Fate {
     use Domain as D;
     use Reset as R;
     match (domain, reset) {
-        (_, R::Cold) | (D::MsixTable, _) => Fate::Fresh,
+        (_, R::Cold) | (D::MsixTable | D::Engine, _) => Fate::Fresh,
         (D::Function, _) => Fate::Sticky,
         (D::MemControl | D::HdmDecoders, R::FunctionLevel) if built.flr_disturbs_decoders => Fate::Fresh,
         (_, R::FunctionLevel) => Fate::Kept,
@@ -99,6 +102,7 @@ mod tests {
         let table = [
             (Domain::Function, [Sticky, Sticky, Sticky, Fresh]),
             (Domain::MsixTable, [Fresh, Fresh, Fresh, Fresh]),
+            (Domain::Engine, [Fresh, Fresh, Fresh, Fresh]),
             (Domain::CxlDvsecs, [Kept, Kept, Sticky, Fresh]),
             (Domain::Control2, [Kept, Fresh, Fresh, Fresh]),
             (Domain::MemControl, [Kept, Fresh, Fresh, Fresh]),

@@ -11,12 +11,13 @@
 //! of a part of a poisoned line does not.
 //!
 //! This is the host's way to the memory through the decoders. A virtual machine monitor has another one: it maps
-//! the memory by device address, as vfio-cxl lets it.
+//! the memory by device address, as vfio-cxl lets it. And the device's own engine has a third.
 
 use std::collections::BTreeSet;
 
 use cxl_spec::address::Dpa;
 use cxl_spec::address::Hpa;
+use cxl_spec::address::Span;
 
 use super::Silicon;
 use super::memory::Memory;
@@ -93,6 +94,18 @@ impl Media {
         Completion::Data
     }
 
+    /// Whether a line that `span` touches is poisoned.
+    fn is_poisoned(&self, span: Span<Dpa>) -> bool {
+        self.poisoned.range(line(span.start().get())..span.end().get()).next().is_some()
+    }
+
+    /// Writes as many lines as there are data; those that are written whole are healed.
+    fn write_run(&mut self, at: Dpa, data: &[u8]) {
+        let written = self.memory.write_bytes(at.get(), data) as u64;
+        let end = at.get().saturating_add(written);
+        self.poisoned.retain(|line| *line < at.get() || line.saturating_add(LINE) > end);
+    }
+
     /// Writes inside one line.
     fn write(&mut self, at: Dpa, data: &[u8]) {
         self.memory.write_bytes(at.get(), data);
@@ -134,6 +147,17 @@ impl Silicon {
             rest = behind;
         }
         outcome
+    }
+
+    /// The device itself reads its memory, past all decoders. False if a line of it is poisoned, or not there.
+    pub fn device_read(&self, from: Span<Dpa>, buffer: &mut [u8]) -> bool {
+        !self.media.is_poisoned(from)
+            && self.media.memory.read_bytes(from.start().get(), buffer) == buffer.len()
+    }
+
+    /// The device itself writes its memory, past all decoders.
+    pub fn device_write(&mut self, at: Dpa, data: &[u8]) {
+        self.media.write_run(at, data);
     }
 
     /// The device address that a host address is now, as all registers together say.

@@ -95,3 +95,34 @@ fn it_attaches_to_every_kind_of_block_placement() {
         assert!(client.region(9).unwrap().file_offset.is_some());
     }
 }
+
+#[test]
+fn its_memory_is_read_and_written_by_the_device_and_the_end_is_signalled() {
+    let server = Server::start("", PATIENCE);
+    let mut client = Client::new(&server.path).unwrap();
+    let ram = tempfile::tempfile().unwrap();
+    ram.set_len(0x10_0000).unwrap();
+    ram.write_all_at(b"from the client", 0x8000).unwrap();
+    client.dma_map(0, 0x1000_0000, 0x10_0000, ram.as_raw_fd()).unwrap();
+    let end = event();
+    client.set_irqs(2, 0x24, 1, 1, &[end.as_raw_fd()]).unwrap();
+    client.region_write(7, 4, &[6, 0]).unwrap();
+    // Host to device, then device to host, with vector 1 at the end.
+    for (source, destination, control) in
+        [(0x1000_8000u64, 0x40u64, 0x1_000du32), (0x40, 0x1000_9000, 0x1_000b)]
+    {
+        client.region_write(0, 0xc000, &source.to_le_bytes()).unwrap();
+        client.region_write(0, 0xc008, &destination.to_le_bytes()).unwrap();
+        client.region_write(0, 0xc010, &15u32.to_le_bytes()).unwrap();
+        client.region_write(0, 0xc014, &control.to_le_bytes()).unwrap();
+        let mut status = [0; 4];
+        client.region_read(0, 0xc018, &mut status).unwrap();
+        assert_eq!(status, [2, 0, 0, 0]);
+    }
+    let mut seen = [0; 15];
+    ram.read_exact_at(&mut seen, 0x9000).unwrap();
+    assert_eq!(&seen, b"from the client");
+    let mut count = [0; 8];
+    std::io::Read::read_exact(&mut &end, &mut count).unwrap();
+    assert_eq!(u64::from_ne_bytes(count), 2);
+}

@@ -192,3 +192,102 @@ fn a_silent_server_is_stopped_too() {
     server.stop.stop();
     assert!(matches!(server.next_served().ending, Ending::Stopped));
 }
+
+/// Asks to write these bytes, which wants an answer of 32 bytes.
+fn write(stream: &mut UnixStream, region: u8, offset: u16, data: &[u8]) {
+    let mut write = header(10, 32 + data.len() as u32);
+    write.extend_from_slice(&offset.to_le_bytes());
+    write.extend_from_slice(&[0, 0, 0, 0, 0, 0, region, 0, 0, 0, data.len() as u8, 0, 0, 0]);
+    write.extend_from_slice(data);
+    stream.write_all(&write).unwrap();
+    assert_eq!(answer(stream, 32)[8..12], [1, 0, 0, 0]);
+}
+
+/// Asks for the engine's status; the answer has 36 bytes.
+fn ask_status(stream: &mut UnixStream) {
+    let mut read = header(9, 32);
+    read.extend_from_slice(&[0x18, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+    stream.write_all(&read).unwrap();
+}
+
+/// A client that maps a page without a file at 0x1000 and lets the device read 16 bytes of it. What the device asks
+/// for has arrived.
+fn connect_and_copy(server: &Server) -> UnixStream {
+    let mut stream = connect(server);
+    let mut map = header(2, 48);
+    map.extend_from_slice(&[32, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    map.extend_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0]);
+    stream.write_all(&map).unwrap();
+    answer(&mut stream, 16);
+    write(&mut stream, 7, 4, &[6, 0]);
+    write(&mut stream, 0, 0xc000, &[0, 0x10, 0, 0, 0, 0, 0, 0]);
+    write(&mut stream, 0, 0xc010, &[16, 0, 0, 0, 5, 0, 0, 0]);
+    let asked = answer(&mut stream, 32);
+    assert_eq!(
+        asked[2..],
+        [11, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0]
+    );
+    stream
+}
+
+#[test]
+fn a_client_that_does_not_answer_the_device_is_not_waited_for_and_lives_on() {
+    let server = Server::start("", IMPATIENT);
+    let mut stream = connect_and_copy(&server);
+    std::thread::sleep(3 * IMPATIENT);
+    ask_status(&mut stream);
+    assert_eq!(answer(&mut stream, 36)[32..], [0, 0x80, 0, 0], "unanswered");
+    drop(stream);
+    let served = server.next_served();
+    assert!(matches!(served.ending, Ending::ClientLeft));
+    assert_eq!((served.unanswered, served.refused), (1, 0));
+}
+
+#[test]
+fn a_client_that_never_pauses_is_not_waited_for_either() {
+    let server = Server::start("", IMPATIENT);
+    let mut stream = connect_and_copy(&server);
+    loop {
+        ask_status(&mut stream);
+        match answer(&mut stream, 36)[32..] {
+            [1, 0, 0, 0] => {}
+            [0, 0x80, 0, 0] => return,
+            ref status => panic!("{status:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_answers_after_a_while_has_its_copy_done() {
+    let server = Server::start("", PATIENT);
+    let mut stream = connect_and_copy(&server);
+    ask_status(&mut stream);
+    assert_eq!(answer(&mut stream, 36)[32..], [1, 0, 0, 0], "busy");
+    let mut data = vec![1, 0, 11, 0, 48, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+    data.extend_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0]);
+    data.extend_from_slice(b"sixteen of bytes");
+    stream.write_all(&data).unwrap();
+    ask_status(&mut stream);
+    assert_eq!(answer(&mut stream, 36)[32..], [2, 0, 0, 0], "done");
+    let mut read = header(9, 32);
+    read.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 16, 0, 0, 0]);
+    stream.write_all(&read).unwrap();
+    assert_eq!(&answer(&mut stream, 48)[32..], b"sixteen of bytes");
+}
+
+#[test]
+fn a_server_is_stopped_while_its_device_waits_for_a_client() {
+    let server = Server::start("", PATIENT);
+    let _stream = connect_and_copy(&server);
+    server.stop.stop();
+    assert!(matches!(server.next_served().ending, Ending::Stopped));
+}
+
+#[test]
+fn the_next_client_meets_an_engine_that_is_idle() {
+    let server = Server::start("", PATIENT);
+    drop(connect_and_copy(&server));
+    let mut stream = connect_and_copy(&server);
+    ask_status(&mut stream);
+    assert_eq!(answer(&mut stream, 36)[32..], [1, 0, 0, 0], "at a copy of its own");
+}

@@ -11,6 +11,7 @@
 
 pub mod memory;
 pub mod space;
+pub mod tree;
 
 use std::io;
 use std::sync::Arc;

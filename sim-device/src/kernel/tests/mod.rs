@@ -73,7 +73,15 @@ fn every_kernel_has_a_name_of_its_own_and_is_found_by_it() {
 #[rstest]
 fn a_device_that_is_not_vfio_cxls_is_a_plain_pci_device(
     #[values("v2", "v3", "next", "plain")] abi: &str,
-    #[values("[firmware]\ncommitted = false", "[ids]\nclass = 0x05_0210")] text: &str,
+    #[values(
+        "[firmware]\ncommitted = false",
+        "[firmware]\nzero_size = true",
+        "[ids]\nclass = 0x05_0210",
+        "[faults]\nmedia_not_ready = true",
+        "[faults]\ncommit_refused = true",
+        "[faults]\ncommit_never_completes = true"
+    )]
+    text: &str,
 ) {
     let mut kernel = bound(text, abi);
     let info = kernel.device_info();

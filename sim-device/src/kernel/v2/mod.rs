@@ -18,7 +18,6 @@ use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::device;
-use cxl_spec::pci::CONFIG_SPACE_SIZE;
 use dvsec::CxlReset;
 use dvsec::Dvsec;
 use shadow::Shadow;
@@ -35,10 +34,10 @@ use super::View;
 use super::Written;
 use super::claim::Claim;
 use super::clamp;
+use super::component_registers;
 use super::memory;
 use super::plain;
 use super::restore;
-use super::trapped;
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
 
@@ -113,9 +112,7 @@ impl View for Device {
         match index {
             MEMORY => Ok(self.memory.info(silicon)),
             COMPONENT_REGISTERS => {
-                let mut info = trapped(index, self.shadow.size());
-                info.chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
-                Ok(Region { info, file: None })
+                Ok(Region { info: component_registers(index, self.shadow.size()), file: None })
             }
             _ => plain::region(silicon, index),
         }
@@ -135,12 +132,7 @@ impl View for Device {
                 plain::read_pieces(offset, buffer, 4, Width::Dword, |_| value.into());
                 Ok(4)
             }
-            region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-                let read = |access| self.dvsec.read(silicon, access);
-                plain::read_pieces(offset, buffer, count, Width::Dword, read);
-                Ok(count)
-            }
+            region::CONFIG => plain::read_config(offset, buffer, |access| self.dvsec.read(silicon, access)),
             _ => plain::read(silicon, index, offset, buffer),
         }
     }
@@ -162,9 +154,7 @@ impl View for Device {
                 Ok((4, Vec::new()))
             }
             region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-                let write = |access, value| self.config_written(silicon, access, value);
-                Ok((count, plain::write_pieces(offset, data, count, Width::Dword, write)))
+                plain::write_config(offset, data, |access, value| self.config_written(silicon, access, value))
             }
             _ => plain::write(silicon, index, offset, data),
         }

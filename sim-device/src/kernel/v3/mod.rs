@@ -20,7 +20,6 @@ mod shadow;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::BLOCK_SIZE;
-use cxl_spec::pci::CONFIG_SPACE_SIZE;
 use dvsec::Dvsec;
 use shadow::Shadow;
 use vfio_abi::cxl;
@@ -35,10 +34,9 @@ use super::Region;
 use super::View;
 use super::Written;
 use super::claim::Claim;
-use super::clamp;
+use super::component_registers;
 use super::memory;
 use super::plain;
-use super::trapped;
 use crate::profile::Component;
 use crate::silicon::Silicon;
 
@@ -111,11 +109,7 @@ impl View for Device {
         let component = &silicon.profile().profile().component;
         match index {
             MEMORY => Ok(self.memory.info(silicon)),
-            COMPONENT_REGISTERS => {
-                let mut info = trapped(index, BLOCK_SIZE);
-                info.chain = info.chain.with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_COMPONENT_REGISTERS);
-                Ok(Region { info, file: None })
-            }
+            COMPONENT_REGISTERS => Ok(Region { info: component_registers(index, BLOCK_SIZE), file: None }),
             _ if index == u32::from(component.bar) => {
                 let block = component.offset.0;
                 let end = block.saturating_add(BLOCK_SIZE).next_multiple_of(PAGE);
@@ -138,12 +132,7 @@ impl View for Device {
                 plain::read_pieces(offset, buffer, buffer.len(), Width::Dword, read);
                 Ok(buffer.len())
             }
-            region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, buffer.len()).ok_or(Errno::EFAULT)?;
-                let read = |access| self.dvsec.read(silicon, access);
-                plain::read_pieces(offset, buffer, count, Width::Dword, read);
-                Ok(count)
-            }
+            region::CONFIG => plain::read_config(offset, buffer, |access| self.dvsec.read(silicon, access)),
             _ if reaches_block(component, index, offset, buffer.len()) => Err(Errno::EINVAL),
             _ => plain::read(silicon, index, offset, buffer),
         }
@@ -165,9 +154,7 @@ impl View for Device {
                 Ok((data.len(), plain::write_pieces(offset, data, data.len(), Width::Dword, write)))
             }
             region::CONFIG => {
-                let count = clamp(CONFIG_SPACE_SIZE, offset, data.len()).ok_or(Errno::EFAULT)?;
-                let write = |access, value| self.dvsec.write(silicon, access, value);
-                Ok((count, plain::write_pieces(offset, data, count, Width::Dword, write)))
+                plain::write_config(offset, data, |access, value| self.dvsec.write(silicon, access, value))
             }
             _ if reaches_block(component, index, offset, data.len()) => Err(Errno::EINVAL),
             _ => plain::write(silicon, index, offset, data),

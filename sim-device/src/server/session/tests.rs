@@ -312,3 +312,34 @@ fn the_profile_can_refuse_a_message_with_a_number_that_nobody_expects() {
     assert_eq!(client.ask(&Request::DeviceReset), Err(Errno(133)));
     assert!(client.ask(&Request::DeviceReset).is_ok());
 }
+
+/// The structures of the kernel, told to fit in any room: too small a room is refused, but for the device's own
+/// structure, whose sixteen bytes are sent to everybody.
+#[test]
+fn every_room_has_its_answer() {
+    let mut client = Client::negotiated();
+    for argsz in 0..=128 {
+        let device = client.ask(&Request::DeviceGetInfo { argsz }).map(|(payload, _)| payload.len());
+        assert_eq!(device, Ok(if argsz >= 56 { 56 } else { 16 }), "device info in {argsz}");
+        for (index, whole) in [(0, 32), (2, 32 + 48), (7, 32), (9, 48), (10, 48)] {
+            let region = client.ask(&Request::DeviceGetRegionInfo { argsz, index });
+            let expected = match argsz {
+                0..32 => Err(Errno::EINVAL),
+                _ => Ok(if argsz >= whole { whole as usize } else { 32 }),
+            };
+            assert_eq!(region.map(|(payload, _)| payload.len()), expected, "region {index} in {argsz}");
+        }
+        let irq = client.ask(&Request::DeviceGetIrqInfo { argsz, index: 2 });
+        let expected = if argsz < 16 { Err(Errno::EINVAL) } else { Ok(16) };
+        assert_eq!(irq.map(|(payload, _)| payload.len()), expected, "interrupt info in {argsz}");
+    }
+}
+
+#[test]
+fn a_device_that_cannot_be_reset_says_so_and_refuses() {
+    let mut client = Client::new("[faults]\ncannot_be_reset = true");
+    client.negotiate(0, 0, QEMU).unwrap();
+    let (payload, _) = client.ask(&Request::DeviceGetInfo { argsz: 16 }).unwrap();
+    assert_eq!(DeviceInfo::parse(&payload).unwrap().0.flags.bits() & 1, 0);
+    assert_eq!(client.ask(&Request::DeviceReset), Err(Errno::EINVAL));
+}

@@ -90,7 +90,8 @@ impl Component {
     pub(super) fn firmware_commits(&mut self, profile: &Checked) {
         let range = profile.host_range();
         let (base_low, base_high) = spec_hdm::split(range.start().get());
-        let (size_low, size_high) = spec_hdm::split(range.size());
+        let size = if profile.profile().firmware.zero_size { 0 } else { range.size() };
+        let (size_low, size_high) = spec_hdm::split(size);
         let lock = profile.profile().firmware.locked;
         let control = spec_hdm::Control::new(0).with_commit(true).with_lock_on_commit(lock);
         let enable = spec_hdm::GlobalControl::new(0).with_decoder_enable(true);

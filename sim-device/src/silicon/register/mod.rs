@@ -289,6 +289,7 @@ mod tests {
         cxl_spec::component::hdm::HEADER,
         cxl_spec::component::hdm::DECODER,
         cxl_spec::component::back_invalidate::REGISTERS,
+        crate::silicon::engine::REGISTERS,
     ];
 
     /// What one bit of a register may become, told bit by bit: its attribute, `None` for a bit without a name.

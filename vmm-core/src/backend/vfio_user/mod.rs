@@ -3,7 +3,11 @@
 //! One request is on its way at a time; it costs one send and one receive. A server can do wrong in any way: a
 //! wait ends with the time-out, nothing is allocated because the server says so, and once the stream cannot be
 //! trusted any more the connection is given up for good ([`Failure::Lost`]).
+//!
+//! A device may ask, too: it reads and writes memory that it was let reach. It is answered while we wait for an
+//! answer of its own, which is whenever a guest looks how its device is doing, and not between two calls.
 
+mod ram;
 mod socket;
 
 use std::fs::File;
@@ -15,6 +19,7 @@ use std::time::Duration;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use ram::Ram;
 use socket::Socket;
 use vfio_abi::errno::Errno;
 use vfio_abi::frame;
@@ -58,6 +63,7 @@ pub struct VfioUser {
     name: String,
     socket: Socket,
     inbox: Inbox<OwnedFd>,
+    ram: Ram,
     out: Vec<u8>,
     next_id: u16,
     /// Bytes of data in one message, as both sides agreed.
@@ -83,6 +89,7 @@ impl VfioUser {
             name,
             socket,
             inbox: Inbox::new(MAX_PAYLOAD),
+            ram: Ram::default(),
             out: Vec::new(),
             next_id: 0,
             max_data: MAX_DATA as usize,
@@ -135,7 +142,7 @@ impl VfioUser {
         self.next_id = self.next_id.wrapping_add(1);
         frame::encode_request(&mut self.out, self.next_id, request);
         let outcome = match self.socket.send(&self.out, file) {
-            Ok(()) => receive(&self.socket, &mut self.inbox, self.next_id, request, done),
+            Ok(()) => self.receive(request, done),
             Err(reason) => Err(Wrong::Socket(reason)),
         };
         match outcome {
@@ -143,6 +150,37 @@ impl VfioUser {
             Err(Wrong::Refused(errno)) => Err(self.error(call, Failure::Refused(errno))),
             Err(Wrong::Short { done, asked }) => Err(self.error(call, Failure::Short { done, asked })),
             Err(wrong) => Err(self.give_up(call, wrong.to_string())),
+        }
+    }
+
+    /// Waits for the answer to `request` and hands it to `done`. What the device asks meanwhile is answered.
+    fn receive<T>(
+        &mut self,
+        request: &Request<'_>,
+        done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
+    ) -> Result<T, Wrong> {
+        // Only a region's description comes with a file.
+        let with_files = matches!(request, Request::DeviceGetRegionInfo { .. });
+        let mut begun = None;
+        loop {
+            self.socket.fill(&mut self.inbox, with_files).map_err(Wrong::Socket)?;
+            match self.inbox.take()? {
+                Some(Taken::Message { header, payload, files }) if header.is_reply() => {
+                    check_header(&header, self.next_id, request)?;
+                    return done(Reply::parse(request.command(), payload)?, files);
+                }
+                Some(Taken::Message { header, payload, .. }) => {
+                    if !self.ram.answer(&header, payload, &mut self.out) {
+                        return Err(Wrong::Command { command: header.command.get() });
+                    }
+                }
+                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
+                // `fill` returns when there is a message.
+                None => return Err(Wrong::Reply),
+            }
+            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
+            // A device that asks without end does not keep us.
+            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
         }
     }
 
@@ -178,33 +216,8 @@ enum Wrong {
     Reply,
 }
 
-/// Waits for the answer to `request` and hands it to `done`.
-fn receive<T>(
-    socket: &Socket,
-    inbox: &mut Inbox<OwnedFd>,
-    id: u16,
-    request: &Request<'_>,
-    done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
-) -> Result<T, Wrong> {
-    // Only a region's description comes with a file.
-    let files = matches!(request, Request::DeviceGetRegionInfo { .. });
-    socket.fill(inbox, files).map_err(Wrong::Socket)?;
-    match inbox.take()? {
-        Some(Taken::Message { header, payload, files }) => {
-            check_header(&header, id, request)?;
-            done(Reply::parse(request.command(), payload)?, files)
-        }
-        Some(Taken::TooLong(header)) => Err(Wrong::TooLong { size: header.size.get() }),
-        // `fill` returns when there is a message.
-        None => Err(Wrong::Reply),
-    }
-}
-
 fn check_header(header: &Header, id: u16, request: &Request<'_>) -> Result<(), Wrong> {
     let command = header.command.get();
-    if !header.is_reply() {
-        return Err(Wrong::Command { command });
-    }
     if header.id.get() != id || command != request.command().number() {
         return Err(Wrong::Other { id: header.id.get(), command });
     }
@@ -310,7 +323,12 @@ impl Backend for VfioUser {
         self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
-        })
+        })?;
+        // Without another descriptor the device has the file all the same, and is refused if it asks.
+        if let Ok(file) = file.try_clone() {
+            self.ram.add(range, file, offset);
+        }
+        Ok(())
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
@@ -323,7 +341,9 @@ impl Backend for VfioUser {
         self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
             Reply::DmaUnmap(_) => Ok(()),
             _ => Err(Wrong::Reply),
-        })
+        })?;
+        self.ram.remove(range);
+        Ok(())
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

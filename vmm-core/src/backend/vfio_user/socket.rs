@@ -81,6 +81,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Refuses if there is no time left, by a clock that starts when it is looked at first.
+    pub(super) fn must_have_time(&self, begun: &mut Option<Instant>) -> Result<(), String> {
+        if self.has_time(begun) { Ok(()) } else { Err(self.out_of_time("no answer")) }
+    }
+
     /// Whether there is time left, by a clock that starts when it is looked at first.
     fn has_time(&self, begun: &mut Option<Instant>) -> bool {
         begun.get_or_insert_with(Instant::now).elapsed() < self.timeout

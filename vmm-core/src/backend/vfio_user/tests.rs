@@ -370,6 +370,148 @@ fn the_server_of_another_hand_is_understood() {
     assert_eq!(log, expected);
 }
 
+/// A client that lets its device reach 0x1000 bytes from 0x5000, which are a file from 0x100, and then resets it.
+/// Before the device answers that, it asks this and hears that, where anything is said.
+fn asked_by_the_device(file: &File, says: &[(&[u8], &[u8])]) -> Result<(), BackendError> {
+    let says: Vec<_> = says.iter().map(|(asks, hears)| (asks.to_vec(), hears.to_vec())).collect();
+    let server = Scripted::new(PLAIN, move |stream| {
+        let map = message(stream);
+        stream.write_all(&reply(&map, &[])).unwrap();
+        let reset = message(stream);
+        for (asks, hears) in says {
+            stream.write_all(&asks).unwrap();
+            let mut heard = vec![0; hears.len()];
+            stream.read_exact(&mut heard).unwrap();
+            assert_eq!(heard, hears);
+        }
+        stream.write_all(&reply(&reset, &[])).unwrap();
+    });
+    let mut client = server.client(PATIENT);
+    client.dma_map(Span::new(Iova::new(0x5000), 0x1000).unwrap(), file, 0x100).unwrap();
+    client.reset()
+}
+
+fn ram() -> File {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(0x2000).unwrap();
+    file
+}
+
+#[rustfmt::skip]
+const READ: &[u8] = &[
+    9, 0, 11, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0x02, 0x50, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
+];
+
+#[rustfmt::skip]
+const READ_ANSWER: &[u8] = &[
+    9, 0, 11, 0, 35, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    0x02, 0x50, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, b'x', b'y', b'z',
+];
+
+#[rustfmt::skip]
+const WRITE: &[u8] = &[
+    8, 0, 12, 0, 35, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0xfd, 0x5f, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, b'a', b'b', b'c',
+];
+
+#[rustfmt::skip]
+const WRITE_ANSWER: &[u8] = &[
+    8, 0, 12, 0, 32, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    0xfd, 0x5f, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0,
+];
+
+#[test]
+fn a_device_that_asks_for_memory_is_answered_before_it_answers() {
+    let file = ram();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"..xyz..", 0x100).unwrap();
+    asked_by_the_device(&file, &[(READ, READ_ANSWER), (WRITE, WRITE_ANSWER), (READ, READ_ANSWER)]).unwrap();
+    let mut seen = [0; 5];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 0x100 + 0xffc).unwrap();
+    assert_eq!(&seen, b"\0abc\0");
+}
+
+#[test]
+fn a_posted_write_of_the_device_is_done_and_not_answered() {
+    const POSTED: &[u8] = &[
+        8, 0, 12, 0, 33, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 2, 0x50, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+        0, b'x',
+    ];
+    let file = ram();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"...yz", 0x100).unwrap();
+    asked_by_the_device(&file, &[(POSTED, &[]), (READ, READ_ANSWER)]).unwrap();
+}
+
+#[rstest]
+#[case::a_byte_before(11, 0x4fff, 2, &[], 14)]
+#[case::past_the_end(11, 0x5fff, 2, &[], 14)]
+#[case::write_past_the_end(12, 0x5fff, 2, &[1, 2], 14)]
+#[case::a_range_that_wraps(12, u64::MAX, 1, &[1], 14)]
+#[case::more_than_was_agreed(11, 0x5000, (1 << 20) + 1, &[], 7)]
+#[case::more_than_there_is_memory(11, 0x5000, u64::MAX, &[], 7)]
+#[case::more_than_it_brings(12, 0x5000, 2, &[1], 22)]
+fn a_device_that_asks_for_what_it_may_not_have_is_refused_and_not_lost(
+    #[case] command: u8,
+    #[case] address: u64,
+    #[case] count: u64,
+    #[case] data: &[u8],
+    #[case] errno: u8,
+) {
+    let header = [7, 0, command, 0, 32 + data.len() as u8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let asks = [&header[..], &address.to_le_bytes(), &count.to_le_bytes(), data].concat();
+    let refusal = [7, 0, command, 0, 16, 0, 0, 0, 0x21, 0, 0, 0, errno, 0, 0, 0];
+    let file = ram();
+    asked_by_the_device(&file, &[(&asks, &refusal)]).unwrap();
+    let mut bytes = [0; 0x2000];
+    std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).unwrap();
+    assert_eq!(bytes, [0; 0x2000]);
+}
+
+#[test]
+fn a_device_that_asks_with_half_a_structure_is_refused_and_not_lost() {
+    let asks = [7, 0, 11, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0];
+    let refusal = [7, 0, 11, 0, 16, 0, 0, 0, 0x21, 0, 0, 0, 22, 0, 0, 0];
+    asked_by_the_device(&ram(), &[(&asks, &refusal)]).unwrap();
+}
+
+#[test]
+fn memory_that_was_unmapped_is_out_of_the_devices_reach() {
+    let server = Scripted::new(PLAIN, |stream| {
+        let map = message(stream);
+        stream.write_all(&reply(&map, &[])).unwrap();
+        let unmap = message(stream);
+        stream.write_all(&reply(&unmap, &unmap[16..])).unwrap();
+        let reset = message(stream);
+        stream.write_all(READ).unwrap();
+        assert_eq!(message(stream), [9, 0, 11, 0, 16, 0, 0, 0, 0x21, 0, 0, 0, 14, 0, 0, 0]);
+        stream.write_all(&reply(&reset, &[])).unwrap();
+    });
+    let mut client = server.client(PATIENT);
+    let range = Span::new(Iova::new(0x5000), 0x1000).unwrap();
+    client.dma_map(range, &ram(), 0).unwrap();
+    client.dma_unmap(range).unwrap();
+    client.reset().unwrap();
+}
+
+#[test]
+fn a_device_that_asks_without_end_is_given_up() {
+    let server = Scripted::new(PLAIN, |stream| {
+        message(stream);
+        while stream.write_all(READ).is_ok() {
+            message_or_end(stream);
+        }
+    });
+    let mut client = server.client(IMPATIENT);
+    let error = client.reset().unwrap_err();
+    assert!(error.to_string().ends_with("no answer within 0.1 s"), "{error}");
+    drop(client);
+}
+
+/// Reads an answer of 16 bytes, unless the client has gone.
+fn message_or_end(stream: &mut UnixStream) {
+    let _ = stream.read_exact(&mut [0; 16]);
+}
+
 #[test]
 fn files_beyond_the_first_are_closed() {
     let server = Scripted::new(PLAIN, |stream| {

@@ -1,0 +1,313 @@
+//! What all tables of a machine must be together: the register reference's section 5, over bytes alone.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use super::aml;
+use super::aml::BUS;
+use super::aml::Device;
+use super::aml::IO;
+use super::aml::MEMORY;
+use super::aml::Resource;
+use super::aml::Value;
+use super::bytes::Bytes;
+use super::bytes::Read;
+use super::bytes::sum;
+use super::fixed;
+use super::fixed::Cedt;
+use super::fixed::Hmat;
+use super::fixed::Madt;
+use super::fixed::Srat;
+use super::iort;
+use super::iort::Iort;
+use crate::acpi::Table;
+
+/// A host bridge as the DSDT tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bridge {
+    pub(super) uid: u64,
+    pub(super) is_cxl: bool,
+    pub(super) last_bus: u64,
+    /// Ports: first, last, what is added.
+    pub(super) io: Vec<(u64, u64, u64)>,
+    /// Bits, first and last address.
+    pub(super) memory: Vec<(u8, u64, u64)>,
+}
+
+/// What the tables say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    pub(super) bridges: Vec<Bridge>,
+    pub(super) cedt: Option<Cedt>,
+    pub(super) srat: Srat,
+    pub(super) hmat: Hmat,
+    pub(super) madt: Madt,
+    /// Base, segment, last bus.
+    pub(super) ecam: (u64, u16, u8),
+    pub(super) iort: Option<Iort>,
+    pub(super) gtdt: Option<[u32; 4]>,
+    pub(super) spcr: Option<(u8, u8, u64, u32)>,
+    pub(super) devices: Vec<Device>,
+}
+
+/// Takes the tables apart.
+///
+/// # Errors
+/// If a rule is broken: in which table, and how.
+pub(super) fn read(tables: &[Table]) -> Read<Seen> {
+    let named = framed(tables)?;
+    let table = |name: &'static str| {
+        let bytes = named.get(name).map(|table| Bytes { name, bytes: &table.bytes });
+        bytes.ok_or_else(|| format!("there is no {name}"))
+    };
+    let has = |name: &str| named.contains_key(name);
+    pointers(tables, &named)?;
+    let devices = aml::devices(table("DSDT")?)?;
+    let mut seen = Seen {
+        bridges: Vec::new(),
+        cedt: has("CEDT").then(|| fixed::cedt(table("CEDT")?)).transpose()?,
+        srat: fixed::srat(table("SRAT")?)?,
+        hmat: fixed::hmat(table("HMAT")?)?,
+        madt: fixed::madt(table("APIC")?)?,
+        ecam: fixed::mcfg(table("MCFG")?)?,
+        iort: has("IORT").then(|| iort::iort(table("IORT")?)).transpose()?,
+        gtdt: has("GTDT").then(|| fixed::gtdt(table("GTDT")?)).transpose()?,
+        spcr: has("SPCR").then(|| fixed::spcr(table("SPCR")?)).transpose()?,
+        devices,
+    };
+    seen.bridges = bridges(&seen)?;
+    unique_ids(&seen)?;
+    ranges(&seen)?;
+    domains(&seen)?;
+    ways(&seen)?;
+    Ok(seen)
+}
+
+/// Every table by its name: signature, length, checksum, and places that are apart.
+fn framed(tables: &[Table]) -> Read<BTreeMap<&str, &Table>> {
+    let mut named = BTreeMap::new();
+    let mut end = 0;
+    for table in tables {
+        let bytes = Bytes { name: table.name, bytes: &table.bytes };
+        bytes.holds(named.insert(table.name, table).is_none(), "is there twice")?;
+        let at = table.address.get();
+        bytes.holds(at >= end && at.is_multiple_of(64), &format!("is at {at:#x}"))?;
+        end = at + table.bytes.len() as u64;
+        bytes.is("checksum", sum(&table.bytes), 0)?;
+        if table.name != "RSDP" {
+            bytes.holds(bytes.run(0, 4)? == table.name.as_bytes(), "signature")?;
+            bytes.is("length", bytes.u32(4)? as usize, table.bytes.len())?;
+        }
+    }
+    Ok(named)
+}
+
+fn pointers(tables: &[Table], named: &BTreeMap<&str, &Table>) -> Read<()> {
+    let at = |name: &str| named.get(name).map_or(0, |table| table.address.get());
+    let root = Bytes { name: "RSDP", bytes: &tables[0].bytes };
+    root.holds(tables[0].name == "RSDP" && root.run(0, 8)? == b"RSD PTR ", "signature")?;
+    root.is("checksum of the first 20 bytes", sum(root.run(0, 20)?), 0)?;
+    root.is("revision", root.u8(15)?, 2)?;
+    root.is("length", root.u32(20)?, 36)?;
+    root.zero(16, 4)?;
+    root.is("address of the XSDT", root.u64(24)?, at("XSDT"))?;
+    let xsdt = Bytes { name: "XSDT", bytes: &named["XSDT"].bytes };
+    let entries: Vec<u64> =
+        xsdt.parts(36, |_| Ok(8))?.into_iter().map(|(_, entry)| entry.u64(0)).collect::<Read<_>>()?;
+    let others = tables.iter().filter(|table| !["RSDP", "XSDT", "DSDT"].contains(&table.name));
+    let others: Vec<u64> = others.map(|table| table.address.get()).collect();
+    xsdt.holds(entries == others && entries[0] == at("FACP"), "entries")?;
+    let fadt = Bytes { name: "FACP", bytes: &named["FACP"].bytes };
+    fadt.is("length", fadt.bytes.len(), 276)?;
+    fadt.is("revision", fadt.u8(8)?, 6)?;
+    fadt.is("reduced hardware", fadt.u32(112)? >> 20 & 1, 1)?;
+    // Neither a FACS nor a DSDT by 32 bits, and no FACS by 64.
+    fadt.zero(36, 8)?;
+    fadt.zero(132, 8)?;
+    fadt.is("address of the DSDT", fadt.u64(140)?, at("DSDT"))?;
+    let is_arm = named.contains_key("GTDT");
+    fadt.is("x86 boot flags", fadt.u16(109)?, if is_arm { 0 } else { 0x24 })?;
+    fadt.is("Arm boot flags", fadt.u16(129)?, if is_arm { 3 } else { 0 })
+}
+
+const PNP0A08: Value = Value::Integer(0x080a_d041);
+const PNP0A03: Value = Value::Integer(0x030a_d041);
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn wrong<T>(what: String) -> Read<T> {
+    Err(format!("DSDT: {what}"))
+}
+
+/// The host bridges, each by the rules of 5.2.
+fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
+    let mut found = Vec::new();
+    for device in &seen.devices {
+        let is_cxl = device.is_called(&text("ACPI0016"));
+        if !is_cxl && !device.is_called(&PNP0A08) {
+            continue;
+        }
+        let cid = if is_cxl { Value::Package(vec![PNP0A08, PNP0A03]) } else { PNP0A03 };
+        let methods = ["_DSM", "_OSC"].into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let uid = device.integer("_UID")?;
+        let path = &device.path;
+        if device.values.get("_CID") != Some(&cid) || device.methods != methods {
+            return wrong(format!("{path}: _CID or methods"));
+        }
+        let same = device.integer("_BBN")? == uid && device.integer("_SEG")? == u64::from(seen.ecam.1);
+        if !same || device.integer("_CCA")? != 1 {
+            return wrong(format!("{path}: _BBN, _SEG or _CCA"));
+        }
+        found.push(bridge(device, uid, is_cxl)?);
+    }
+    Ok(found)
+}
+
+fn bridge(device: &Device, uid: u64, is_cxl: bool) -> Read<Bridge> {
+    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new() };
+    for (index, resource) in device.resources()?.into_iter().enumerate() {
+        match resource {
+            Resource::Range { bits: 16, kind: BUS, consumer: false, first, last, translation: 0 }
+                if index == 0 && first == uid =>
+            {
+                bridge.last_bus = last;
+            }
+            Resource::Range { bits: 32, kind: IO, consumer: false, first, last, translation } => {
+                bridge.io.push((first, last, translation));
+            }
+            Resource::Range { bits, kind: MEMORY, consumer: false, first, last, translation: 0 } => {
+                bridge.memory.push((bits, first, last));
+            }
+            other => return wrong(format!("{}._CRS has {other:x?}", device.path)),
+        }
+    }
+    Ok(bridge)
+}
+
+/// `_UID`, CHBS, the targets of windows and the handles of ports agree; ACPI0017 is there once if there is CXL.
+fn unique_ids(seen: &Seen) -> Read<()> {
+    let cxl = seen.bridges.iter().filter(|bridge| bridge.is_cxl);
+    let cxl: Vec<u32> = cxl.map(|bridge| bridge.uid as u32).collect();
+    let cedt = seen.cedt.clone().unwrap_or_default();
+    let chbs: Vec<u32> = cedt.bridges.iter().map(|bridge| bridge.0).collect();
+    let ports: Vec<u32> = seen.srat.ports.iter().map(|port| port.0).collect();
+    if chbs != cxl || ports != cxl {
+        return wrong(format!("CXL bridges {cxl:?}, CEDT {chbs:?}, SRAT {ports:?}"));
+    }
+    let all: BTreeSet<u64> = seen.bridges.iter().map(|bridge| bridge.uid).collect();
+    if all.len() != seen.bridges.len() {
+        return wrong("two bridges have one unique ID".to_owned());
+    }
+    let roots = seen.devices.iter().filter(|device| device.is_called(&text("ACPI0017")));
+    let roots: Vec<_> = roots.map(|root| root.integer("_STA")).collect::<Read<_>>()?;
+    let must = if cxl.is_empty() { vec![] } else { vec![0x0b] };
+    if roots != must || seen.cedt.is_some() == cxl.is_empty() {
+        return wrong(format!("ACPI0017: {roots:x?}"));
+    }
+    Ok(())
+}
+
+/// Buses and windows are apart. A fixed window is at most in the range of one descriptor of the first CXL
+/// bridge, and component registers are in none.
+fn ranges(seen: &Seen) -> Read<()> {
+    let (base, _, last_bus) = seen.ecam;
+    let mut buses: Vec<_> = seen.bridges.iter().map(|bridge| (bridge.uid, bridge.last_bus)).collect();
+    buses.sort_unstable();
+    let apart = buses.windows(2).all(|pair| pair[0].1 < pair[1].0);
+    if !apart || buses.iter().any(|(first, last)| first > last || *last > last_bus.into()) {
+        return wrong(format!("buses {buses:?}"));
+    }
+    let taken = seen.devices.iter().filter(|device| device.is_called(&Value::Integer(0x020c_d041)));
+    let taken = taken.map(Device::resources).collect::<Read<Vec<_>>>()?.concat();
+    let size = (u64::from(last_bus) + 1) << 20;
+    let must = Resource::Range {
+        bits: 64,
+        kind: MEMORY,
+        consumer: true,
+        first: base,
+        last: base + size - 1,
+        translation: 0,
+    };
+    if taken != [must] {
+        return wrong(format!("configuration space is {taken:x?}"));
+    }
+    let mut spans = vec![(base, base + size - 1)];
+    let cedt = seen.cedt.clone().unwrap_or_default();
+    spans.extend(cedt.bridges.iter().map(|(_, base)| (*base, base + 0xffff)));
+    spans.extend(seen.srat.memory.iter().map(|(base, size, _)| (*base, base + size - 1)));
+    spans.extend(
+        seen.bridges.iter().flat_map(|bridge| &bridge.memory).map(|(_, first, last)| (*first, *last)),
+    );
+    if !announced(seen)? {
+        spans.extend(cedt.windows.iter().map(|one| (one.base, one.base + one.size - 1)));
+    }
+    spans.sort_unstable();
+    match spans.windows(2).find(|pair| pair[0].1 >= pair[1].0) {
+        Some(pair) => wrong(format!("{:x?} overlaps {:x?}", pair[0], pair[1])),
+        None => Ok(()),
+    }
+}
+
+/// Whether a bridge's resources name the range of the fixed windows: from the first one's base to the last one's
+/// end, in one descriptor of 64 bits, of the CXL bridge with the lowest bus.
+pub(super) fn announced(seen: &Seen) -> Read<bool> {
+    let windows = seen.cedt.as_ref().map_or(&[][..], |cedt| &cedt.windows);
+    let first = windows.iter().map(|one| one.base).min();
+    let last = windows.iter().map(|one| one.base + one.size - 1).max();
+    let (Some(first), Some(last)) = (first, last) else { return Ok(false) };
+    let with = seen.bridges.iter().filter(|bridge| bridge.memory.contains(&(64, first, last)));
+    let with: Vec<u64> = with.map(|bridge| bridge.uid).collect();
+    let lowest = seen.bridges.iter().filter(|bridge| bridge.is_cxl).map(|bridge| bridge.uid).min();
+    match with[..] {
+        [] => Ok(false),
+        [uid] if Some(uid) == lowest => Ok(true),
+        _ => wrong(format!("the range of windows is in the resources of {with:?}")),
+    }
+}
+
+/// Processors, memory and ports are in the domains that the HMAT has figures for.
+fn domains(seen: &Seen) -> Read<()> {
+    let (srat, hmat) = (&seen.srat, &seen.hmat);
+    let cpus: BTreeSet<u32> = srat.cpus.iter().map(|cpu| cpu.1).collect();
+    let memory: BTreeSet<u32> = srat.memory.iter().map(|memory| memory.2).collect();
+    let mut targets = memory.clone();
+    targets.extend(srat.ports.iter().map(|port| port.1));
+    let kinds: Vec<u8> = hmat.matrices.iter().map(|matrix| matrix.kind).collect();
+    let complete = hmat.matrices.iter().all(|matrix| {
+        let seen = |list: &[u32]| list.iter().copied().collect::<BTreeSet<_>>();
+        matrix.unit > 0 && seen(&matrix.initiators) == cpus && seen(&matrix.targets) == targets
+    });
+    if kinds != [0, 3] || !complete || !hmat.memory.iter().eq(&memory) {
+        return Err(format!("HMAT: {hmat:?} for processors in {cpus:?} and targets {targets:?}"));
+    }
+    if srat.cpus.len() != seen.madt.cpus.len() {
+        return Err("SRAT: not every processor of the MADT".to_owned());
+    }
+    let processors = seen.devices.iter().filter(|device| device.is_called(&text("ACPI0007")));
+    let uids: Vec<u64> = processors.map(|device| device.integer("_UID")).collect::<Read<_>>()?;
+    if !uids.into_iter().eq(0..seen.madt.cpus.len() as u64) {
+        return wrong("processors".to_owned());
+    }
+    Ok(())
+}
+
+/// The ways of interrupts end at an ITS of the MADT; an SMMU serves the buses of one bridge.
+fn ways(seen: &Seen) -> Read<()> {
+    let Some(iort) = &seen.iort else { return Ok(()) };
+    let its: Vec<u32> = seen.madt.its.iter().map(|its| its.0).collect();
+    if iort.its != its || iort.segment != u32::from(seen.ecam.1) {
+        return Err(format!("IORT: ITS {:?}, segment {}", iort.its, iort.segment));
+    }
+    for smmu in &iort.smmus {
+        let serves = |bridge: &Bridge| {
+            let (first, last) = (bridge.uid as u32, bridge.last_bus as u32);
+            smmu.ids == (first << 8, last << 8 | 0xff)
+        };
+        if !seen.bridges.iter().any(serves) {
+            return Err(format!("IORT: {:x?} are the IDs of no bridge", smmu.ids));
+        }
+    }
+    Ok(())
+}
