@@ -13,6 +13,7 @@
 //! needs no FACS either. Interrupts of PCI devices are messages: there is no `_PRT`.
 
 pub mod check;
+pub mod of_plan;
 pub mod sample;
 pub mod system;
 

@@ -1,7 +1,7 @@
 //! ACPICA's interpreter evaluates the methods of a DSDT; what they must answer is typed here.
 //!
-//! All questions to a machine are asked in one run, one after the other, so that what a method keeps shows in the
-//! answers that follow.
+//! The questions of a talk are asked in one run, one after the other, so that what a method keeps shows in the
+//! answers that follow. A line of more than 1023 letters is more than acpiexec listens to, so there are many talks.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -52,50 +52,80 @@ const MEMORY: Kind = "Memory Range";
 /// An answer of `_DSM` that has no function, or not this one.
 const NO_FUNCTION: &[u8] = &[0];
 
-/// A CXL bridge of a machine that keeps what is placed, and a PCI Express one.
-fn virt() -> Vec<Question> {
-    let cxl = "\\_SB.PC0C";
-    let pcie = "\\_SB.PC00";
-    let mut questions = vec![
-        Question::Object("\\_SB.CXLM._STA", Answer::Integer(0x0b)),
-        // A question keeps nothing. Control: 0x1f of what is asked, and memory errors.
-        Question::Osc(cxl, (CXL, 1), &[1, 0x11f, 0x1ff, 3, 3], &[0x11, 0x11f, 0x1f, 3, 1]),
+/// Questions one after the other.
+type Talk = Vec<Question>;
+
+const VIRT_CXL: &str = "\\_SB.PC0C";
+const VIRT_ROOT: &str = "\\_SB.PC00";
+
+/// A machine with CXL that keeps what is placed.
+fn virt() -> Vec<Talk> {
+    vec![
+        only_asking(),
+        asking_for_control(),
+        asking_wrongly(),
+        asking_a_pcie_bridge(),
+        must_keep(VIRT_ROOT),
+        must_keep(VIRT_CXL),
+        must_keep("\\_SB.PC14"),
+        vec![
+            Question::Object("\\_SB.CXLM._STA", Answer::Integer(0x0b)),
+            Question::Resources(VIRT_ROOT, VIRT_PCIE),
+            Question::Resources(VIRT_CXL, VIRT_FIRST_CXL),
+            Question::Resources("\\_SB.PC14", VIRT_OTHER_CXL),
+        ],
+    ]
+}
+
+/// With the query bit nothing is kept. Of control, 0x1f of what is asked is granted, and memory errors.
+fn only_asking() -> Talk {
+    vec![
+        Question::Osc(VIRT_CXL, (CXL, 1), &[1, 0x11f, 0x1ff, 3, 3], &[0x11, 0x11f, 0x1f, 3, 1]),
         Question::Object("\\_SB.PC0C.SUPP", Answer::Integer(0)),
         Question::Object("\\_SB.PC0C.CTRL", Answer::Integer(0)),
         Question::Object("\\_SB.PC0C.SUPC", Answer::Integer(0)),
         Question::Object("\\_SB.PC0C.CTRC", Answer::Integer(0)),
-        // Memory errors are not for who supports no CXL registers.
-        Question::Osc(cxl, (CXL, 1), &[0, 0x11f, 0x10, 4, 1], &[0x10, 0x11f, 0x10, 4, 0]),
+    ]
+}
+
+/// Memory errors are not for who supports no CXL registers; but what was granted is granted again, whatever is said
+/// to be supported then. The other bridge has granted nothing.
+fn asking_for_control() -> Talk {
+    vec![
+        Question::Osc(VIRT_CXL, (CXL, 1), &[0, 0x11f, 0x10, 4, 1], &[0x10, 0x11f, 0x10, 4, 0]),
         Question::Object("\\_SB.PC0C.CTRL", Answer::Integer(0x10)),
         Question::Object("\\_SB.PC0C.CTRC", Answer::Integer(0)),
-        Question::Osc(cxl, (CXL, 1), &[0, 0x11f, 0x1f, 1, 1], &[0, 0x11f, 0x1f, 1, 1]),
+        Question::Osc(VIRT_CXL, (CXL, 1), &[0, 0x11f, 0x1f, 1, 1], &[0, 0x11f, 0x1f, 1, 1]),
         Question::Object("\\_SB.PC0C.SUPP", Answer::Integer(0x11f)),
         Question::Object("\\_SB.PC0C.CTRL", Answer::Integer(0x1f)),
         Question::Object("\\_SB.PC0C.SUPC", Answer::Integer(5)),
         Question::Object("\\_SB.PC0C.CTRC", Answer::Integer(1)),
-        // What was granted is granted again, whatever is said to be supported now.
-        Question::Osc(cxl, (CXL, 1), &[0, 0, 0x1f, 0, 1], &[0, 0, 0x1f, 0, 1]),
-        // The other bridge has granted nothing.
+        Question::Osc(VIRT_CXL, (CXL, 1), &[0, 0, 0x1f, 0, 1], &[0, 0, 0x1f, 0, 1]),
         Question::Object("\\_SB.PC14.CTRC", Answer::Integer(0)),
-        Question::Osc(cxl, (STRANGE, 1), &[0, 1, 0x1ff, 3, 3], &[4, 1, 0x1ff, 3, 3]),
-        Question::Osc(cxl, (CXL, 2), &[0, 1, 0x1ff, 3, 3], &[8, 1, 0x1ff, 3, 3]),
-        Question::Osc(cxl, (CXL, 0), &[1, 1, 0x1ff, 3, 3], &[9, 1, 0x1ff, 3, 3]),
-        Question::Osc(cxl, (CXL, 1), &[0, 1, 0x1ff], &[2, 1, 0x1ff]),
-        Question::Osc(cxl, (PCI, 1), &[0, 1, 0x1ff], &[0x10, 1, 0x1f]),
-        // A PCI Express bridge knows nothing of CXL.
-        Question::Osc(pcie, (PCI, 1), &[0, 0x11f, 0x1d], &[0, 0x11f, 0x1d]),
-        Question::Osc(pcie, (PCI, 1), &[1, 0x11f, 0xff], &[0x11, 0x11f, 0x1f]),
+    ]
+}
+
+/// An unknown UUID, unknown revisions, a buffer that is too short, and the UUID of PCI, which is right.
+fn asking_wrongly() -> Talk {
+    vec![
+        Question::Osc(VIRT_CXL, (STRANGE, 1), &[0, 1, 0x1ff, 3, 3], &[4, 1, 0x1ff, 3, 3]),
+        Question::Osc(VIRT_CXL, (CXL, 2), &[0, 1, 0x1ff, 3, 3], &[8, 1, 0x1ff, 3, 3]),
+        Question::Osc(VIRT_CXL, (CXL, 0), &[1, 1, 0x1ff, 3, 3], &[9, 1, 0x1ff, 3, 3]),
+        Question::Osc(VIRT_CXL, (CXL, 1), &[0, 1, 0x1ff], &[2, 1, 0x1ff]),
+        Question::Object("\\_SB.PC0C.CTRL", Answer::Integer(0)),
+        Question::Osc(VIRT_CXL, (PCI, 1), &[0, 1, 0x1ff], &[0x10, 1, 0x1f]),
+    ]
+}
+
+/// A PCI Express bridge knows nothing of CXL.
+fn asking_a_pcie_bridge() -> Talk {
+    vec![
+        Question::Osc(VIRT_ROOT, (PCI, 1), &[0, 0x11f, 0x1d], &[0, 0x11f, 0x1d]),
+        Question::Osc(VIRT_ROOT, (PCI, 1), &[1, 0x11f, 0xff], &[0x11, 0x11f, 0x1f]),
         Question::Object("\\_SB.PC00.CTRL", Answer::Integer(0x1d)),
-        Question::Osc(pcie, (CXL, 1), &[0, 1, 1, 1, 1], &[4, 1, 1, 1, 1]),
-        Question::Osc(pcie, (PCI, 3), &[0, 1, 1], &[8, 1, 1]),
-    ];
-    questions.extend([pcie, cxl, "\\_SB.PC14"].into_iter().flat_map(must_keep));
-    questions.extend([
-        Question::Resources(pcie, VIRT_PCIE),
-        Question::Resources(cxl, VIRT_FIRST_CXL),
-        Question::Resources("\\_SB.PC14", VIRT_OTHER_CXL),
-    ]);
-    questions
+        Question::Osc(VIRT_ROOT, (CXL, 1), &[0, 1, 1, 1, 1], &[4, 1, 1, 1, 1]),
+        Question::Osc(VIRT_ROOT, (PCI, 3), &[0, 1, 1], &[8, 1, 1]),
+    ]
 }
 
 const VIRT_PCIE: &[(Kind, u64, u64)] = &[
@@ -117,7 +147,7 @@ const VIRT_OTHER_CXL: &[(Kind, u64, u64)] =
     &[(BUS, 20, 255), (MEMORY, 0x3400_0000, 0x37ff_ffff), (MEMORY, 0xd0_0000_0000, 0xdf_ffff_ffff)];
 
 /// `_DSM` of a bridge below which the guest must keep what is placed.
-fn must_keep(bridge: &'static str) -> Vec<Question> {
+fn must_keep(bridge: &'static str) -> Talk {
     let no_function = || Answer::Buffer(NO_FUNCTION.to_vec());
     vec![
         Question::Dsm(bridge, (DSM, 1, 0), Answer::Buffer(vec![0x21])),
@@ -132,29 +162,30 @@ fn must_keep(bridge: &'static str) -> Vec<Question> {
     ]
 }
 
-/// A machine that may be moved: `_DSM` has no function. No bridge names the windows.
-fn q35() -> Vec<Question> {
+/// A machine whose guest may move what is placed: `_DSM` has no function. No bridge names the windows.
+fn q35() -> Vec<Talk> {
     let cxl = "\\_SB.PC34";
     let no_function = || Answer::Buffer(NO_FUNCTION.to_vec());
     vec![
-        Question::Object("\\_SB.CXLM._STA", Answer::Integer(0x0b)),
-        Question::Dsm(cxl, (DSM, 1, 0), no_function()),
-        Question::Dsm(cxl, (DSM, 1, 5), no_function()),
-        Question::Dsm("\\_SB.PC00", (DSM, 1, 0), no_function()),
-        Question::Dsm("\\_SB.PC00", (DSM, 1, 5), no_function()),
-        Question::Osc(cxl, (CXL, 1), &[0, 0x11f, 0x1f, 3, 1], &[0, 0x11f, 0x1f, 3, 1]),
-        Question::Resources(
-            cxl,
-            &[(BUS, 52, 255), (MEMORY, 0xe000_0000, 0xe3ff_ffff), (MEMORY, 0x30_0000_0000, 0x3f_ffff_ffff)],
-        ),
+        vec![
+            Question::Dsm(cxl, (DSM, 1, 0), no_function()),
+            Question::Dsm(cxl, (DSM, 1, 5), no_function()),
+            Question::Dsm("\\_SB.PC00", (DSM, 1, 0), no_function()),
+            Question::Dsm("\\_SB.PC00", (DSM, 1, 5), no_function()),
+            Question::Osc(cxl, (CXL, 1), &[0, 0x11f, 0x1f, 3, 1], &[0, 0x11f, 0x1f, 3, 1]),
+            Question::Object("\\_SB.CXLM._STA", Answer::Integer(0x0b)),
+        ],
+        vec![Question::Resources(cxl, Q35_CXL)],
     ]
 }
 
+const Q35_CXL: &[(Kind, u64, u64)] =
+    &[(BUS, 52, 255), (MEMORY, 0xe000_0000, 0xe3ff_ffff), (MEMORY, 0x30_0000_0000, 0x3f_ffff_ffff)];
+
 /// A machine without CXL.
-fn bare() -> Vec<Question> {
-    let mut questions = vec![Question::Object("\\_SB.CXLM._STA", Answer::Failed("AE_NOT_FOUND".to_owned()))];
-    questions.extend(must_keep("\\_SB.PC00"));
-    questions
+fn bare() -> Vec<Talk> {
+    let no_cxl = Question::Object("\\_SB.CXLM._STA", Answer::Failed("AE_NOT_FOUND".to_owned()));
+    vec![vec![no_cxl], must_keep("\\_SB.PC00")]
 }
 
 /// Asks the questions to a machine; says how many there are.
@@ -162,22 +193,33 @@ fn bare() -> Vec<Question> {
 /// # Errors
 /// If an answer is missing or wrong.
 pub(super) fn evaluate(root: &Root, machine: &str, dsdt: &Path) -> Result<usize, String> {
-    let questions = match machine {
+    let talks = match machine {
         "virt" => virt(),
         "q35" => q35(),
         "bare" => bare(),
         other => return Err(format!("there are no questions to {other}")),
     };
-    let commands: Vec<_> = questions.iter().map(Question::command).collect();
-    let mut command = root.command("acpiexec");
-    command.arg("-b").arg(commands.join(";")).arg(root.inside(dsdt)?);
-    let output = command.output().map_err(|error| format!("acpiexec: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("acpiexec: {}", output.status));
+    let dsdt = root.inside(dsdt)?;
+    for talk in &talks {
+        judge(talk, &ask(root, talk, &dsdt)?)?;
     }
-    let said = String::from_utf8_lossy(&output.stdout);
-    let mut answers = answers(&said).into_iter();
-    for question in &questions {
+    Ok(talks.iter().map(Vec::len).sum())
+}
+
+/// What acpiexec says to the questions of a talk.
+fn ask(root: &Root, talk: &Talk, dsdt: &str) -> Result<String, String> {
+    let commands: Vec<_> = talk.iter().map(Question::command).collect();
+    let mut command = root.command("acpiexec");
+    command.arg("-b").arg(commands.join(";")).arg(dsdt);
+    let output = command.output().map_err(|error| format!("acpiexec: {error}"))?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(said) } else { Err(format!("acpiexec: {}\n{said}", output.status)) }
+}
+
+/// Whether what acpiexec says is what must be answered, to each question.
+fn judge(talk: &Talk, said: &str) -> Result<(), String> {
+    let mut answers = answers(said).into_iter();
+    for question in talk {
         let (command, expected) = (question.command(), question.expected());
         let answer = answers.next().ok_or_else(|| format!("{command}: acpiexec says nothing"))?;
         let (path, answer) = answer.map_err(|said| format!("{command}: acpiexec says {said}"))?;
@@ -186,7 +228,7 @@ pub(super) fn evaluate(root: &Root, machine: &str, dsdt: &Path) -> Result<usize,
         }
     }
     match answers.next() {
-        None => Ok(questions.len()),
+        None => Ok(()),
         Some(answer) => Err(format!("nobody asked: {answer:x?}")),
     }
 }
@@ -273,8 +315,11 @@ fn value(block: &[&str]) -> Result<Answer, String> {
         if let Some(digits) = line.strip_prefix("[Integer] = ") {
             return number(digits).map(Answer::Integer);
         }
-        if line.starts_with("[Buffer] Length ") {
-            return dump(lines).map(Answer::Buffer);
+        // A buffer of one line of bytes has them in this line.
+        if let Some((_, first)) = line.strip_prefix("[Buffer] Length ").and_then(|rest| rest.split_once('='))
+        {
+            let first = Some(first.trim()).filter(|first| !first.is_empty());
+            return dump(first.into_iter().chain(lines)).map(Answer::Buffer);
         }
     }
     Err("nothing".to_owned())

@@ -15,8 +15,8 @@ const CHECKSUM: usize = 9;
 /// Who made a table: iasl names itself.
 const CREATOR: Range<usize> = 28..36;
 
-/// What iasl writes where it does not understand.
-const COMPLAINT: &str = "****";
+/// What iasl writes where it does not understand, or where a checksum is wrong.
+const COMPLAINTS: [&str; 2] = ["****", "Incorrect checksum"];
 
 /// What it says in the end of a table that it made.
 const SUCCESS: &str = "Compilation successful. 0 Errors, 0 Warnings";
@@ -84,8 +84,8 @@ pub(super) fn round_trip(root: &Root, folder: &Path, table: &str) -> Result<Stri
     let (given, text) = (file(format!("{table}.dat")), file(format!("{table}.dsl")));
     iasl(root, |command| Ok(command.arg("-d").arg(root.inside(&given)?)))?;
     let told = read(&text).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())?;
-    if let Some(line) = told.lines().find(|line| line.contains(COMPLAINT)) {
-        return Err(format!("iasl -d: {}", line.trim()));
+    if let Some(line) = complaint(&told) {
+        return Err(format!("iasl -d: {line}"));
     }
     // Its optimisations would make shorter AML of ours.
     let made = root.inside(&file(format!("{table}-made")))?;
@@ -96,6 +96,12 @@ pub(super) fn round_trip(root: &Root, folder: &Path, table: &str) -> Result<Stri
     }
     same(&read(&given)?, &read(&file(format!("{table}-made.aml")))?)?;
     Ok(told)
+}
+
+/// The first line in which iasl complains.
+fn complaint(text: &str) -> Option<&str> {
+    let complains = |line: &&str| COMPLAINTS.iter().any(|complaint| line.contains(complaint));
+    text.lines().find(complains).map(str::trim)
 }
 
 /// Compares what iasl says is in a table with what is typed above; says how many values those are.
@@ -174,6 +180,15 @@ mod tests {
     #[case("host bridge", &[])]
     fn every_value_with_a_name_is_found_in_order(#[case] name: &str, #[case] found: &[&str]) {
         assert_eq!(values(TEXT, name), found);
+    }
+
+    #[test]
+    fn a_complaint_is_found_wherever_it_is() {
+        assert_eq!(complaint(TEXT), None);
+        let line = "[009h 0009 001h]  Checksum : 88     /* Incorrect checksum, should be 89 */";
+        assert_eq!(complaint(&format!("{TEXT}{line}\n")), Some(line));
+        let line = "/**** ACPI table terminates in the middle of a data structure! (dump table)";
+        assert_eq!(complaint(&format!("{TEXT}\n{line}\n")), Some(line));
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //!  else: what is not granted is cleared, and then status bit 4; kept unless the query bit is set
 //! ```
 //!
-//! What is granted of PCI does not depend on what came before, so nothing is ever taken back. Of CXL, memory
-//! error reporting is granted to whoever supports CXL registers, and stays so.
+//! Nothing that was granted is ever taken back. What is granted of PCI is always the same. Of CXL, memory error
+//! reporting is granted to whoever supports CXL registers, or has once said so.
 
 use acpi_tables::Aml;
 use acpi_tables::aml::And;
@@ -150,8 +150,8 @@ fn cxl(body: &mut Code) {
     body.add(&dword("CDW5", 16));
     body.add(&Or::new(&SUPPORTED, &Path::new("SUPC"), &Path::new("CDW4")));
     body.add(&And::new(&SUPPORTED, &SUPPORTED, &CXL_REGISTERS));
-    body.add(&Store::new(&GRANTED, &Path::new("CTRC")));
-    let grant = Or::new(&GRANTED, &GRANTED, &MEMORY_ERRORS);
+    body.add(&Store::new(&GRANTED, &ZERO));
+    let grant = Store::new(&GRANTED, &MEMORY_ERRORS);
     body.add(&If::new(&NotEqual::new(&SUPPORTED, &ZERO), vec![&grant]));
     answer(body, "CDW5");
     keep(body, [("SUPC", "CDW4"), ("CTRC", "CDW5")]);

@@ -25,6 +25,11 @@ fn span(base: u64, size: u64) -> Span<Gpa> {
     Span::new(Gpa::new(base), size).unwrap()
 }
 
+/// Refuses tables that break a rule.
+pub(in crate::acpi) fn judge(tables: &[Table]) {
+    laws::read(tables).unwrap();
+}
+
 fn tables_of(system: &System) -> Vec<Table> {
     tables(&system.clone().check().unwrap())
 }

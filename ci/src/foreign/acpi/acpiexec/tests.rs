@@ -20,6 +20,10 @@ Evaluation of \\_SB.PC0C._OSC returned object 0x560053e44d60, external buffer le
   [Buffer] Length 14 = \n    0000: 10 00 00 00 1F 01 00 00 1F 00 00 00 03 00 00 00  // ................
     0010: 01 00 00 00                                      // ....
 
+Evaluating \\_SB.PC00._DSM
+Evaluation of \\_SB.PC00._DSM returned object 0x55ffadc2dd60, external buffer length 28
+  [Buffer] Length 03 =     0000: 03 0A 00                                      // ...
+
 Evaluating \\_SB.PC0C.CTRL
 Evaluation of \\_SB.PC0C.CTRL returned object 0x560053e44d60, external buffer length 18
   [Integer] = 000000000000001F
@@ -51,12 +55,27 @@ fn answers_are_found_in_what_acpiexec_says() {
     let resources = vec![(BUS, 12, 19), (MEMORY, 0x100_0000_0000, 0x100_7fff_ffff)];
     let expected = [
         with("\\_SB.PC0C._OSC", Answer::Buffer(osc)),
+        with("\\_SB.PC00._DSM", Answer::Buffer(vec![3, 10, 0])),
         with("\\_SB.PC0C.CTRL", Answer::Integer(0x1f)),
         with("\\_SB.CXLM._STA", Answer::Failed("AE_NOT_FOUND".to_owned())),
         with("\\_SB.PC0C", Answer::Resources(resources)),
         Err("ACPI Warning: \\_SB.PC0C._DSM: Insufficient arguments".to_owned()),
     ];
     assert_eq!(answers(SAID), expected);
+}
+
+#[test]
+fn an_answer_may_not_be_another_or_missing_or_of_another_object_or_too_many() {
+    let said = "Evaluating \\_SB.X\n  [Integer] = 000000000000001F\n";
+    let is = |path, value| vec![Question::Object(path, Answer::Integer(value))];
+    assert_eq!(judge(&is("\\_SB.X", 0x1f), said), Ok(()));
+    let told = judge(&is("\\_SB.X", 0x1e), said).unwrap_err();
+    assert_eq!(told, "evaluate \\_SB.X: acpiexec says \\_SB.X: Integer(1f), not Integer(1e)");
+    assert!(judge(&is("\\_SB.Y", 0x1f), said).is_err());
+    let told = judge(&is("\\_SB.X", 0x1f), "").unwrap_err();
+    assert_eq!(told, "evaluate \\_SB.X: acpiexec says nothing");
+    let told = judge(&vec![], said).unwrap_err();
+    assert_eq!(told, "nobody asked: Ok((\"\\\\_SB.X\", Integer(1f)))");
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! What a machine's tables tell, out of its plan.
+//!
+//! The plan knows where things are; what it does not know is the same for every machine of an architecture and
+//! stands here: one processor and all RAM in proximity domain 0, each CXL host bridge's port in one of its own.
+
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Span;
+
+use super::TABLES_SIZE;
+use super::system::Access;
+use super::system::Bridge;
+use super::system::BridgeKind;
+use super::system::Coherency;
+use super::system::Cpu;
+use super::system::Distance;
+use super::system::Ecam;
+use super::system::FixedWindow;
+use super::system::FmwsInCrs;
+use super::system::Gic;
+use super::system::IoApic;
+use super::system::IoWindow;
+use super::system::Platform;
+use super::system::Ram;
+use super::system::System;
+use super::system::Timer;
+use super::system::Uart;
+use crate::plan;
+use crate::plan::Kind;
+use crate::plan::Plan;
+use crate::plan::aarch64;
+use crate::plan::machine::Arch;
+use crate::plan::x86_64;
+
+/// What can be chosen about how a machine is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// The guest must keep BARs, bridge windows and bus numbers as they are. They are where the plan put them, and
+    /// the overlay of component registers depends on it.
+    pub preserve_config: bool,
+    /// Which bridge's resources name the range of the windows; nothing for what is usual on the architecture.
+    pub fmws_in_crs: Option<FmwsInCrs>,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { preserve_config: true, fmws_in_crs: None }
+    }
+}
+
+/// Why a plan cannot be told in tables.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untold {
+    /// There is no RAM to put the tables into.
+    #[error("ram: no room for {TABLES_SIZE:#x} bytes of tables")]
+    NoRam,
+    /// A window leads to several bridges, or to none.
+    #[error("{window}: leads to {targets} host bridges; only a window of one is told of")]
+    Targets {
+        /// The window.
+        window: String,
+        /// How many targets it has.
+        targets: usize,
+    },
+}
+
+/// How far memory is: one machine's measure is as good as another's, and without one a guest derives nothing.
+const ACCESS: Access = Access {
+    local: Distance { latency: 80, bandwidth: 200 },
+    remote: Distance { latency: 150, bandwidth: 60 },
+};
+
+/// The proximity domain of processors and RAM.
+const NODE: u32 = 0;
+
+/// Private interrupts of the timers, and the console's, as the `virt` machine has them.
+const TIMER: Timer = Timer { secure_el1: 29, non_secure_el1: 30, virtual_el1: 27, non_secure_el2: 26 };
+const UART_INTERRUPT: u32 = 33;
+
+impl System {
+    /// What is told of a planned machine.
+    ///
+    /// # Errors
+    /// If there is no room for the tables, or a window has not exactly one target.
+    pub fn of(plan: &Plan, telling: Telling) -> Result<Self, Untold> {
+        let platform = platform(plan);
+        Ok(Self {
+            fmws_in_crs: telling.fmws_in_crs.unwrap_or(FmwsInCrs::of(&platform)),
+            uart: uart(plan),
+            platform,
+            cpus: (0..plan.cpus).map(|id| Cpu { id: id.into(), node: NODE }).collect(),
+            ram: spans(plan, Kind::Ram).map(|span| Ram { span, node: NODE }).collect(),
+            tables: tables(plan)?,
+            ecam: Ecam { segment: 0, base: plan.ecam.start(), buses: buses(plan.ecam) },
+            bridges: bridges(plan),
+            windows: plan.windows.iter().map(|window| told_window(plan, window)).collect::<Result<_, _>>()?,
+            access: ACCESS,
+            preserve_config: telling.preserve_config,
+        })
+    }
+}
+
+fn spans(plan: &Plan, kind: Kind) -> impl Iterator<Item = Span<Gpa>> {
+    plan.map.iter().filter(move |placed| placed.kind == kind).map(|placed| placed.span)
+}
+
+/// Where something with this name is.
+fn named(plan: &Plan, name: &str) -> Option<Span<Gpa>> {
+    plan.map.iter().find(|placed| placed.name == name).map(|placed| placed.span)
+}
+
+/// The tables are at the end of the first RAM.
+fn tables(plan: &Plan) -> Result<Gpa, Untold> {
+    let first = spans(plan, Kind::Ram).next().ok_or(Untold::NoRam)?;
+    let offset = first.size().checked_sub(TABLES_SIZE).ok_or(Untold::NoRam)?;
+    first.start().checked_add(offset).ok_or(Untold::NoRam)
+}
+
+fn buses(ecam: Span<Gpa>) -> u16 {
+    u16::try_from(ecam.size() / super::system::ECAM_BUS_SIZE).unwrap_or(u16::MAX)
+}
+
+fn platform(plan: &Plan) -> Platform {
+    match plan.machine.arch {
+        Arch::X86_64 => Platform::X86_64 {
+            local_apic: Gpa::new(x86_64::LOCAL_APIC),
+            io_apic: IoApic { id: 0, base: Gpa::new(x86_64::IO_APIC), first_interrupt: 0 },
+        },
+        Arch::Aarch64 => {
+            let start = |name| named(plan, name).map_or(Gpa::new(0), |span: Span<Gpa>| span.start());
+            let redistributors = ["gic redistributors", "second gic redistributors"];
+            Platform::Aarch64 {
+                gic: Gic {
+                    distributor: start("gic distributor"),
+                    redistributors: redistributors.into_iter().filter_map(|name| named(plan, name)).collect(),
+                    its: start("gic its"),
+                },
+                timer: TIMER,
+                smmus: Vec::new(),
+            }
+        }
+    }
+}
+
+/// The console, where the machine has a place for it.
+fn uart(plan: &Plan) -> Option<Uart> {
+    let at = named(plan, "uart")?.start();
+    Some(Uart { at, interrupt: UART_INTERRUPT })
+}
+
+/// The machine's own bridge on bus 0, and the CXL host bridges.
+fn bridges(plan: &Plan) -> Vec<Bridge> {
+    let first = plan.bridges.iter().map(|bridge| bridge.bus).min();
+    let main = Bridge {
+        bus: 0,
+        last_bus: first.map_or(u8::MAX, |bus| bus.saturating_sub(1)),
+        kind: BridgeKind::Pcie,
+        memory32: plan.rest_32,
+        memory64: None,
+        io: io_ports(plan),
+        node: Some(NODE),
+    };
+    let cxl = (1..).zip(&plan.bridges).map(|(port, bridge)| Bridge {
+        bus: bridge.bus,
+        last_bus: bridge.last_bus,
+        kind: BridgeKind::Cxl { registers: bridge.registers.start(), port },
+        memory32: Some(bridge.window_32),
+        memory64: bridge.window_64,
+        io: None,
+        node: Some(NODE),
+    });
+    std::iter::once(main).chain(cxl).collect()
+}
+
+/// The I/O ports of a machine that has them in memory.
+fn io_ports(plan: &Plan) -> Option<IoWindow> {
+    let (_, start, _) = aarch64::PLATFORM.into_iter().find(|(name, _, _)| *name == "io ports")?;
+    let at = u32::try_from(start).ok()?;
+    (plan.machine.arch == Arch::Aarch64).then_some(IoWindow { first: 0, last: u16::MAX, at })
+}
+
+fn told_window(plan: &Plan, window: &plan::FixedWindow) -> Result<FixedWindow, Untold> {
+    let targets = window.targets.len();
+    let wrong = || Untold::Targets { window: window.name.clone(), targets };
+    let [target] = window.targets.as_slice() else { return Err(wrong()) };
+    let bridge = plan.bridges.get(*target).ok_or_else(wrong)?;
+    Ok(FixedWindow {
+        span: window.span,
+        target: bridge.bus,
+        coherency: if window.back_invalidate { Coherency::HdmDb } else { Coherency::HdmD },
+        // Firmware has committed what is decoded there.
+        fixed: window.device.is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

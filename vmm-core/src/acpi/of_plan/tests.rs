@@ -1,0 +1,77 @@
+use rstest::rstest;
+
+use super::*;
+use crate::acpi::tables;
+use crate::backend::fake::Fake;
+use crate::discover::discover;
+use crate::plan::machine::Machine;
+use crate::plan::topology::BridgeIntent;
+use crate::plan::topology::Topology;
+use crate::plan::topology::WindowIntent;
+
+fn planned(arch: Arch, count: usize, topology: Topology) -> Plan {
+    let inventory = discover(&Fake::committed().shared()).unwrap();
+    let names: Vec<String> = (0..count).map(|index| format!("gpu{index}")).collect();
+    let devices: Vec<_> = names.iter().map(|name| (name.as_str(), &inventory)).collect();
+    let machine = Machine { arch, address_bits: arch.default_address_bits(), topology, ..Machine::default() };
+    plan::plan(&machine, &devices).unwrap()
+}
+
+#[rstest]
+fn every_planned_machine_can_be_told(
+    #[values(Arch::X86_64, Arch::Aarch64)] arch: Arch,
+    #[values(1, 2, 16)] count: usize,
+) {
+    let plan = planned(arch, count, Topology::default());
+    let system = System::of(&plan, Telling::default()).unwrap();
+    assert_eq!((system.bridges.len(), system.windows.len()), (count + 1, count));
+    for (window, device) in system.windows.iter().zip(&plan.devices) {
+        assert_eq!(window.span, device.window.span);
+        assert_eq!(u16::from(window.target) + 1, device.bdf.requester_id() >> 8);
+        assert!(window.fixed);
+    }
+    let tables = tables(&system.check().unwrap());
+    crate::acpi::tests::judge(&tables);
+    let names: Vec<_> = tables.iter().map(|table| table.name).collect();
+    assert!(names.contains(&"CEDT") && names.contains(&"MCFG"), "{names:?}");
+    assert_eq!(names.contains(&"IORT"), arch == Arch::Aarch64);
+}
+
+#[test]
+fn the_windows_range_is_in_a_bridges_resources_as_the_architecture_or_the_user_has_it() {
+    let of = |arch, fmws_in_crs| {
+        let plan = planned(arch, 1, Topology::default());
+        System::of(&plan, Telling { fmws_in_crs, ..Telling::default() }).unwrap().fmws_in_crs
+    };
+    assert_eq!(of(Arch::X86_64, None), FmwsInCrs::Nowhere);
+    assert_eq!(of(Arch::Aarch64, None), FmwsInCrs::FirstBridge);
+    assert_eq!(of(Arch::X86_64, Some(FmwsInCrs::FirstBridge)), FmwsInCrs::FirstBridge);
+    assert_eq!(of(Arch::Aarch64, Some(FmwsInCrs::Nowhere)), FmwsInCrs::Nowhere);
+}
+
+#[test]
+fn a_machine_without_windows_is_told_without() {
+    let mut plan = planned(Arch::X86_64, 1, Topology::default());
+    plan.windows.clear();
+    let system = System::of(&plan, Telling::default()).unwrap();
+    assert!(system.windows.is_empty());
+    assert!(system.check().is_ok());
+}
+
+#[test]
+fn a_window_of_two_bridges_is_not_told() {
+    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), bus: None };
+    let window = |targets: &[&str]| WindowIntent {
+        size: 256 << 20,
+        targets: targets.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    let topology = Topology {
+        bridges: vec![bridge("one"), bridge("two")],
+        windows: vec![window(&["one"]), WindowIntent { size: 512 << 20, ..window(&["one", "two"]) }],
+        below: vec![("gpu0".to_owned(), "one".to_owned())],
+        ..Topology::default()
+    };
+    let plan = planned(Arch::X86_64, 1, topology);
+    let error = System::of(&plan, Telling::default()).unwrap_err().to_string();
+    assert!(error.ends_with("leads to 2 host bridges; only a window of one is told of"), "{error}");
+}
