@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use vmm_core::discover::DiscoverError;
-use vmm_core::plan::PlanError;
 
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
@@ -62,7 +61,7 @@ pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
         proves: scenario.scenario.proves.clone(),
         outcome,
         reason,
-        guest: maker.guest.name().to_owned(),
+        guest: maker.guest_for(scenario).name().to_owned(),
         abi: maker.abi_for(scenario).name.to_owned(),
         duration_s: begun.elapsed().as_secs_f64(),
         steps,
@@ -81,7 +80,7 @@ fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<Ste
             let seen = format!("attached, expected to be refused because of {because:?}");
             vec![StepReport::new("attach", Verdict::Failed(seen))]
         }
-        (Err(WorldError::Plan(refusal @ PlanError::Refused { .. })), Some(because)) => {
+        (Err(WorldError::Plan(refusal)), Some(because)) => {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
         }
         (Err(WorldError::Discover(refusal @ DiscoverError::Undescribed { .. })), Some(because)) => {

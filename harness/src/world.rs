@@ -29,6 +29,7 @@ use vmm_core::map::MapError;
 use vmm_core::map::map;
 use vmm_core::plan::Plan;
 use vmm_core::plan::PlanError;
+use vmm_core::plan::machine::Arch;
 use vmm_core::plan::plan;
 use vmm_core::program::ProgramError;
 use vmm_core::run::Hypervisor;
@@ -145,6 +146,15 @@ impl Maker {
         self.abi.or(wished).unwrap_or(DEFAULT_ABI)
     }
 
+    /// What runs the guest of a scenario. Under KVM the guest program is made for the layout of x86-64; every other
+    /// machine has a soft guest, and the report says so.
+    pub fn guest_for(&self, scenario: &Loaded) -> GuestKind {
+        match scenario.machine.arch {
+            Arch::X86_64 => self.guest,
+            Arch::Aarch64 => GuestKind::Soft,
+        }
+    }
+
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the
     /// user says. Where nothing is assumed, all that are known will.
     fn assumed(&self, scenario: &Loaded) -> Option<Revision> {
@@ -217,7 +227,7 @@ impl Maker {
     pub fn world(&self, scenario: &Loaded) -> Result<World, WorldError> {
         let devices = self.devices(scenario)?;
         let planned = devices.plan(scenario)?;
-        let hypervisor = self.guest.hypervisor()?;
+        let hypervisor = self.guest_for(scenario).hypervisor()?;
         let mappings = map(planned, devices.attached, hypervisor.slots())?;
         for recording in &devices.recordings {
             recording.take();

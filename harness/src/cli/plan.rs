@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cxl_spec::address::Address;
+use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 use serde::Serialize;
 use vmm_core::plan::Device;
+use vmm_core::plan::FixedWindow;
 use vmm_core::plan::OVERLAY_PRIORITY;
 use vmm_core::plan::Plan;
 
@@ -26,6 +28,7 @@ use crate::world::Source;
 #[derive(Serialize)]
 struct Document {
     map: Vec<Placed>,
+    bridges: Vec<Bridge>,
     windows: Vec<Window>,
     overlays: Vec<Overlay>,
     programme: Vec<Step>,
@@ -39,15 +42,51 @@ struct Placed {
     kind: &'static str,
     start: String,
     size: String,
+    why: String,
 }
 
 #[derive(Serialize)]
-struct Window {
-    device: String,
-    region: u32,
+struct Bridge {
+    name: String,
+    uid: u8,
+    bus: u8,
+    last_bus: u8,
+    registers: String,
+    window_32: Range,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_64: Option<Range>,
+    port: Port,
+}
+
+#[derive(Serialize)]
+struct Port {
+    number: u8,
+    bdf: String,
+    secondary: u8,
+    component: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Range {
     start: String,
     size: String,
-    mapped: bool,
+}
+
+/// A window, and the memory that is in it. A window for nobody has no device.
+#[derive(Serialize)]
+struct Window {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<u32>,
+    start: String,
+    size: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapped: Option<bool>,
+    targets: Vec<String>,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -123,7 +162,8 @@ impl Document {
     fn of(plan: &Plan) -> Self {
         let placed = plan.map.iter().map(|placed| {
             let (start, size) = ends(placed.span);
-            Placed { name: placed.name.clone(), kind: placed.kind.name(), start, size }
+            let why = placed.why.to_string();
+            Placed { name: placed.name.clone(), kind: placed.kind.name(), start, size, why }
         });
         let dma = plan.dma.iter().map(|dma| {
             let (start, size) = ends(dma.span);
@@ -132,7 +172,8 @@ impl Document {
         });
         Self {
             map: placed.collect(),
-            windows: plan.devices.iter().map(Window::of).collect(),
+            bridges: plan.bridges.iter().map(|bridge| Bridge::of(bridge, plan)).collect(),
+            windows: plan.windows.iter().map(|window| Window::of(window, plan)).collect(),
             overlays: plan.devices.iter().map(Overlay::of).collect(),
             programme: plan.devices.iter().flat_map(Step::all_of).collect(),
             dma: dma.collect(),
@@ -145,18 +186,16 @@ impl Document {
         let map = self
             .map
             .iter()
-            .map(|at| format!("  {:>14}  {:>12}  {:9} {}", at.start, at.size, at.kind, at.name));
+            .map(|at| format!("  {:>15}  {:>13}  {:9} {}: {}", at.start, at.size, at.kind, at.name, at.why));
         lines.extend(map);
+        lines.push("bridges".to_owned());
+        lines.extend(self.bridges.iter().flat_map(Bridge::lines));
         lines.push("windows".to_owned());
-        lines.extend(self.windows.iter().map(|window| {
-            let how = if window.mapped { "mapped" } else { "every access is a call" };
-            let Window { device, region, start, size, .. } = window;
-            format!("  {start:>14}  {size:>12}  {device} region {region}, {how}")
-        }));
+        lines.extend(self.windows.iter().map(Window::line));
         lines.push("overlays".to_owned());
         lines.extend(self.overlays.iter().map(|overlay| {
             let Overlay { device, region, bar, start, size, priority } = overlay;
-            format!("  {start:>14}  {size:>12}  {device} region {region} over bar{bar}, priority {priority}")
+            format!("  {start:>15}  {size:>13}  {device} region {region} over bar{bar}, priority {priority}")
         }));
         lines.push("programme".to_owned());
         lines.extend(self.programme.iter().map(|step| {
@@ -167,7 +206,7 @@ impl Document {
         lines.push("dma".to_owned());
         lines.extend(self.dma.iter().map(|dma| {
             let Dma { device, name, start, size, decision, reason } = dma;
-            format!("  {start:>14}  {size:>12}  {device}: {decision} {name}: {reason}")
+            format!("  {start:>15}  {size:>13}  {device}: {decision} {name}: {reason}")
         }));
         if !self.notes.is_empty() {
             lines.push("notes".to_owned());
@@ -177,16 +216,75 @@ impl Document {
     }
 }
 
-impl Window {
-    fn of(device: &Device) -> Self {
-        let (start, size) = ends(device.window.span);
+impl Range {
+    fn of(span: Span<Gpa>) -> Self {
+        let (start, size) = ends(span);
+        Self { start, size }
+    }
+}
+
+impl Bridge {
+    fn of(bridge: &vmm_core::plan::Bridge, plan: &Plan) -> Self {
+        let port = &bridge.port;
+        let device = port.device.and_then(|device| plan.devices.get(device));
         Self {
-            device: device.name.clone(),
-            region: device.window.region,
+            name: bridge.name.clone(),
+            uid: bridge.bus,
+            bus: bridge.bus,
+            last_bus: bridge.last_bus,
+            registers: bridge.registers.start().to_string(),
+            window_32: Range::of(bridge.window_32),
+            window_64: bridge.window_64.map(Range::of),
+            port: Port {
+                number: port.number,
+                bdf: port.bdf.to_string(),
+                secondary: port.secondary,
+                component: port.bar.start().to_string(),
+                device: device.map(|device| device.name.clone()),
+            },
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Self { name, bus, last_bus, registers, port, .. } = self;
+        let device = port.device.as_deref().unwrap_or("nothing");
+        let ranges = [Some(&self.window_32), self.window_64.as_ref()].into_iter().flatten();
+        let ranges: Vec<_> = ranges.map(|range| format!("{} of {}", range.start, range.size)).collect();
+        vec![
+            format!("  {name}: buses {bus} to {last_bus}, registers at {registers}"),
+            format!("    windows {}", ranges.join(" and ")),
+            format!(
+                "    port {} at {}, registers at {}, below it on bus {} {device}",
+                port.number, port.bdf, port.component, port.secondary
+            ),
+        ]
+    }
+}
+
+impl Window {
+    fn of(window: &FixedWindow, plan: &Plan) -> Self {
+        let (start, size) = ends(window.span);
+        let device = window.device.and_then(|device| plan.devices.get(device));
+        let targets = window.targets.iter().filter_map(|target| plan.bridges.get(*target));
+        Self {
+            device: device.map(|device| device.name.clone()),
+            region: device.map(|device| device.window.region),
             start,
             size,
-            mapped: device.window.mapped,
+            mapped: device.map(|device| device.window.mapped),
+            targets: targets.map(|bridge| bridge.name.clone()).collect(),
+            why: window.why.to_string(),
         }
+    }
+
+    fn line(&self) -> String {
+        let Self { start, size, targets, why, .. } = self;
+        let memory = match (&self.device, self.region, self.mapped) {
+            (Some(device), Some(region), Some(true)) => format!("{device} region {region}, mapped"),
+            (Some(device), Some(region), _) => format!("{device} region {region}, every access is a call"),
+            _ => "nothing".to_owned(),
+        };
+        format!("  {start:>15}  {size:>13}  {memory}, by {}: {why}", targets.join(", "))
     }
 }
 

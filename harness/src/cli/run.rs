@@ -38,7 +38,7 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
-    let say = |one: &ScenarioReport| drop(say(&text::scenario(one)));
+    let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
     let done = runner::run_all(&maker, &scenarios, jobs, &say);

@@ -4,10 +4,12 @@ use super::Outcome;
 use super::ScenarioReport;
 use super::Summary;
 
-/// What is said of a scenario when it ends: a line, what it proves, and where it failed the steps.
-pub fn scenario(report: &ScenarioReport) -> String {
-    let mut lines =
-        vec![format!("{:7}  {}  ({:.2} s)", report.outcome.word(), report.name, report.duration_s)];
+/// What is said of a scenario when it ends: a line, what it proves, and where it failed the steps. `guest` is what
+/// the run has been said to have; a scenario that had another says so.
+pub fn scenario(report: &ScenarioReport, guest: &str) -> String {
+    let other = if report.guest == guest { String::new() } else { format!(", guest {}", report.guest) };
+    let (outcome, name, duration) = (report.outcome.word(), &report.name, report.duration_s);
+    let mut lines = vec![format!("{outcome:7}  {name}  ({duration:.2} s{other})")];
     match (report.outcome, &report.reason) {
         (Outcome::Skipped, Some(reason)) => lines.push(format!("         {reason}")),
         _ => lines.push(format!("         {}", report.proves)),

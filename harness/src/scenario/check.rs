@@ -11,6 +11,7 @@ use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
 use vfio_abi::cxl::Revision;
 use vmm_core::plan::machine;
+use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
 
 use super::Device;
@@ -18,6 +19,7 @@ use super::MachineKeys;
 use super::Scenario;
 use super::machine::Decoder;
 use super::step::Step;
+use super::topology::intents;
 use super::user::DeviceInfo;
 use super::user::Map;
 use super::user::RegionInfo;
@@ -61,13 +63,21 @@ impl<'a> Check<'a> {
         for (index, device) in scenario.devices.iter().enumerate() {
             let path = ["device", &index.to_string(), "name"];
             let name = &device.name;
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            if name.is_empty() || !name.bytes().all(plain) {
-                return self.mistake(&path, format!("name = {name:?}: letters, digits, - and _ only"));
-            }
+            self.name(&path, name)?;
             if !names.insert(name) {
                 return self.mistake(&path, format!("name = {name:?}: another device has it"));
             }
+        }
+        for (index, bridge) in scenario.bridges.iter().enumerate() {
+            self.name(&["bridge", &index.to_string(), "name"], &bridge.name)?;
+        }
+        Ok(())
+    }
+
+    fn name(&self, path: &[&str], name: &str) -> Result<(), Mistake> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || !name.bytes().all(plain) {
+            return self.mistake(path, format!("name = {name:?}: letters, digits, - and _ only"));
         }
         Ok(())
     }
@@ -81,8 +91,17 @@ impl<'a> Check<'a> {
             let message = "`refused` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["refused"], message);
         }
-        let MachineKeys { ram, address_bits, assume } = &scenario.machine;
-        if ram.is_some() || address_bits.is_some() || assume.is_some() {
+        for (key, there) in
+            [("bridge", !scenario.bridges.is_empty()), ("window", !scenario.windows.is_empty())]
+        {
+            if there {
+                let message = format!("`{key}` is about attaching, and the scenario has `attach = false`");
+                return self.mistake(&[key], message);
+            }
+        }
+        let MachineKeys { arch, fixed_windows, ram, address_bits, assume } = &scenario.machine;
+        let layout = arch.is_some() || fixed_windows.is_some();
+        if layout || ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
         }
@@ -154,12 +173,23 @@ impl<'a> Check<'a> {
             let message = format!("ram = {}: must be a multiple of 2MiB from 4MiB to 1TiB", Quantity(ram));
             return self.mistake(&["machine", "ram"], message);
         }
-        let address_bits = keys.address_bits.unwrap_or(default.address_bits);
+        let arch = match &keys.arch {
+            None => Arch::default(),
+            Some(name) => match Arch::ALL.into_iter().find(|arch| arch.name() == name) {
+                Some(arch) => arch,
+                None => {
+                    let names = Arch::ALL.map(Arch::name).join(", ");
+                    let message = format!("arch = {name:?}: must be one of {names}");
+                    return self.mistake(&["machine", "arch"], message);
+                }
+            },
+        };
+        let address_bits = keys.address_bits.unwrap_or_else(|| arch.default_address_bits());
         if !machine::ADDRESS_BITS.contains(&address_bits) {
             let message = format!("address_bits = {address_bits}: must be 36 to 52");
             return self.mistake(&["machine", "address_bits"], message);
         }
-        Ok(Machine { ram, address_bits, ..default })
+        Ok(Machine { arch, ram, address_bits, topology: intents(scenario), ..default })
     }
 
     pub(super) fn assume(&self, scenario: &Scenario) -> Result<Option<Revision>, Mistake> {

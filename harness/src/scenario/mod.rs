@@ -25,6 +25,7 @@ pub mod machine;
 pub mod place;
 pub mod region;
 pub mod step;
+pub mod topology;
 pub mod user;
 
 mod check;
@@ -54,6 +55,12 @@ pub struct Scenario {
     /// The machine.
     #[serde(default)]
     pub machine: MachineKeys,
+    /// Its CXL host bridges. A device that names none has one of its own.
+    #[serde(rename = "bridge", default)]
+    pub bridges: Vec<topology::Bridge>,
+    /// Its CXL fixed memory windows. Without any, each device has one as long as its memory.
+    #[serde(rename = "window", default)]
+    pub windows: Vec<topology::Window>,
     /// The devices, at least one.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -69,6 +76,10 @@ pub struct Scenario {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineKeys {
+    /// Whose layout it has: x86_64 or aarch64.
+    pub arch: Option<String>,
+    /// It has CXL fixed memory windows. Without this, it has.
+    pub fixed_windows: Option<bool>,
     /// RAM.
     pub ram: Option<Quantity>,
     /// Bits of a guest physical address.
@@ -83,6 +94,9 @@ pub struct MachineKeys {
 pub struct Device {
     /// The machine's name for it.
     pub name: String,
+    /// The host bridge that it is below. Without this, one of its own.
+    #[serde(default)]
+    pub bridge: Option<String>,
     /// A preset, or a file beside the scenario.
     #[serde(default)]
     pub profile: Option<String>,

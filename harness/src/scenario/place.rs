@@ -1,13 +1,16 @@
 //! Places and numbers in scenarios: `gpu0.window+0x1000`, `gpu0.bar2`, `0x10_0000`.
 //!
-//! | part        | where                                                         |
-//! |-------------|---------------------------------------------------------------|
-//! | `config`    | the device's configuration space                              |
-//! | `bar0`..    | a base address register                                       |
-//! | `component` | the 64 KiB component block in its BAR                         |
-//! | `registers` | the capability array in it                                    |
-//! | `hdm`       | the HDM decoder capability                                    |
-//! | `window`    | the device's memory                                           |
+//! | part               | where                                                  |
+//! |--------------------|--------------------------------------------------------|
+//! | `config`           | the device's configuration space                       |
+//! | `bar0`..           | a base address register                                |
+//! | `component`        | the 64 KiB component block in its BAR                  |
+//! | `registers`        | the capability array in it                             |
+//! | `hdm`              | the HDM decoder capability                             |
+//! | `window`           | the device's memory                                    |
+//! | `port`             | the configuration space of the root port above it      |
+//! | `port_component`   | the component block of that port                       |
+//! | `bridge_component` | the component block of the host bridge above that      |
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,13 +44,16 @@ enum Part {
     Registers,
     Hdm,
     Window,
+    Port,
+    PortComponent,
+    BridgeComponent,
 }
 
 /// A text that is no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is no place: write a number, or DEVICE.PART with an optional +OFFSET, where PART is config, \
-     bar0 to bar5, component, registers, hdm or window"
+     bar0 to bar5, component, registers, hdm, window, port, port_component or bridge_component"
 )]
 pub struct NoPlace {
     text: String,
@@ -80,7 +86,7 @@ impl Place {
             Base::Part { device, part } => {
                 let device =
                     plan.devices.iter().find(|planned| planned.name == *device).ok_or_else(not_there)?;
-                part.of(device)
+                part.of(device, plan)
             }
         };
         base.and_then(|base| base.checked_add(self.offset)).ok_or_else(not_there)
@@ -88,7 +94,8 @@ impl Place {
 }
 
 impl Part {
-    fn of(self, device: &vmm_core::plan::Device) -> Option<u64> {
+    fn of(self, device: &vmm_core::plan::Device, plan: &Plan) -> Option<u64> {
+        let bridge = plan.bridges.get(device.bridge);
         let component = device.component.get();
         match self {
             Self::Config => Some(device.config.start().get()),
@@ -102,6 +109,9 @@ impl Part {
                 registers.checked_add(device.programme.decoder.checked_sub(hdm::decoder_offset(0))?)
             }
             Self::Window => Some(device.window.span.start().get()),
+            Self::Port => bridge.map(|bridge| bridge.port.config.start().get()),
+            Self::PortComponent => bridge.map(|bridge| bridge.port.bar.start().get()),
+            Self::BridgeComponent => bridge.map(|bridge| bridge.registers.start().get()),
         }
     }
 
@@ -112,6 +122,9 @@ impl Part {
             "registers" => Self::Registers,
             "hdm" => Self::Hdm,
             "window" => Self::Window,
+            "port" => Self::Port,
+            "port_component" => Self::PortComponent,
+            "bridge_component" => Self::BridgeComponent,
             bar => Self::Bar(bar.strip_prefix("bar")?.parse().ok().filter(|index| *index < 6)?),
         })
     }
@@ -126,6 +139,9 @@ impl fmt::Display for Part {
             Self::Registers => out.write_str("registers"),
             Self::Hdm => out.write_str("hdm"),
             Self::Window => out.write_str("window"),
+            Self::Port => out.write_str("port"),
+            Self::PortComponent => out.write_str("port_component"),
+            Self::BridgeComponent => out.write_str("bridge_component"),
         }
     }
 }
@@ -207,6 +223,9 @@ mod tests {
     #[case("x.component+0x40")]
     #[case("x.registers")]
     #[case("x.hdm+0x20")]
+    #[case("x.port+0x138")]
+    #[case("x.port_component")]
+    #[case("x.bridge_component+0x1000")]
     #[case("0x1000")]
     fn a_place_is_printed_as_it_is_written(#[case] text: &str) {
         assert_eq!(text.parse::<Place>().unwrap().to_string(), text);

@@ -1,7 +1,7 @@
 //! What breaks each expectation of each bundled scenario.
 
 /// A bundled scenario, and lines that break its devices. They stand in place of what it says of them; a line
-/// `abi = ` stands in place of the kernel that it is about.
+/// `abi = ` stands in place of the kernel that it is about, and a line `old => new` has `new` in place of `old`.
 pub(crate) struct Broken {
     pub(crate) scenario: &'static str,
     pub(crate) breaks: &'static [&'static str],
@@ -265,17 +265,109 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "selftest-v3/the-registers-take-whole-dwords", breaks: &["abi = [\"v2\"]", PLAIN] },
     Broken { scenario: "selftest-v3/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
     Broken {
+        scenario: "topology/a-port-without-a-device-has-trained-nothing",
+        breaks: &["bridge = \"empty\""],
+    },
+    Broken {
+        scenario: "topology/bridges-and-ports-have-component-registers-without-decoders",
+        breaks: &["arch = \"x86_64\" => arch = \"aarch64\""],
+    },
+    Broken {
+        scenario: "topology/buses-and-windows-of-a-port-stay-as-they-are",
+        breaks: &["bus = 12 => bus = 14"],
+    },
+    Broken {
+        scenario: "topology/the-guest-finds-the-port-and-the-endpoint-below-it",
+        breaks: &["bus = 12 => bus = 14", "bus = 12 => bus = 11"],
+    },
+    Broken { scenario: "topology/the-port-tells-that-cxl-mem-is-trained", breaks: &["bus = 12 => bus = 14"] },
+    Broken {
+        scenario: "topology/two-ports-have-two-numbers",
+        breaks: &[
+            "bus = 12 => bus = 14",
+            "bridge = \"a\" => bridge = \"b\"\nbridge = \"b\" => bridge = \"a\"",
+            "bus = 20 => bus = 22",
+        ],
+    },
+    Broken { scenario: "window/a-bridge-is-not-on-bus-0", breaks: &["bus = 0 => bus = 1"] },
+    Broken { scenario: "window/a-bridge-needs-a-bus-for-its-port", breaks: &["bus = 13 => bus = 14"] },
+    Broken {
+        scenario: "window/a-device-below-no-bridge-is-refused",
+        breaks: &["bridge = \"c\" => bridge = \"a\""],
+    },
+    Broken {
+        scenario: "window/a-device-with-two-windows-is-refused",
+        breaks: &["targets = [\"a\"] # as the first => targets = [\"b\"]"],
+    },
+    Broken {
+        scenario: "window/a-device-without-a-window-is-refused",
+        breaks: &["bridge = \"a\" => bridge = \"b\""],
+    },
+    Broken {
+        scenario: "window/a-larger-window-has-the-memory-at-its-start",
+        breaks: &["with.memory.size = \"512MiB\"", DETACHED],
+    },
+    Broken {
+        scenario: "window/a-window-above-1-tib-is-refused",
+        breaks: &["size = \"1048832MiB\" => size = \"1TiB\""],
+    },
+    Broken {
+        scenario: "window/a-window-below-256-mib-is-refused",
+        breaks: &["size = \"128MiB\" => size = \"256MiB\""],
+    },
+    Broken { scenario: "window/a-window-below-the-memorys-size-is-refused", breaks: &[""] },
+    Broken {
+        scenario: "window/a-window-of-an-odd-size-is-refused",
+        breaks: &["size = \"384MiB\" => size = \"512MiB\""],
+    },
+    Broken {
+        scenario: "window/a-window-of-several-bridges-is-for-no-device",
+        breaks: &["targets = [\"a\", \"b\"] => targets = [\"a\"]"],
+    },
+    Broken {
+        scenario: "window/a-window-that-does-not-fit-is-refused-by-name",
+        breaks: &["size = \"16GiB\" => size = \"8GiB\""],
+    },
+    Broken {
+        scenario: "window/four-devices-of-256-gib-on-virt",
+        breaks: &[
+            "",
+            "with.memory.size = \"256GiB\"\nwith.faults.detached_memory = true",
+            "bus = 36 => bus = 38",
+        ],
+    },
+    Broken {
+        scenario: "window/on-virt-windows-lie-behind-the-second-mmio",
+        breaks: &[
+            "arch = \"aarch64\" => arch = \"x86_64\"",
+            "with.memory.size = \"512MiB\"",
+            DETACHED,
+            "ram = \"64MiB\" => ram = \"128MiB\"",
+            "with.component.bar_size = \"512GiB\"",
+        ],
+    },
+    Broken { scenario: "window/seventeen-bridges-are-refused", breaks: &["bridge = \"b0\""] },
+    Broken { scenario: "window/sixteen-devices-have-sixteen-windows", breaks: &[DETACHED, REGISTERS_DIE] },
+    Broken {
         scenario: "window/the-window-is-where-the-plan-says",
         breaks: &[
             "with.memory.size = \"512MiB\"",
             DETACHED,
-            "with.component.bar_size = \"128MiB\"",
             "with.component.bar_size = \"256MiB\"",
             "with.component.bar_size = \"4GiB\"",
         ],
     },
+    Broken { scenario: "window/two-bridges-on-one-bus-are-refused", breaks: &["bus = 0xc => bus = 20"] },
     Broken {
         scenario: "window/two-devices-get-two-windows",
         breaks: &["with.memory.size = \"512MiB\"", REGISTERS_DIE, DETACHED],
+    },
+    Broken {
+        scenario: "window/two-endpoints-below-one-bridge-are-refused",
+        breaks: &["bridge = \"a\" # where gpu0 is => bridge = \"b\""],
+    },
+    Broken {
+        scenario: "window/without-windows-a-device-is-refused",
+        breaks: &["fixed_windows = false => fixed_windows = true"],
     },
 ];

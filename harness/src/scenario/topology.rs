@@ -1,0 +1,61 @@
+//! What a scenario says about host bridges and windows, and the machine's intents that follow from it.
+//!
+//! ```toml
+//! [[bridge]]
+//! name = "a"
+//! bus = 12
+//!
+//! [[window]]
+//! size = "256GiB"
+//! targets = ["a"]
+//!
+//! [[device]]
+//! name = "gpu0"
+//! bridge = "a"
+//! ```
+//!
+//! Whether such a machine can be, the plan says, and refuses by name what cannot.
+
+use serde::Deserialize;
+use sim_device::profile::quantity::Quantity;
+use vmm_core::plan::topology::BridgeIntent;
+use vmm_core::plan::topology::Topology;
+use vmm_core::plan::topology::WindowIntent;
+
+use super::Scenario;
+
+/// A CXL host bridge with one root port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bridge {
+    /// What devices and windows call it.
+    pub name: String,
+    /// Its first bus. Without this, a free one.
+    pub bus: Option<u8>,
+}
+
+/// A CXL fixed memory window.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Its length.
+    pub size: Quantity,
+    /// The bridges that it leads to.
+    pub targets: Vec<String>,
+}
+
+/// What the machine is asked for.
+pub(super) fn intents(scenario: &Scenario) -> Topology {
+    let bridges = scenario.bridges.iter();
+    let bridges = bridges.map(|bridge| BridgeIntent { name: bridge.name.clone(), bus: bridge.bus });
+    let windows = scenario.windows.iter();
+    let windows = windows.map(|window| WindowIntent { size: window.size.0, targets: window.targets.clone() });
+    let devices = scenario.devices.iter();
+    let below = devices.filter_map(|device| Some((device.name.clone(), device.bridge.clone()?)));
+    Topology {
+        without_windows: scenario.machine.fixed_windows == Some(false),
+        bridges: bridges.collect(),
+        windows: windows.collect(),
+        below: below.collect(),
+    }
+}
