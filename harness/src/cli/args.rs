@@ -12,6 +12,7 @@ use regex::Regex;
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
 use sim_device::kernel::DEFAULT_ABI;
+use vmm_core::plan::machine::Arch;
 
 use super::Failure;
 use crate::world::Source;
@@ -34,6 +35,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Show what a scenario's machine would do, before anything is touched
     Plan(Plan),
+    /// Write the ACPI tables of a scenario's machine
+    Acpi(Acpi),
     /// List profiles or scenarios
     List(List),
     /// Print the JSON schema of a kind of file
@@ -162,6 +165,21 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Acpi {
+    /// The scenario's file, or the name of a bundled one
+    pub(super) scenario: PathBuf,
+    /// The folder for the tables, NAME.dat each; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// The machine has the layout of this architecture, whatever the scenario says
+    #[arg(long, value_name = "x86_64|aarch64", value_parser = arch)]
+    pub(super) arch: Option<Arch>,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct List {
     /// What to list
     #[arg(value_enum)]
@@ -205,6 +223,15 @@ pub(super) enum Guest {
     Kvm,
     /// No hypervisor
     Soft,
+}
+
+/// The architecture with a name.
+fn arch(name: &str) -> Result<Arch, String> {
+    let names = || Arch::ALL.map(Arch::name).join(", ");
+    Arch::ALL
+        .into_iter()
+        .find(|arch| arch.name() == name)
+        .ok_or_else(|| format!("must be one of {}", names()))
 }
 
 /// The kernel with a name.

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 nothing failed, 1 something failed, 2 the command or a file was wrong.
 
+mod acpi;
 mod args;
 mod bench;
 mod inspect;
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Inspect(args) => inspect::inspect(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Bench(args) => bench::bench(&args),

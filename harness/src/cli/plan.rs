@@ -14,6 +14,7 @@ use vmm_core::plan::Plan;
 
 use super::Failure;
 use super::args;
+use super::args::Seconds;
 use super::run::say;
 use super::this_program;
 use crate::report::json;
@@ -121,7 +122,14 @@ struct Dma {
 }
 
 pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
-    let scenario = scenario(&args.scenario)?;
+    let plan = planned(&scenario(&args.scenario)?, args.timeout)?;
+    let document = Document::of(&plan);
+    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a scenario's machine will do.
+pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failure> {
     if !scenario.scenario.attach {
         return Err(Failure::Usage(format!("{}: has no machine to plan: `attach = false`", scenario.file)));
     }
@@ -131,17 +139,14 @@ pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
         source: Source::Sim,
         abi: None,
         guest: GuestKind::Soft,
-        timeout: args.timeout.0,
+        timeout: timeout.0,
     };
-    let devices = maker.devices(&scenario)?;
-    let plan = devices.plan(&scenario).map_err(|error| Failure::Failed(error.to_string()))?;
-    let document = Document::of(&plan);
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
-    Ok(ExitCode::SUCCESS)
+    let devices = maker.devices(scenario)?;
+    devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))
 }
 
 /// The scenario in this file, or the bundled one of this name.
-fn scenario(path: &Path) -> Result<Loaded, Failure> {
+pub(super) fn scenario(path: &Path) -> Result<Loaded, Failure> {
     let bundled =
         bundled()?.into_iter().find(|one| Path::new(&one.file) == path || Path::new(&one.name) == path);
     if let Some(one) = bundled.filter(|_| !path.exists()) {

@@ -99,8 +99,10 @@ impl<'a> Check<'a> {
                 return self.mistake(&[key], message);
             }
         }
-        let MachineKeys { arch, fixed_windows, ram, address_bits, assume } = &scenario.machine;
-        let layout = arch.is_some() || fixed_windows.is_some();
+        let MachineKeys { arch, fixed_windows, preserve_config, fmws_in_crs, ram, address_bits, assume } =
+            &scenario.machine;
+        let told = preserve_config.is_some() || fmws_in_crs.is_some();
+        let layout = arch.is_some() || fixed_windows.is_some() || told;
         if layout || ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);

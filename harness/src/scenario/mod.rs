@@ -38,6 +38,9 @@ use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
 use step::Step;
 use vfio_abi::cxl::Revision;
+use vmm_core::acpi::of_plan::Telling;
+use vmm_core::acpi::system::FmwsInCrs;
+use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
 
 /// A scenario as written.
@@ -80,12 +83,27 @@ pub struct MachineKeys {
     pub arch: Option<String>,
     /// It has CXL fixed memory windows. Without this, it has.
     pub fixed_windows: Option<bool>,
+    /// The guest is told to keep BARs, bridge windows and bus numbers. Without this, it is.
+    pub preserve_config: Option<bool>,
+    /// Which bridge's ACPI resources name the range of the fixed windows: first-bridge or nowhere. Without this, what
+    /// is usual on the architecture.
+    pub fmws_in_crs: Option<FmwsInCrsKey>,
     /// RAM.
     pub ram: Option<Quantity>,
     /// Bits of a guest physical address.
     pub address_bits: Option<u32>,
     /// The only revision of vfio-cxl that the machine takes: v2, v3 or next. Without this, it takes all of them.
     pub assume: Option<String>,
+}
+
+/// Which bridge's ACPI resources name the range of the fixed windows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FmwsInCrsKey {
+    /// The first CXL host bridge's.
+    FirstBridge,
+    /// None's.
+    Nowhere,
 }
 
 /// A device of the machine.
@@ -125,6 +143,27 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// How the guest is told of the machine.
+    pub fn telling(&self) -> Telling {
+        let keys = &self.scenario.machine;
+        let usual = Telling::default();
+        let fmws_in_crs = keys.fmws_in_crs.map(|key| match key {
+            FmwsInCrsKey::FirstBridge => FmwsInCrs::FirstBridge,
+            FmwsInCrsKey::Nowhere => FmwsInCrs::Nowhere,
+        });
+        Telling { preserve_config: keys.preserve_config.unwrap_or(usual.preserve_config), fmws_in_crs }
+    }
+
+    /// The same scenario with the layout of another architecture.
+    #[must_use]
+    pub fn on(mut self, arch: Arch) -> Self {
+        self.machine.arch = arch;
+        if self.scenario.machine.address_bits.is_none() {
+            self.machine.address_bits = arch.default_address_bits();
+        }
+        self
+    }
+
     /// The scenario in a TOML text. `folder` is where files that it names are looked for.
     ///
     /// # Errors
