@@ -29,12 +29,12 @@ use vmm_core::map::MapError;
 use vmm_core::map::map;
 use vmm_core::plan::Plan;
 use vmm_core::plan::PlanError;
-use vmm_core::plan::machine::Arch;
 use vmm_core::plan::plan;
 use vmm_core::program::ProgramError;
 use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
+use vmm_core::run::kvm_can_run;
 
 use crate::opened;
 use crate::opened::Opened;
@@ -146,13 +146,10 @@ impl Maker {
         self.abi.or(wished).unwrap_or(DEFAULT_ABI)
     }
 
-    /// What runs the guest of a scenario. Under KVM the guest program is made for the layout of x86-64; every other
-    /// machine has a soft guest, and the report says so.
+    /// What runs the guest of a scenario. A machine in whose layout KVM's guest program cannot run has a soft guest,
+    /// and the report says so.
     pub fn guest_for(&self, scenario: &Loaded) -> GuestKind {
-        match scenario.machine.arch {
-            Arch::X86_64 => self.guest,
-            Arch::Aarch64 => GuestKind::Soft,
-        }
+        if kvm_can_run(scenario.machine.arch) { self.guest } else { GuestKind::Soft }
     }
 
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the

@@ -79,7 +79,7 @@ pub struct Scenario {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineKeys {
-    /// Whose layout it has: x86_64 or aarch64.
+    /// Whose layout it has: `x86_64` or `aarch64`.
     pub arch: Option<String>,
     /// It has CXL fixed memory windows. Without this, it has.
     pub fixed_windows: Option<bool>,

@@ -1,4 +1,6 @@
 use rstest::rstest;
+use vmm_core::plan::machine::Arch;
+use vmm_core::plan::topology::Topology;
 
 use super::*;
 
@@ -61,6 +63,22 @@ fn the_example_in_the_module_doc_loads(#[case] doc: &str, #[case] steps: usize) 
     "proves = \"x\"\nrefused = \"y\"\n[machine]\naddress_bits = 20\n[[device]]\nname = \"a\"\n",
     "x.toml:4: address_bits = 20: must be 36 to 52"
 )]
+#[case::another_layout(
+    "proves = \"x\"\nrefused = \"y\"\n[machine]\narch = \"arm\"\n[[device]]\nname = \"a\"\n",
+    "x.toml:4: arch = \"arm\": must be one of x86_64, aarch64"
+)]
+#[case::an_odd_bridge_name(
+    "proves = \"x\"\nrefused = \"y\"\n[[bridge]]\nname = \"a b\"\n[[device]]\nname = \"a\"\n",
+    "x.toml:4: name = \"a b\": letters, digits"
+)]
+#[case::no_such_bus(
+    "proves = \"x\"\nrefused = \"y\"\n[[bridge]]\nname = \"a\"\nbus = 256\n[[device]]\nname = \"a\"\n",
+    "x.toml:5: invalid value: integer `256`, expected u8"
+)]
+#[case::a_window_to_nowhere(
+    "proves = \"x\"\nrefused = \"y\"\n[[window]]\nsize = \"1GiB\"\n[[device]]\nname = \"a\"\n",
+    "x.toml:3: missing field `targets`"
+)]
 #[case::profile_and_with(
     "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\nprofile = \"t2-committed\"\nwith.decoder.count = 2\n",
     "x.toml:5: either `profile` or `with`"
@@ -119,6 +137,21 @@ fn a_mistake_in_a_step_is_found_at_its_line(#[case] step: &str, #[case] message:
     assert!(matches!(place[1], "4" | "5"), "the step is at line 5, its table at 4: {found}");
     assert!(found.contains(message), "{found}");
     assert!(!found.contains('\n'), "one line: {found}");
+}
+
+#[test]
+fn what_is_said_of_bridges_and_windows_is_what_the_machine_is_asked_for() {
+    let text = "proves = \"x\"\nrefused = \"y\"\n[machine]\narch = \"aarch64\"\nfixed_windows = false\n\
+                [[bridge]]\nname = \"a\"\nbus = 12\n[[bridge]]\nname = \"b\"\n\
+                [[window]]\nsize = \"1GiB\"\ntargets = [\"a\", \"b\"]\n\
+                [[device]]\nname = \"x\"\n[[device]]\nname = \"y\"\nbridge = \"b\"\n";
+    let machine = Loaded::parse("x", "x.toml", text, None).unwrap().machine;
+    assert_eq!((machine.arch, machine.address_bits), (Arch::Aarch64, 48));
+    let Topology { without_windows, bridges, windows, below } = machine.topology;
+    let bridges: Vec<_> = bridges.into_iter().map(|bridge| (bridge.name, bridge.bus)).collect();
+    assert_eq!((without_windows, bridges), (true, vec![("a".to_owned(), Some(12)), ("b".to_owned(), None)]));
+    assert_eq!((windows.len(), windows[0].size, windows[0].targets.join(" ").as_str()), (1, 1 << 30, "a b"));
+    assert_eq!(below, [("y".to_owned(), "b".to_owned())]);
 }
 
 #[test]

@@ -159,7 +159,7 @@ fn the_scenario_in_the_readme_passes() {
 #[test]
 fn a_plan_is_printed_for_people_and_for_scripts() {
     let text = lines(&output(&["plan", "scenarios/decoder/first-light.toml"]));
-    for heading in ["map", "windows", "overlays", "programme", "dma"] {
+    for heading in ["map", "bridges", "windows", "overlays", "programme", "dma"] {
         assert!(text.iter().any(|line| line == heading), "{heading}");
     }
     let json = output(&["plan", "decoder/first-light", "--json"]);
@@ -171,12 +171,36 @@ fn a_plan_is_printed_for_people_and_for_scripts() {
         (1, Some("0x0"), Some("0x4000000"))
     );
     assert_eq!(plan["windows"][0]["start"], "0x110000000");
+    assert_eq!(plan["windows"][0]["targets"], serde_json::json!(["gpu0 bridge"]));
+    assert_eq!(plan["windows"][0]["why"], "the first multiple of 0x10000000 behind gpu0 bar2");
+    let bridge = &plan["bridges"][0];
+    assert_eq!((bridge["uid"].as_u64(), bridge["last_bus"].as_u64()), (Some(12), Some(255)));
+    assert_eq!(
+        (bridge["registers"].as_str(), bridge["port"]["bdf"].as_str()),
+        (Some("0xfe100000"), Some("0c:00.0"))
+    );
+    assert_eq!(
+        (&bridge["port"]["device"], &bridge["window_64"]["start"]),
+        (&"gpu0".into(), &"0x100000000".into())
+    );
     assert_eq!(plan["overlays"][0]["priority"], 1);
     let values: Vec<_> =
         plan["programme"].as_array().unwrap().iter().map(|step| step["value"].clone()).collect();
     assert_eq!((values[2].as_str(), values[3].as_str()), (Some("0x10000000"), Some("0x1")));
     let skipped = plan["dma"].as_array().unwrap().iter().filter(|dma| dma["decision"] == "skip").count();
     assert_eq!(skipped, 3);
+}
+
+#[test]
+fn the_plan_of_a_large_machine_is_made_before_anything_is_touched() {
+    let json = output(&["plan", "window/four-devices-of-256-gib-on-virt", "--json"]);
+    let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let starts: Vec<_> = plan["windows"].as_array().unwrap().iter().map(|one| one["start"].clone()).collect();
+    assert_eq!(starts, ["0x10000000000", "0x14000000000", "0x18000000000", "0x1c000000000"]);
+    let buses: Vec<_> = plan["bridges"].as_array().unwrap().iter().map(|one| one["bus"].clone()).collect();
+    assert_eq!(buses, [12, 20, 28, 36]);
+    let text = lines(&output(&["plan", "window/a-device-with-two-windows-is-refused"]));
+    assert_eq!(text, [] as [&str; 0], "what is refused is not planned");
 }
 
 #[test]

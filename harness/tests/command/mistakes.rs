@@ -154,6 +154,14 @@ fn a_mistake_is_told_with_its_line_and_nothing_runs(#[case] step: &str, #[case] 
     "attach = false\n[machine]\nram = \"64MiB\"\n[[device]]\nname = \"a\"\n[[step]]\nreset = { device = \"a\" }\n",
     ":3: `machine` is about attaching, and the scenario has `attach = false`"
 )]
+#[case::a_layout_without_attaching(
+    "attach = false\n[machine]\narch = \"aarch64\"\n[[device]]\nname = \"a\"\n[[step]]\nreset = { device = \"a\" }\n",
+    ":3: `machine` is about attaching, and the scenario has `attach = false`"
+)]
+#[case::a_bridge_without_attaching(
+    "attach = false\n[[bridge]]\nname = \"x\"\n[[device]]\nname = \"a\"\n[[step]]\nreset = { device = \"a\" }\n",
+    ":3: `bridge` is about attaching, and the scenario has `attach = false`"
+)]
 fn what_needs_a_machine_and_what_needs_none_do_not_mix(#[case] text: &str, #[case] message: &str) {
     assert_eq!(told(&format!("proves = \"x\"\n{text}")), message);
 }

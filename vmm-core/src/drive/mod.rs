@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cxl_spec::access::Width;
+use cxl_spec::address::Span;
 use cxl_spec::component::hdm;
 use device::Device;
 use laws::LawfulSlots;
@@ -113,7 +114,10 @@ fn touch(running: &mut Running, planned: &Plan) {
         assert_eq!(hdm::join(low, high), device.window.span.start().get(), "the decoder is at its window");
         let bars = device.bars.iter().flat_map(|bar| bar.pieces.iter().map(|piece| (bar.span, piece)));
         let bars = bars.filter_map(|(span, piece)| span.start().checked_add(piece.range.start));
-        for at in bars.chain([device.config.start(), device.window.span.start()]) {
+        let bridge = planned.bridges.get(device.bridge).into_iter();
+        let bridge = bridge.flat_map(|bridge| [bridge.registers, bridge.port.config, bridge.port.bar]);
+        let machine = bridge.chain([device.config, device.window.span]).map(Span::start);
+        for at in bars.chain(machine) {
             for width in Width::ALL {
                 assert!(running.load(at, width).is_ok() && running.store(at, width, u64::MAX).is_ok());
             }

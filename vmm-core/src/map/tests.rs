@@ -48,6 +48,10 @@ fn ram_bars_and_configuration_are_where_the_plan_says() {
     let behind = Trap::Region(Behind { device: 0, region: 2, offset: 0x2_1140, shape: Shape::Any });
     assert!(matches!(target(&mappings, bar2 + 0x2_1144), Some(Target::Trap(trap, 4)) if trap == behind));
     assert!(matches!(target(&mappings, 0xb000_8000), Some(Target::Trap(Trap::Ecam, 0x8000))));
+    let bridge = Trap::Component(Component::HostBridge(0));
+    assert!(matches!(target(&mappings, 0xfe10_1000), Some(Target::Trap(trap, 0x1000)) if trap == bridge));
+    let port = Trap::Component(Component::RootPort(0));
+    assert!(matches!(target(&mappings, 0xc000_0004), Some(Target::Trap(trap, 4)) if trap == port));
     assert!(target(&mappings, window).is_none(), "the memory comes after the decoder");
     assert_eq!(slots.here(), 3, "RAM and two parts of a BAR");
 }

@@ -1,4 +1,4 @@
-//! The layout of an AArch64 machine like QEMU's `virt`. A policy, as constants with their reasons.
+//! The layout of an aarch64 machine like QEMU's `virt`. A policy, as constants with their reasons.
 //!
 //! ```text
 //! 0x0000_0000  128 MiB     flash

@@ -153,7 +153,7 @@ mod tests {
         let mut block = block();
         block.write(access(0x10, Width::Qword), u64::MAX);
         assert_eq!(block.read(access(0x10, Width::Qword)), 0);
-        assert_eq!(block.read(access(u64::MAX & !7, Width::Qword)), 0);
+        assert_eq!(block.read(access(!7, Width::Qword)), 0);
     }
 
     proptest! {

@@ -51,16 +51,6 @@ impl Hypervisor {
         }
     }
 
-    /// Why it cannot run a guest in a machine of this layout; nothing if it can.
-    pub fn cannot_run(&self, arch: Arch) -> Option<&'static str> {
-        match (self, arch) {
-            (Self::Soft, _) | (Self::Kvm(_), Arch::X86_64) => None,
-            (Self::Kvm(_), Arch::Aarch64) => {
-                Some("under KVM it is made for RAM at 0, and `virt` has none there")
-            }
-        }
-    }
-
     /// The name in reports.
     pub fn name(&self) -> &'static str {
         match self {
@@ -68,6 +58,11 @@ impl Hypervisor {
             Self::Soft => "soft",
         }
     }
+}
+
+/// Whether the guest program of KVM can run in this layout: it has its tables and its mailbox in RAM at 0.
+pub fn kvm_can_run(arch: Arch) -> bool {
+    arch == Arch::X86_64
 }
 
 /// A machine that runs. Dropping it stops the guest and undoes everything.
@@ -85,10 +80,12 @@ impl Programmed {
     /// If the hypervisor does not do its part.
     pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
         let bus = Arc::new(Bus::new(&self.mappings));
-        if let Some(why) = hypervisor.cannot_run(self.plan().machine.arch) {
-            return Err(GuestError::Setup { what: "starting the guest program", why: why.to_owned() });
-        }
+        let arch = self.plan().machine.arch;
         let guest: Box<dyn Guest> = match hypervisor {
+            Hypervisor::Kvm(_) if !kvm_can_run(arch) => {
+                let why = format!("it is made for RAM at 0, which a machine of {} has not", arch.name());
+                return Err(GuestError::Setup { what: "placing the guest program", why });
+            }
             Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
             Hypervisor::Soft => Box::new(Soft::new(bus.clone())),
         };

@@ -135,6 +135,54 @@ fn the_guest_finds_its_device_in_configuration_space_and_no_other() {
 }
 
 #[test]
+fn the_guest_finds_the_port_above_its_device() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let bridge = running.plan().bridges[0].clone();
+    let port = |offset| bridge.port.config.start().checked_add(offset).unwrap();
+    assert_eq!(running.load(port(0), Width::Dword), Ok(0x7075_8086));
+    assert_eq!(running.load(port(0x18), Width::Qword), Ok(0x000d_0d0c), "two dwords: buses, and no I/O");
+    running.store(port(0x18), Width::Dword, 0x0003_0201).unwrap();
+    running.store(port(0x04), Width::Word, 0x0006).unwrap();
+    assert_eq!(running.load(port(0x18), Width::Dword), Ok(0x000d_0d0c));
+    assert_eq!(running.load(port(0x04), Width::Dword), Ok(0x0010_0006));
+    assert_eq!(running.refused(), 0);
+}
+
+#[test]
+fn component_registers_of_bridge_and_port_take_dwords_and_qwords_alone() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let bridge = running.plan().bridges[0].clone();
+    let policy = bridge.registers.start().checked_add(0x1084).unwrap();
+    let array = bridge.port.bar.start().checked_add(0x1000).unwrap();
+    assert_eq!(running.load(policy, Width::Dword), Ok(2));
+    assert_eq!(running.load(array, Width::Qword), Ok(0x0802_0002_0211_0001));
+    running.store(policy, Width::Dword, 1).unwrap();
+    assert_eq!((running.load(policy, Width::Dword), running.refused()), (Ok(1), 0));
+    running.store(policy, Width::Byte, 0).unwrap();
+    assert_eq!(running.load(array, Width::Word), Ok(0xffff));
+    assert_eq!((running.load(policy, Width::Dword), running.refused()), (Ok(1), 2));
+}
+
+#[test]
+fn a_soft_guest_runs_in_either_layout_and_kvms_program_where_ram_is_at_0() {
+    for arch in Arch::ALL {
+        let attached = Fake::committed().attached(Recording::default());
+        let machine = Machine { arch, address_bits: 48, ..Machine::default() };
+        let plan = plan(&machine, &[("gpu0", &attached.inventory)]).unwrap();
+        let ram = plan.map.iter().find(|placed| placed.name == "ram").unwrap().span.start();
+        assert_eq!(kvm_can_run(arch), ram == Gpa::new(0));
+        let mappings = map(plan, vec![attached], Hypervisor::Soft.slots()).unwrap();
+        let mut running = mappings.machine_done().unwrap().run(&Hypervisor::Soft, TIMEOUT).unwrap();
+        for at in [ram, window(&running, 8)] {
+            running.store(at, Width::Qword, 0x1234_5678).unwrap();
+            assert_eq!(running.load(at, Width::Qword), Ok(0x1234_5678));
+        }
+    }
+}
+
+#[test]
 fn a_bar_reads_its_place_and_after_ones_its_size() {
     let fake = Fake::committed();
     let mut running = running(&fake);
