@@ -85,6 +85,8 @@ struct Window {
     size: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     mapped: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coherency: Option<&'static str>,
     targets: Vec<String>,
     why: String,
 }
@@ -272,6 +274,7 @@ impl Window {
             start,
             size,
             mapped: device.map(|device| device.window.mapped),
+            coherency: device.map(|_| if window.back_invalidate { "hdm-db" } else { "hdm-d" }),
             targets: targets.map(|bridge| bridge.name.clone()).collect(),
             why: window.why.to_string(),
         }
