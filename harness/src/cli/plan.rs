@@ -86,6 +86,8 @@ struct Window {
     size: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     mapped: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coherency: Option<&'static str>,
     targets: Vec<String>,
     why: String,
 }
@@ -277,6 +279,7 @@ impl Window {
             start,
             size,
             mapped: device.map(|device| device.window.mapped),
+            coherency: device.map(|_| if window.back_invalidate { "hdm-db" } else { "hdm-d" }),
             targets: targets.map(|bridge| bridge.name.clone()).collect(),
             why: window.why.to_string(),
         }

@@ -203,6 +203,14 @@ fn the_plan_of_a_large_machine_is_made_before_anything_is_touched() {
     assert_eq!(text, [] as [&str; 0], "what is refused is not planned");
 }
 
+#[rstest]
+#[case("presets/t2-hdm-db", "hdm-db")]
+#[case("decoder/first-light", "hdm-d")]
+fn a_plan_tells_how_the_memory_of_a_window_is_kept_coherent(#[case] scenario: &str, #[case] coherency: &str) {
+    let plan: Value = serde_json::from_slice(&output(&["plan", scenario, "--json"]).stdout).unwrap();
+    assert_eq!(plan["windows"][0]["coherency"], coherency);
+}
+
 #[test]
 fn a_plan_that_is_refused_says_why() {
     let refused = output(&["plan", "refused/not-committed-by-firmware"]);

@@ -26,7 +26,7 @@ pub struct Topology {
     pub bridges: Vec<BridgeIntent>,
     /// CXL fixed memory windows.
     pub windows: Vec<WindowIntent>,
-    /// Which device is below which bridge, by their names.
+    /// Which device is below which bridge, by their names. Of a device that is not there nothing comes.
     pub below: Vec<(String, String)>,
 }
 

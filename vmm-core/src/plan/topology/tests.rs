@@ -1,4 +1,5 @@
 use cxl_spec::component::hdm::GRANULE;
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
@@ -206,4 +207,41 @@ fn the_topology_that_the_refused_ones_differ_from_is_taken() {
     assert_eq!(buses(&planned(next, 2).unwrap()), [(12, 13), (14, 255)]);
     let ends = Topology { bridges: vec![bridge("a", 1), bridge("b", 254)], ..two() };
     assert_eq!(buses(&planned(ends, 2).unwrap()), [(1, 253), (254, 255)]);
+}
+
+proptest! {
+    /// The rule in other words: every bridge needs its bus and the next, of buses 1 to 255, for itself.
+    #[test]
+    fn buses_are_refused_or_apart(wanted in prop::collection::vec(0u8..=255, 1..=16)) {
+        let bridges = wanted.iter().enumerate().map(|(index, bus)| bridge(&format!("b{index}"), *bus));
+        let topology = Topology { bridges: bridges.collect(), ..Topology::default() };
+        let mut needed: Vec<u16> = wanted.iter().flat_map(|bus| [u16::from(*bus), u16::from(*bus) + 1]).collect();
+        needed.sort_unstable();
+        let possible = needed[0] > 0 && needed.last() < Some(&256) && needed.is_sorted_by(|a, b| a < b);
+        match planned(topology, 0) {
+            Err(error) => prop_assert!(!possible, "{}", error),
+            Ok(plan) => {
+                prop_assert!(possible);
+                let mut found = buses(&plan);
+                prop_assert!(found.iter().zip(&wanted).all(|((bus, _), wanted)| bus == wanted));
+                found.sort_unstable();
+                let ends: Vec<_> = found.iter().skip(1).map(|(bus, _)| bus - 1).chain([255]).collect();
+                prop_assert!(found.iter().zip(ends).all(|((_, last), end)| *last == end));
+            }
+        }
+    }
+
+    /// Whatever some bridges ask for, the others find buses, as long as what is asked for can be.
+    #[test]
+    fn bridges_without_a_wish_always_find_buses(wanted in prop::collection::vec(prop::option::of(0u8..127), 1..=16)) {
+        // Odd buses are two apart, so that only two alike can be wrong.
+        let mut wanted: Vec<Option<u8>> = wanted.into_iter().map(|bus| bus.map(|bus| 2 * bus + 1)).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        wanted.iter_mut().for_each(|bus| *bus = bus.filter(|bus| seen.insert(*bus)));
+        let bridges = wanted.iter().enumerate().map(|(index, bus)| bridge(&format!("b{index}"), *bus));
+        let plan = planned(Topology { bridges: bridges.collect(), ..Topology::default() }, 0).unwrap();
+        let mut found = buses(&plan);
+        found.sort_unstable();
+        prop_assert!(found.windows(2).all(|pair| pair[0].0 < pair[0].1 && pair[0].1 < pair[1].0));
+    }
 }
