@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod acpi;
 mod breaks;
 mod broken;
 mod defects;
