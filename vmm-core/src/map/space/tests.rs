@@ -326,8 +326,11 @@ impl Twin {
 /// A page that is all one memory, and a page of this process, too.
 fn is_whole(bytes: &[Option<(Shows, u64)>]) -> bool {
     let Some(Some((Shows::Memory(first), start))) = bytes.first() else { return false };
-    let follows = |(byte, further): (&Option<(Shows, u64)>, u64)| matches!(byte, Some((Shows::Memory(memory), offset)) if memory == first && *offset == start + further);
-    bytes.iter().zip(0..).all(follows) && (first.host_address() + start).is_multiple_of(PAGE)
+    let follows = |(byte, expected): (&Option<(Shows, u64)>, u64)| {
+        byte.as_ref()
+            .is_some_and(|(shows, offset)| *shows == Shows::Memory(first.clone()) && *offset == expected)
+    };
+    bytes.iter().zip(*start..).all(follows) && (first.host_address() + start).is_multiple_of(PAGE)
 }
 
 proptest! {
@@ -350,8 +353,8 @@ proptest! {
                 let stays = places_before.contains(place);
                 prop_assert!(undone || !stays || before.contains(&(*number, *place)), "{place:?} was touched");
             }
-            let gone_and_back = changed.iter().filter(|(came, _)| !came).any(|(_, gone)| changed.contains(&(true, *gone)));
-            prop_assert!(undone || !gone_and_back, "a slot went and came back");
+            let back = |(came, place): &(bool, Place)| !came && changed.contains(&(true, *place));
+            prop_assert!(undone || !changed.iter().any(back), "a slot went and came back");
         }
         twin.windows.clear();
         prop_assert!(twin.slots.here.lock().is_empty() && twin.space.is_empty());
