@@ -65,6 +65,14 @@ pub(crate) const ALL: &[Broken] = &[
             "with.component.bar_size = \"256GiB\"",
         ],
     },
+    Broken {
+        scenario: "overlay/the-registers-move-with-their-bar",
+        breaks: &["with.component.bar_size = \"2MiB\"", REGISTERS_DIE],
+    },
+    Broken {
+        scenario: "overlay/without-memory-space-the-bars-are-gone",
+        breaks: &["with.component.bar_size = \"2MiB\"", REGISTERS_DIE, DETACHED],
+    },
     Broken { scenario: "presets/t2-block-end", breaks: &[REGISTERS_DIE, DETACHED] },
     Broken { scenario: "presets/t2-block-start", breaks: &[REGISTERS_DIE, DETACHED] },
     Broken { scenario: "presets/t2-block-whole-bar", breaks: &[REGISTERS_DIE, DETACHED] },

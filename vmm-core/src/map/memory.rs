@@ -12,13 +12,26 @@ use vm_memory::FileOffset;
 use vm_memory::MmapRegion;
 use vm_memory::VolatileMemory;
 
-/// A part of a file, mapped here. Clones are the same mapping; it goes with the last of them.
+/// A part of a file, mapped here. Clones and parts are the same mapping; it goes with the last of them.
 #[derive(Clone, Debug)]
 pub struct HostMemory {
     mapping: Arc<MmapRegion>,
     file: Arc<File>,
     file_offset: u64,
+    /// Where in the mapping this memory begins.
+    start: usize,
+    size: usize,
 }
+
+impl PartialEq for HostMemory {
+    /// The same bytes of the same mapping, not others with the same values.
+    fn eq(&self, other: &Self) -> bool {
+        let range = |memory: &Self| (memory.start, memory.size);
+        Arc::ptr_eq(&self.mapping, &other.mapping) && range(self) == range(other)
+    }
+}
+
+impl Eq for HostMemory {}
 
 impl HostMemory {
     /// `size` bytes of zeros that no other process can make shorter: RAM of a guest.
@@ -43,17 +56,24 @@ impl HostMemory {
         let length = usize::try_from(size).map_err(io::Error::other)?;
         let from = FileOffset::from_arc(file.clone(), offset);
         let mapping = MmapRegion::from_file(from, length).map_err(io::Error::other)?;
-        Ok(Self { mapping: Arc::new(mapping), file, file_offset: offset })
+        Ok(Self { mapping: Arc::new(mapping), file, file_offset: offset, start: 0, size: length })
+    }
+
+    /// `size` bytes of this memory from `offset`; nothing if they are not all in it.
+    pub fn part(&self, offset: u64, size: u64) -> Option<Self> {
+        let size = usize::try_from(size).ok()?;
+        let start = self.place(offset, size)?;
+        Some(Self { start, size, file_offset: self.file_offset.checked_add(offset)?, ..self.clone() })
     }
 
     /// Length in bytes.
     pub fn size(&self) -> u64 {
-        self.mapping.size() as u64
+        self.size as u64
     }
 
     /// Where this process sees the memory. For a hypervisor only.
     pub(crate) fn host_address(&self) -> u64 {
-        self.mapping.as_ptr() as u64
+        (self.mapping.as_ptr() as u64).saturating_add(self.start as u64)
     }
 
     /// The file that the memory is.
@@ -92,10 +112,11 @@ impl HostMemory {
         self.mapping.as_volatile_slice().write_slice(data, at).ok()
     }
 
-    /// The offset, if `length` bytes from it are all there. An access is done whole or not at all.
+    /// The place in the mapping, if `length` bytes are all there. An access is done whole or not at all.
     fn place(&self, offset: u64, length: usize) -> Option<usize> {
         let at = usize::try_from(offset).ok()?;
-        at.checked_add(length).filter(|end| *end <= self.mapping.size()).map(|_| at)
+        at.checked_add(length).filter(|end| *end <= self.size)?;
+        self.start.checked_add(at)
     }
 }
 
@@ -126,5 +147,32 @@ mod tests {
         let second = HostMemory::of_file(ram.file.clone(), 0x1000, 0x1000).unwrap();
         second.store(4, Width::Dword, 0x1234_5678).unwrap();
         assert_eq!(ram.load(0x1004, Width::Dword), Some(0x1234_5678));
+    }
+
+    #[test]
+    fn a_part_is_the_same_memory_and_ends_where_it_ends() {
+        let ram = HostMemory::ram(0x3000).unwrap();
+        let part = ram.part(0x1000, 0x1000).unwrap();
+        part.store(4, Width::Dword, 0x1234_5678).unwrap();
+        assert_eq!(ram.load(0x1004, Width::Dword), Some(0x1234_5678));
+        assert_eq!((part.load(0xffd, Width::Dword), part.size(), part.file_offset()), (None, 0x1000, 0x1000));
+        assert_eq!(part.host_address(), ram.host_address() + 0x1000);
+        assert_eq!(part.part(0x800, 0x800).unwrap(), ram.part(0x1800, 0x800).unwrap());
+    }
+
+    #[test]
+    fn what_is_not_all_in_memory_is_no_part_of_it() {
+        let part = HostMemory::ram(0x2000).unwrap().part(0x1000, 0x1000).unwrap();
+        for (offset, size) in [(0, 0x1001), (0x1000, 1), (u64::MAX, 2)] {
+            assert_eq!(part.part(offset, size), None);
+        }
+    }
+
+    #[test]
+    fn equal_is_the_same_place_and_not_the_same_bytes() {
+        let (one, other) = (HostMemory::ram(0x1000).unwrap(), HostMemory::ram(0x1000).unwrap());
+        assert_eq!(one, one.clone());
+        assert_ne!(one, other);
+        assert_ne!(one, one.part(0, 0x800).unwrap());
     }
 }

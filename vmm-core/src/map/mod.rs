@@ -22,11 +22,14 @@ use cxl_spec::address::Span;
 use memory::HostMemory;
 use space::AddressSpace;
 use space::Behind;
+use space::Part;
 use space::Shape;
+use space::Shows;
 use space::Slots;
 use space::SpaceError;
 use space::Trap;
 use space::Window;
+use space::WindowId;
 
 use crate::backend::BackendError;
 use crate::backend::Shared;
@@ -58,6 +61,8 @@ pub struct Mappings {
     windows: Vec<Window>,
     dma: Vec<DmaMapping>,
     enabled: Vec<Enabled>,
+    /// The BARs, by device and number, as the guest may move them.
+    pub(crate) bars: Vec<(usize, u8, WindowId)>,
     /// What the devices are.
     pub(crate) devices: Vec<Attached>,
     /// Where everything is.
@@ -138,8 +143,9 @@ pub fn map(plan: Plan, devices: Vec<Attached>, slots: Arc<dyn Slots>) -> Result<
         windows: Vec::new(),
         dma: Vec::new(),
         enabled: Vec::new(),
+        bars: Vec::new(),
         devices,
-        space: AddressSpace::new(slots),
+        space: AddressSpace::new(slots, plan.machine.page_size),
         low_ram: ram.clone(),
         plan,
     };
@@ -213,49 +219,55 @@ impl Mappings {
 
     fn map_bars(&mut self, index: usize) -> Result<(), MapError> {
         let Some(planned) = self.plan.devices.get(index).cloned() else { return Ok(()) };
+        let port = self.plan.bridges.get(planned.bridge).map(|bridge| &bridge.port);
+        let forwarded = port.map(|port| port.memory.into_iter().chain(port.prefetchable));
+        let forwarded: Vec<_> = forwarded.into_iter().flatten().collect();
         for bar in &planned.bars {
-            for piece in &bar.pieces {
-                self.map_piece(index, &planned, bar, piece)?;
-            }
+            let parts = bar.pieces.iter().map(|piece| self.part(index, &planned, bar, piece));
+            let parts = parts.collect::<Result<_, _>>()?;
+            let name = format!("{} bar{}", planned.name, bar.index);
+            let id = self.enter(&name, |space| space.bar(bar.span, forwarded.clone(), parts))?;
+            self.bars.push((index, bar.index, id));
         }
         Ok(())
     }
 
-    fn map_piece(
-        &mut self,
+    fn part(
+        &self,
         device: usize,
         planned: &plan::Device,
         bar: &Bar,
         piece: &Piece,
-    ) -> Result<(), MapError> {
-        let size = piece.range.end.saturating_sub(piece.range.start);
-        let start = bar.span.start().checked_add(piece.range.start);
-        let Some(span) = start.and_then(|start| Span::new(start, size)) else { return Ok(()) };
+    ) -> Result<Part, MapError> {
+        let range = piece.range.clone();
         let region = u32::from(bar.index);
-        let name = format!("{} bar{}", planned.name, bar.index);
-        let trap = match piece.reach {
+        let trap = |behind| Shows::Trap(Trap::Region(behind));
+        let (shows, priority) = match piece.reach {
             Reach::Mapped => {
                 let found = self.devices.get(device).and_then(|device| device.inventory.region(region));
                 let error = |error| MapError::Region { device: planned.name.clone(), region, error };
-                let memory = memory_of(found, piece.range.start, size).map_err(error)?;
-                return self.enter(&name, |space| space.map(span, memory));
+                let size = range.end.saturating_sub(range.start);
+                (Shows::Memory(memory_of(found, range.start, size).map_err(error)?), 0)
             }
-            Reach::Trapped => Behind { device, region, offset: piece.range.start, shape: Shape::Any },
+            Reach::Trapped => (trap(Behind { device, region, offset: range.start, shape: Shape::Any }), 0),
             Reach::Overlay => {
-                Behind { device, region: planned.overlay.region, offset: 0, shape: Shape::Dwords }
+                let region = planned.overlay.region;
+                (trap(Behind { device, region, offset: 0, shape: Shape::Dwords }), plan::OVERLAY_PRIORITY)
             }
         };
-        self.enter(&name, |space| space.trap(span, Trap::Region(trap)))
+        let priority = i32::try_from(priority).unwrap_or(i32::MAX);
+        Ok(Part { range, priority, shows })
     }
 
     fn enter(
         &mut self,
         name: &str,
         enter: impl FnOnce(&AddressSpace) -> Result<Window, SpaceError>,
-    ) -> Result<(), MapError> {
+    ) -> Result<WindowId, MapError> {
         let window = enter(&self.space).map_err(|error| MapError::Space { name: name.to_owned(), error })?;
+        let id = window.id();
         self.windows.push(window);
-        Ok(())
+        Ok(id)
     }
 }
 

@@ -1,11 +1,32 @@
 //! The guest address space as it is now: what is memory, and what traps to whom.
 //!
-//! An entry is held by a [`Window`]; dropping that takes the entry out, and the memory slot behind it. Entries
-//! never overlap. Whoever looks an address up gets what was there at that moment, and the memory behind it lives
-//! at least as long as he looks.
+//! ```text
+//!  fixed          RAM ████        ECAM ░░░░             ████ window of a device's memory
+//!  behind a port              ┌──── BARs, which the guest moves ────┐
+//!  seen           pieces, disjoint, in order ──▶ memory slots, lookups
+//! ```
+//!
+//! A [`Window`] holds one of the [regions](super::tree); dropping it takes the region out. What is fixed never
+//! overlaps. BARs are seen only within what their port forwards, below what is fixed, and of two at one place the
+//! later one is seen. After each change the regions are [flattened](flat) anew, and what is different is carried
+//! out:
+//!
+//! - A piece that is the same before and after is not touched, and neither is its slot.
+//! - Slots cannot overlap and cannot become shorter. Where pieces take the place of others, the slots that go are
+//!   removed first, then the new ones are made. All other steps only remove or only add.
+//! - All of it happens under the lock that lookups take. An access to a byte whose slot is just being replaced
+//!   leaves the guest, waits for the lock, and is carried out on the memory itself: what is there before and after
+//!   is there at every moment, and nobody sees a half-changed space.
+//!
+//! Slots are whole pages. What is left over of memory traps and is still memory; so is memory that the hypervisor
+//! refuses when a guest moves it. What is *opened* and refused is not there.
+//!
+//! Whoever looks an address up gets what was there at that moment, and the memory behind it lives at least as long
+//! as he looks.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
@@ -13,7 +34,15 @@ use cxl_spec::address::Span;
 use parking_lot::RwLock;
 
 use super::memory::HostMemory;
+use super::tree::Piece;
+use super::tree::Region;
+use super::tree::flat;
+use super::tree::steps;
 use crate::ports::Component;
+
+/// What is fixed is above what a guest can move.
+const FIXED: i32 = 1;
+const BEHIND_A_PORT: i32 = 0;
 
 /// Gives memory to a guest so that its accesses do not trap.
 pub trait Slots: Send + Sync {
@@ -95,22 +124,62 @@ pub enum Target {
     Trap(Trap, u64),
 }
 
+/// What is seen of a part of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// Memory.
+    Memory(HostMemory),
+    /// Somebody who answers.
+    Trap(Trap),
+}
+
+/// A part of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where it is, by offsets in the window.
+    pub range: Range<u64>,
+    /// Which of overlapping parts is seen: the one with the higher priority.
+    pub priority: i32,
+    /// What is seen. Memory is as long as the range.
+    pub shows: Shows,
+}
+
+/// The number of a window. No other window ever has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WindowId(u64);
+
 /// The guest address space. Clones are the same.
 #[derive(Clone)]
 pub struct AddressSpace {
-    entries: Arc<RwLock<BTreeMap<Gpa, Entry>>>,
+    state: Arc<RwLock<State>>,
     slots: Arc<dyn Slots>,
+    page: u64,
 }
 
+#[derive(Default)]
+struct State {
+    /// What is held, earlier ones first.
+    entries: BTreeMap<WindowId, Entry>,
+    /// How many there were.
+    opened: u64,
+    /// What is seen, in order.
+    seen: Vec<Seen>,
+}
+
+/// What a window holds.
 struct Entry {
-    span: Span<Gpa>,
-    what: What,
+    size: u64,
+    /// Where it begins; nothing while it is out.
+    at: Option<Gpa>,
+    /// What the port before it forwards; nothing if it is behind none, and fixed.
+    forwarded: Option<Vec<Span<Gpa>>>,
+    parts: Vec<Part>,
 }
 
-#[derive(Clone)]
-enum What {
-    Memory(HostMemory),
-    Trap(Trap),
+/// A piece that is seen. It holds its memory as long as there is a slot for it.
+struct Seen {
+    piece: Piece<Shows>,
+    slot: Option<Slot>,
 }
 
 /// Why an entry could not be made.
@@ -129,17 +198,17 @@ pub enum SpaceError {
     Slot(#[from] SlotError),
 }
 
-/// An entry of an address space. Dropping it takes the entry out.
+/// A part of an address space that somebody holds. Dropping it takes it out.
 pub struct Window {
     space: AddressSpace,
+    id: WindowId,
     span: Span<Gpa>,
-    slot: Option<Slot>,
 }
 
 impl AddressSpace {
-    /// An empty address space whose memory goes into `slots`.
-    pub fn new(slots: Arc<dyn Slots>) -> Self {
-        Self { entries: Arc::default(), slots }
+    /// An empty address space whose memory goes into `slots`, by pages of `page` bytes.
+    pub fn new(slots: Arc<dyn Slots>, page: u64) -> Self {
+        Self { state: Arc::default(), slots, page: page.max(1) }
     }
 
     /// Puts memory at `span`, which is as long.
@@ -147,11 +216,7 @@ impl AddressSpace {
     /// # Errors
     /// If something is there already, the lengths differ, or the hypervisor refuses.
     pub fn map(&self, span: Span<Gpa>, memory: HostMemory) -> Result<Window, SpaceError> {
-        if memory.size() != span.size() {
-            let why = format!("the memory has {:#x} bytes", memory.size());
-            return Err(SlotError { at: span, why }.into());
-        }
-        self.enter(span, What::Memory(memory))
+        self.open(span, None, vec![Part::whole(span, Shows::Memory(memory))])
     }
 
     /// Makes accesses to `span` trap.
@@ -159,23 +224,54 @@ impl AddressSpace {
     /// # Errors
     /// If something is there already.
     pub fn trap(&self, span: Span<Gpa>, trap: Trap) -> Result<Window, SpaceError> {
-        self.enter(span, What::Trap(trap))
+        self.open(span, None, vec![Part::whole(span, Shows::Trap(trap))])
+    }
+
+    /// Puts a BAR at `span`, behind a port that forwards these ranges and no other. It can be [placed](Self::place)
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// If something is there already, memory is not as long as its part, or the hypervisor refuses.
+    pub fn bar(
+        &self,
+        span: Span<Gpa>,
+        forwarded: Vec<Span<Gpa>>,
+        parts: Vec<Part>,
+    ) -> Result<Window, SpaceError> {
+        self.open(span, Some(forwarded), parts)
+    }
+
+    /// Puts BARs elsewhere, or out where there is no place, all at once. What the hypervisor refuses traps. What is
+    /// fixed, or no longer held, stays as it is.
+    pub fn place(&self, places: &[(WindowId, Option<Gpa>)]) {
+        let mut state = self.state.write();
+        let mut moved = false;
+        for (id, at) in places {
+            let entry = state.entries.get_mut(id).filter(|entry| entry.forwarded.is_some());
+            let Some(entry) = entry.filter(|entry| entry.at != *at) else { continue };
+            (entry.at, moved) = (*at, true);
+        }
+        if moved {
+            self.settle(&mut state);
+        }
     }
 
     /// What is at `address`, if there is something for `length` bytes.
     pub fn target(&self, address: Gpa, length: u64) -> Option<Target> {
-        let entries = self.entries.read();
-        let (_, entry) = entries.range(..=address).next_back()?;
-        let offset = entry.span.offset_of(address).filter(|_| entry.span.covers(address, length))?;
-        Some(match &entry.what {
-            What::Memory(memory) => Target::Memory(memory.clone(), offset),
-            What::Trap(trap) => Target::Trap(*trap, offset),
+        let state = self.state.read();
+        let behind = state.seen.partition_point(|seen| seen.piece.span.start() <= address);
+        let Piece { span, shows, offset } = &state.seen.get(behind.checked_sub(1)?)?.piece;
+        let further = span.offset_of(address).filter(|_| span.covers(address, length))?;
+        let offset = offset.checked_add(further)?;
+        Some(match shows {
+            Shows::Memory(memory) => Target::Memory(memory.clone(), offset),
+            Shows::Trap(trap) => Target::Trap(*trap, offset),
         })
     }
 
-    /// How many entries there are.
+    /// How many pieces are seen.
     pub fn len(&self) -> usize {
-        self.entries.read().len()
+        self.state.read().seen.len()
     }
 
     /// Whether there is nothing at all.
@@ -183,119 +279,177 @@ impl AddressSpace {
         self.len() == 0
     }
 
-    fn enter(&self, span: Span<Gpa>, what: What) -> Result<Window, SpaceError> {
-        let mut entries = self.entries.write();
-        // Entries are disjoint, so of those that begin before the end only the last can reach in.
-        let before = entries.range(..span.end()).next_back().map(|(_, entry)| entry.span);
-        if let Some(there) = before.filter(|there| there.overlaps(span)) {
+    fn open(
+        &self,
+        span: Span<Gpa>,
+        forwarded: Option<Vec<Span<Gpa>>>,
+        parts: Vec<Part>,
+    ) -> Result<Window, SpaceError> {
+        parts.iter().try_for_each(|part| part.check(span))?;
+        let mut state = self.state.write();
+        let entry = Entry { size: span.size(), at: Some(span.start()), forwarded, parts };
+        if let Some(there) = state.in_the_way(span, &entry) {
             return Err(SpaceError::Overlap { wanted: span, there });
         }
-        let slot = match &what {
-            What::Memory(memory) => Some(self.slots.insert(span, memory)?),
-            What::Trap(_) => None,
-        };
-        entries.insert(span.start(), Entry { span, what });
-        Ok(Window { space: self.clone(), span, slot })
+        let id = WindowId(state.opened);
+        state.opened = state.opened.saturating_add(1);
+        state.entries.insert(id, entry);
+        let wanted = flat(&state.regions());
+        if let Err(error) = self.show(&mut state, &wanted, true) {
+            state.entries.remove(&id);
+            self.settle(&mut state);
+            return Err(error.into());
+        }
+        Ok(Window { space: self.clone(), id, span })
+    }
+
+    /// Makes what is seen what the regions are.
+    fn settle(&self, state: &mut State) {
+        let wanted = flat(&state.regions());
+        // What is refused traps, and nothing is lost.
+        let _ = self.show(state, &wanted, false);
+    }
+
+    /// Makes `wanted` what is seen. If memory `must` have its slot, this ends at the first that is refused.
+    fn show(&self, state: &mut State, wanted: &[Piece<Shows>], must: bool) -> Result<(), SlotError> {
+        let now: Vec<_> = state.seen.iter().map(|seen| seen.piece.clone()).collect();
+        for step in steps(&now, wanted) {
+            for piece in &step.remove {
+                state.hide(piece, &*self.slots);
+            }
+            for piece in step.add {
+                let slot = match self.slot(&piece) {
+                    Err(error) if must => return Err(error),
+                    slot => slot.unwrap_or_default(),
+                };
+                state.insert(Seen { piece, slot });
+            }
+        }
+        Ok(())
+    }
+
+    /// A slot for the whole pages of a piece of memory.
+    fn slot(&self, piece: &Piece<Shows>) -> Result<Option<Slot>, SlotError> {
+        let Shows::Memory(memory) = &piece.shows else { return Ok(None) };
+        let pages = whole_pages(piece, memory, self.page);
+        pages.map(|(span, part)| self.slots.insert(span, &part)).transpose()
+    }
+}
+
+/// The pages that are whole in a piece of memory, for the guest and for this process.
+fn whole_pages(piece: &Piece<Shows>, memory: &HostMemory, page: u64) -> Option<(Span<Gpa>, HostMemory)> {
+    let start = piece.span.start().get().checked_next_multiple_of(page)?;
+    let end = piece.span.end().get() / page * page;
+    let span = Span::new(Gpa::new(start), end.checked_sub(start)?)?;
+    let further = span.start().offset_from(piece.span.start())?;
+    let part = memory.part(piece.offset.checked_add(further)?, span.size())?;
+    part.host_address().is_multiple_of(page).then_some((span, part))
+}
+
+impl State {
+    fn regions(&self) -> Vec<Region<Shows>> {
+        self.entries.values().flat_map(Entry::regions).collect()
+    }
+
+    /// What keeps an entry from its place. What is fixed gives way to nothing, and takes the place of BARs.
+    fn in_the_way(&self, span: Span<Gpa>, entry: &Entry) -> Option<Span<Gpa>> {
+        let strict = |there: &&Entry| there.forwarded.is_none() || entry.forwarded.is_some();
+        let mut there = self.entries.values().filter(strict).filter_map(Entry::span);
+        there.find(|there| there.overlaps(span))
+    }
+
+    fn insert(&mut self, seen: Seen) {
+        let at = self.seen.partition_point(|other| other.piece.span.start() < seen.piece.span.start());
+        self.seen.insert(at, seen);
+    }
+
+    fn hide(&mut self, piece: &Piece<Shows>, slots: &dyn Slots) {
+        let Some(at) = self.seen.iter().position(|seen| seen.piece == *piece) else { return };
+        // The slot goes first: it must not outlive the mapping behind it.
+        if let Some(slot) = self.seen.get(at).and_then(|seen| seen.slot) {
+            slots.remove(slot);
+        }
+        self.seen.remove(at);
+    }
+}
+
+impl Entry {
+    fn span(&self) -> Option<Span<Gpa>> {
+        Span::new(self.at?, self.size)
+    }
+
+    /// The region, once in each range that is forwarded.
+    fn regions(&self) -> Vec<Region<Shows>> {
+        let Some(span) = self.span() else { return Vec::new() };
+        let inside: Vec<_> = self.parts.iter().filter_map(|part| part.region(span)).collect();
+        match &self.forwarded {
+            None => vec![Region::around(span, FIXED, inside)],
+            Some(forwarded) => {
+                let behind = |range: &Span<Gpa>| {
+                    let bar = Region::around(span, BEHIND_A_PORT, inside.clone());
+                    Region::around(*range, BEHIND_A_PORT, vec![bar])
+                };
+                forwarded.iter().map(behind).collect()
+            }
+        }
+    }
+}
+
+impl Part {
+    fn whole(window: Span<Gpa>, shows: Shows) -> Self {
+        Self { range: 0..window.size(), priority: 0, shows }
+    }
+
+    fn region(&self, window: Span<Gpa>) -> Option<Region<Shows>> {
+        let start = window.start().checked_add(self.range.start)?;
+        let span = Span::new(start, self.range.end.checked_sub(self.range.start)?)?;
+        Some(Region::new(span, self.priority, self.shows.clone()))
+    }
+
+    /// Memory is as long as its part.
+    fn check(&self, window: Span<Gpa>) -> Result<(), SlotError> {
+        let Shows::Memory(memory) = &self.shows else { return Ok(()) };
+        let wrong = self.range.end.checked_sub(self.range.start) != Some(memory.size());
+        let at = self.region(window).map_or(window, |region| region.span);
+        let why = format!("the memory has {:#x} bytes", memory.size());
+        if wrong { Err(SlotError { at, why }) } else { Ok(()) }
     }
 }
 
 impl Window {
-    /// Where it is.
+    /// Where it was opened.
     pub fn span(&self) -> Span<Gpa> {
         self.span
+    }
+
+    /// Its number.
+    pub fn id(&self) -> WindowId {
+        self.id
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
-        let mut entries = self.space.entries.write();
-        // The slot goes first: its memory must not outlive the mapping behind it.
-        if let Some(slot) = self.slot {
-            self.space.slots.remove(slot);
-        }
-        entries.remove(&self.span.start());
+        let mut state = self.space.state.write();
+        // What it shows goes with its slots; only then may its memory go.
+        let entry = state.entries.remove(&self.id);
+        self.space.settle(&mut state);
+        drop(entry);
     }
 }
 
 impl fmt::Debug for Window {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Window({}, {:?})", self.span, self.slot)
+        write!(out, "Window({})", self.span)
     }
 }
 
 impl fmt::Debug for AddressSpace {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.entries.read();
-        out.debug_list().entries(entries.values().map(|entry| entry.span)).finish()
+        let state = self.state.read();
+        out.debug_list().entries(state.seen.iter().map(|seen| seen.piece.span)).finish()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::fake::CountedSlots;
-
-    fn span(start: u64, size: u64) -> Span<Gpa> {
-        Span::new(Gpa::new(start), size).unwrap()
-    }
-
-    fn space() -> (AddressSpace, Arc<CountedSlots>) {
-        let slots = Arc::new(CountedSlots::default());
-        (AddressSpace::new(slots.clone()), slots)
-    }
-
-    fn memory(size: u64) -> HostMemory {
-        HostMemory::ram(size).unwrap()
-    }
-
-    #[test]
-    fn an_address_in_memory_is_found_with_its_offset() {
-        let (space, _) = space();
-        let _window = space.map(span(0x10000, 0x2000), memory(0x2000)).unwrap();
-        assert!(matches!(space.target(Gpa::new(0x11000), 8), Some(Target::Memory(_, 0x1000))));
-        assert!(space.target(Gpa::new(0xffff), 1).is_none());
-        assert!(space.target(Gpa::new(0x12000), 1).is_none());
-        assert!(space.target(Gpa::new(0x11fff), 2).is_none(), "only half of it is there");
-    }
-
-    #[test]
-    fn a_window_that_is_dropped_is_gone_with_its_slot() {
-        let (space, slots) = space();
-        let window = space.map(span(0x10000, 0x1000), memory(0x1000)).unwrap();
-        assert_eq!((space.len(), slots.here()), (1, 1));
-        drop(window);
-        assert_eq!((space.len(), slots.here()), (0, 0));
-    }
-
-    #[test]
-    fn entries_do_not_overlap_and_may_touch() {
-        let (space, slots) = space();
-        let _window = space.map(span(0x10000, 0x2000), memory(0x2000)).unwrap();
-        for (start, size) in [(0xf000, 0x2000), (0x11000, 0x1000), (0x11fff, 1), (0, 0x10_0000)] {
-            let error = space.trap(span(start, size), Trap::Ecam).unwrap_err();
-            assert_eq!(
-                error,
-                SpaceError::Overlap { wanted: span(start, size), there: span(0x10000, 0x2000) }
-            );
-        }
-        assert_eq!(slots.here(), 1);
-        let _before = space.trap(span(0xf000, 0x1000), Trap::Ecam).unwrap();
-        let _behind = space.trap(span(0x12000, 0x1000), Trap::Ecam).unwrap();
-    }
-
-    #[test]
-    fn memory_of_another_length_is_refused() {
-        let (space, slots) = space();
-        let error = space.map(span(0x10000, 0x2000), memory(0x1000)).unwrap_err().to_string();
-        assert_eq!(error, "memory slot [0x10000, 0x12000): the memory has 0x1000 bytes");
-        assert_eq!((space.len(), slots.here()), (0, 0));
-    }
-
-    #[test]
-    fn what_the_hypervisor_refuses_is_not_there() {
-        let (space, slots) = space();
-        slots.refuse_from(1);
-        assert!(space.map(span(0x10000, 0x1000), memory(0x1000)).is_err());
-        assert!(space.is_empty());
-    }
-}
+mod tests;

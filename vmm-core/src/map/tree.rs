@@ -14,8 +14,8 @@
 //! alone. The others come as steps, and each step adds before it removes: where what was added last is seen, every
 //! byte shows at every moment what it showed before or what it shows in the end, so a byte that is the same before
 //! and after is never without its piece. A hypervisor whose slots may not overlap cannot do that. It removes before
-//! it adds, and no vCPU may run during a step that [replaces](Step::replaces); all other steps only add or only
-//! remove, and touch no byte that stays.
+//! it adds, and an access that comes during a step that [replaces](Step::replaces) must wait for its end; all other
+//! steps only add or only remove, and touch no byte that stays.
 
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;

@@ -58,9 +58,12 @@ impl Bus {
     /// The bus of a machine.
     pub(crate) fn new(mappings: &Mappings) -> Self {
         let plan = &mappings.plan;
-        let devices = mappings.devices.iter().zip(&plan.devices).map(|(device, planned)| Device {
-            backend: device.backend.clone(),
-            config: Mutex::new(ConfigView::new(planned)),
+        let devices = mappings.devices.iter().zip(&plan.devices).enumerate();
+        let devices = devices.map(|(number, (device, planned))| {
+            let own = mappings.bars.iter().filter(|(device, ..)| *device == number);
+            let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
+            let config = Mutex::new(ConfigView::new(planned, &windows));
+            Device { backend: device.backend.clone(), config }
         });
         let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
         let ports = bridges.iter().enumerate();
@@ -232,13 +235,29 @@ impl Bus {
                     self.bridges.get(index).into_iter().for_each(|port| port.config_write(inside, value));
                 }
                 Some((Function::Endpoint(index), inside)) => {
-                    let Some(device) = self.devices.get(index) else { continue };
-                    if !device.config.lock().write(inside, value) {
-                        self.answered(write(&device.backend, region::CONFIG, inside, value));
-                    }
+                    self.devices.get(index).into_iter().for_each(|of| self.endpoint_store(of, inside, value));
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Whoever writes waits until the BARs are where that puts them.
+    fn endpoint_store(&self, device: &Device, access: Access, value: u64) {
+        let mut config = device.config.lock();
+        if config.write(access, value) {
+            return self.space.place(&config.places());
+        }
+        let memory_space = ConfigView::memory_space_in(access, value);
+        // The BARs are out before the device stops answering, and in only after it has begun to.
+        if memory_space == Some(false) {
+            config.set_memory_space(false);
+            self.space.place(&config.places());
+        }
+        let written = self.answered(write(&device.backend, region::CONFIG, access, value));
+        if memory_space == Some(true) && written.is_some() {
+            config.set_memory_space(true);
+            self.space.place(&config.places());
         }
     }
 

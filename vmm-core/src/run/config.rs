@@ -2,25 +2,32 @@
 //!
 //! Two things are the machine's and not the device's:
 //!
-//! - **Base address registers.** The machine has placed them and keeps them there. They read their place; after
-//!   all ones were written, they read their size, until something else is written.
+//! - **Base address registers.** They are the guest's to write: the device is not told. What they hold is where
+//!   the BAR is, so after all ones it is at the address that tells its size. No bridge forwards that, and the BAR
+//!   is out until it has an address again.
 //! - **Range bases of the CXL device DVSEC.** The device, and the kernel of April 2026 with it, shows the host's
 //!   address there, which is none of the guest's business. The guest reads the base of its window. Range 2 is not
 //!   in use and reads 0.
+//!
+//! And one bit is the device's and the machine's: **Memory Space Enable**. While it is off, no BAR is anywhere.
 
 use cxl_spec::access::Access;
-use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::device;
 use cxl_spec::pci::header;
 
+use crate::map::space::WindowId;
 use crate::plan::Bar;
 use crate::plan::Device;
 
-/// The dwords of configuration space that are the machine's.
+/// The dwords of configuration space that are the machine's, and what they say of the BARs.
 #[derive(Debug)]
 pub(super) struct ConfigView {
     dwords: Vec<Dword>,
+    bars: Vec<Placeable>,
+    /// The function answers memory accesses.
+    memory_space: bool,
 }
 
 /// A dword that is the machine's.
@@ -28,16 +35,22 @@ pub(super) struct ConfigView {
 struct Dword {
     offset: u64,
     value: u32,
-    /// What it reads after all ones were written; nothing if writes have no effect.
-    sized: Option<u32>,
-    /// All ones were written last.
-    sizing: bool,
+    /// What of it a guest can write.
+    writable: u32,
+}
+
+/// A BAR, and its window in the address space.
+#[derive(Debug)]
+struct Placeable {
+    index: u8,
+    is_64_bit: bool,
+    window: WindowId,
 }
 
 impl ConfigView {
-    /// What the guest sees of a device.
-    pub(super) fn new(planned: &Device) -> Self {
-        let fixed = |offset, value| Dword { offset, value, sized: None, sizing: false };
+    /// What the guest sees of a device that answers memory accesses. `windows` are those of its BARs.
+    pub(super) fn new(planned: &Device, windows: &[(u8, WindowId)]) -> Self {
+        let fixed = |offset, value| Dword { offset, value, writable: 0 };
         let (low, high) = hdm::split(planned.window.span.start().get());
         let ranges = [
             (device::RANGE_1_BASE_HIGH, high),
@@ -47,24 +60,28 @@ impl ConfigView {
         ];
         let ranges = ranges.map(|(offset, value)| fixed(planned.device_dvsec.saturating_add(offset), value));
         let unused = (0..header::BARS).map(|bar| fixed(header::bar_offset(bar), 0));
-        let mut view = Self { dwords: unused.chain(ranges).collect() };
+        let dwords = unused.chain(ranges).collect();
+        let mut view = Self { dwords, bars: Vec::new(), memory_space: true };
         for bar in &planned.bars {
-            view.place(bar);
+            view.show(bar);
+            let window = windows.iter().find(|(index, _)| *index == bar.index);
+            let placeable =
+                |(index, window): &_| Placeable { index: *index, is_64_bit: bar.is_64_bit, window: *window };
+            view.bars.extend(window.map(placeable));
         }
         view
     }
 
-    fn place(&mut self, bar: &Bar) {
+    fn show(&mut self, bar: &Bar) {
         let (at, mask) = (bar.span.start().get(), !bar.span.size().saturating_sub(1));
         let kind = header::Bar::new(0).with_prefetchable(bar.prefetchable);
         let kind = if bar.is_64_bit { kind.with_kind(header::KIND_64_BIT) } else { kind };
-        let halves =
-            [(at as u32 | kind.raw(), mask as u32 | kind.raw()), ((at >> 32) as u32, (mask >> 32) as u32)];
+        let halves = [(at as u32 | kind.raw(), mask as u32 & !0xf), ((at >> 32) as u32, (mask >> 32) as u32)];
         let count = if bar.is_64_bit { 2 } else { 1 };
-        for (index, (value, sized)) in (bar.index..).zip(halves).take(count) {
+        for (index, (value, writable)) in (bar.index..).zip(halves).take(count) {
             let offset = header::bar_offset(index);
             if let Some(dword) = self.dwords.iter_mut().find(|dword| dword.offset == offset) {
-                (dword.value, dword.sized) = (value, Some(sized));
+                (dword.value, dword.writable) = (value, writable);
             }
         }
     }
@@ -73,8 +90,7 @@ impl ConfigView {
     pub(super) fn read(&self, access: Access) -> Option<u64> {
         let around = Access::dword_around(access.offset());
         let dword = self.dwords.iter().find(|dword| dword.offset == around.offset())?;
-        let value = dword.sized.filter(|_| dword.sizing).unwrap_or(dword.value);
-        Some(u64::from(value) >> (8 * (access.offset() - around.offset())) & access.width().mask())
+        Some(u64::from(dword.value) >> (8 * (access.offset() - around.offset())) & access.width().mask())
     }
 
     /// What the guest writes. False if that is the device's.
@@ -83,7 +99,36 @@ impl ConfigView {
         let Some(dword) = self.dwords.iter_mut().find(|dword| dword.offset == around.offset()) else {
             return false;
         };
-        dword.sizing = access.width() == Width::Dword && value == Width::Dword.mask();
+        let shift = 8 * (access.offset() - around.offset());
+        let written = (access.width().mask() << shift) as u32 & dword.writable;
+        dword.value = dword.value & !written | (value << shift) as u32 & written;
         true
+    }
+
+    /// What a write makes of Memory Space Enable; nothing if it does not write that bit.
+    pub(super) fn memory_space_in(access: Access, value: u64) -> Option<bool> {
+        let inside =
+            header::COMMAND.checked_sub(access.offset()).filter(|byte| *byte < access.width().bytes());
+        inside.map(|byte| header::Command::new((value >> (8 * byte)) as u16).memory_space())
+    }
+
+    /// The function answers memory accesses from now on, or does not.
+    pub(super) fn set_memory_space(&mut self, on: bool) {
+        self.memory_space = on;
+    }
+
+    /// Where the BARs are now, by their windows.
+    pub(super) fn places(&self) -> Vec<(WindowId, Option<Gpa>)> {
+        self.bars.iter().map(|bar| (bar.window, self.place(bar).filter(|_| self.memory_space))).collect()
+    }
+
+    fn place(&self, bar: &Placeable) -> Option<Gpa> {
+        let half = |index| {
+            let offset = header::bar_offset(index);
+            self.dwords.iter().find(|dword| dword.offset == offset).map(|dword| u64::from(dword.value))
+        };
+        let low = half(bar.index)? & !0xf;
+        let high = if bar.is_64_bit { half(bar.index.checked_add(1)?)? } else { 0 };
+        Some(Gpa::new(high << 32 | low))
     }
 }

@@ -1,3 +1,4 @@
+use cxl_spec::address::Span;
 use rstest::rstest;
 use vfio_abi::errno::Errno;
 
@@ -191,10 +192,146 @@ fn a_bar_reads_its_place_and_after_ones_its_size() {
     running.store(low, Width::Dword, 0xffff_ffff).unwrap();
     running.store(high, Width::Dword, 0xffff_ffff).unwrap();
     assert_eq!(running.load(low, Width::Qword), Ok(0xffff_ffff_fff0_000c));
-    running.store(low, Width::Dword, 0x8000_0000).unwrap();
+    running.store(low, Width::Dword, 0x8000_0123).unwrap();
     running.store(high, Width::Dword, 0).unwrap();
-    assert_eq!(running.load(low, Width::Qword), Ok(0x1_0000_000c), "the machine keeps it where it is");
+    assert_eq!(running.load(low, Width::Qword), Ok(0x8000_000c), "the address, and not what is read-only");
     assert_eq!(fake.dword(7, 0x18), 0x0000_000c, "the device was never told");
+}
+
+/// Where the port above the device forwards what is not prefetchable: there BAR 0 is.
+fn forwarded(running: &Running) -> Span<Gpa> {
+    running.plan().bridges[0].port.memory.unwrap()
+}
+
+/// The guest writes both halves of BAR 2, the low one first.
+fn write_bar2(running: &mut Running, low: u64, high: u64) {
+    let at = [config(running, 0x18), config(running, 0x1c)];
+    running.store(at[0], Width::Dword, low).unwrap();
+    running.store(at[1], Width::Dword, high).unwrap();
+}
+
+fn dword(running: &mut Running, at: Gpa) -> u64 {
+    running.load(at, Width::Dword).unwrap()
+}
+
+/// What is read where nothing is.
+const NOTHING: u64 = 0xffff_ffff;
+
+/// What begins the component registers.
+const ARRAY: u64 = 0x0211_0001;
+
+#[test]
+fn a_bar_that_the_guest_writes_moves_with_its_overlay() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (old, new) = (bar2(&running, 0), forwarded(&running).start());
+    running.store(old, Width::Dword, 0x1234_5678).unwrap();
+    write_bar2(&mut running, new.get(), 0);
+    assert_eq!(dword(&mut running, new), 0x1234_5678);
+    assert_eq!(dword(&mut running, new.checked_add(0x2_1000).unwrap()), ARRAY);
+    for offset in [0, 0x2_1000, 0xf_fffc] {
+        assert_eq!(dword(&mut running, old.checked_add(offset).unwrap()), NOTHING, "at {offset:#x}");
+    }
+    write_bar2(&mut running, old.get() & 0xffff_ffff, old.get() >> 32);
+    assert_eq!(dword(&mut running, old), 0x1234_5678, "and back");
+}
+
+#[test]
+fn a_bar_moves_when_either_half_is_written() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (old, high) = (bar2(&running, 0x2_1000), config(&running, 0x1c));
+    running.store(high, Width::Dword, 2).unwrap();
+    assert_eq!(dword(&mut running, old), NOTHING);
+    running.store(high, Width::Byte, 1).unwrap();
+    assert_eq!(dword(&mut running, old), ARRAY, "a byte of it will do");
+    let third = config(&running, 0x1a);
+    running.store(third, Width::Byte, 0xf0).unwrap();
+    assert_eq!(dword(&mut running, old), NOTHING);
+}
+
+#[test]
+fn a_bar_outside_of_what_its_port_forwards_is_nowhere() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (ram, array) = (Gpa::new(0x10_0000), bar2(&running, 0x2_1000));
+    running.store(ram, Width::Dword, 0x5555_6666).unwrap();
+    let places =
+        [ram, running.plan().bridges[0].registers.start(), window(&running, 0), Gpa::new(0x9_0000_0000)];
+    let before: Vec<_> = places.iter().map(|at| dword(&mut running, *at)).collect();
+    for (place, before) in places.into_iter().zip(before) {
+        write_bar2(&mut running, place.get() & 0xffff_ffff, place.get() >> 32);
+        assert_eq!(dword(&mut running, place), before, "at {place}");
+        assert_eq!(dword(&mut running, array), NOTHING);
+    }
+}
+
+#[test]
+fn a_bar_is_out_while_it_reads_its_size() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let array = bar2(&running, 0x2_1000);
+    let low = config(&running, 0x18);
+    running.store(low, Width::Dword, 0xffff_ffff).unwrap();
+    assert_eq!(dword(&mut running, low), 0xfff0_000c);
+    assert_eq!(dword(&mut running, array), NOTHING);
+    running.store(low, Width::Dword, 0).unwrap();
+    assert_eq!(dword(&mut running, array), ARRAY);
+}
+
+#[test]
+fn without_memory_space_the_bars_are_out_and_the_devices_memory_stays() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let command = config(&running, 4);
+    let bar0 = forwarded(&running).start();
+    let (memory, array) = (window(&running, 0x40), bar2(&running, 0x2_1000));
+    running.store(memory, Width::Dword, 0x1234_5678).unwrap();
+    running.store(command, Width::Word, 0x4).unwrap();
+    assert_eq!(fake.dword(7, 4) & 0xffff, 4, "the device knows");
+    for at in [bar0, bar2(&running, 0), array, bar2(&running, 0x3_0000)] {
+        assert_eq!(dword(&mut running, at), NOTHING, "at {at}");
+    }
+    assert_eq!(dword(&mut running, memory), 0x1234_5678);
+    running.store(command, Width::Byte, 0x6).unwrap();
+    assert_eq!((dword(&mut running, bar0), dword(&mut running, array)), (0, ARRAY));
+}
+
+#[test]
+fn the_other_bits_of_command_move_nothing() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (command, array) = (config(&running, 4), bar2(&running, 0x2_1000));
+    running.store(command, Width::Word, 0x402).unwrap();
+    assert_eq!(dword(&mut running, array), ARRAY);
+    let upper = config(&running, 5);
+    running.store(upper, Width::Byte, 0).unwrap();
+    assert_eq!(dword(&mut running, array), ARRAY, "the upper byte has no Memory Space Enable");
+}
+
+#[test]
+fn a_bar_that_moves_while_memory_space_is_off_is_at_its_new_place_when_it_is_on() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (command, array) = (config(&running, 4), bar2(&running, 0x2_1000));
+    let new = forwarded(&running).start().checked_add(0x2_1000).unwrap();
+    running.store(command, Width::Word, 0).unwrap();
+    write_bar2(&mut running, new.get() & !0xf_ffff, 0);
+    assert_eq!((dword(&mut running, array), dword(&mut running, new)), (NOTHING, NOTHING));
+    running.store(command, Width::Word, 2).unwrap();
+    assert_eq!((dword(&mut running, array), dword(&mut running, new)), (NOTHING, ARRAY));
+}
+
+#[test]
+fn a_device_that_refuses_memory_space_has_no_bars() {
+    let fake = Fake::committed();
+    let mut running = running(&fake);
+    let (command, array) = (config(&running, 4), bar2(&running, 0x2_1000));
+    running.store(command, Width::Word, 0).unwrap();
+    let next = fake.look(|state| state.calls.len()) + 1;
+    let _fake = fake.with(|state| state.fail_at = Some((next, Failure::Refused(Errno::EIO))));
+    running.store(command, Width::Word, 2).unwrap();
+    assert_eq!(dword(&mut running, array), NOTHING);
 }
 
 #[test]
