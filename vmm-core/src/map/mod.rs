@@ -1,14 +1,16 @@
 //! Third stage: RAM, BARs and configuration space come into being.
 //!
 //! ```text
-//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, host bridges and ports, ECAM
-//!            └──▶ DMA_MAP to every device
+//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, host bridges and ports, SMMUs, ECAM
+//!            └──▶ every device that may reach it, or the SMMU before it
 //! ```
 //!
 //! What is mapped is held: [`Mappings`] consists of values each of which undoes itself when dropped, and a stage
 //! that fails half-way drops what it has. The devices' own memory is not here yet; the decoder must be programmed
 //! first.
 
+pub(crate) mod dma;
+pub(crate) mod iommu;
 pub mod memory;
 pub mod space;
 pub mod tree;
@@ -19,6 +21,14 @@ use std::sync::Arc;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use dma::BarReach;
+use dma::Part;
+use dma::Pieces;
+use dma::Reach;
+use dma::Requester;
+use dma::Requesters;
+use iommu::Translated;
+use iommu::Unit;
 use memory::HostMemory;
 use space::AddressSpace;
 use space::Behind;
@@ -35,11 +45,10 @@ use crate::discover::Inventory;
 use crate::discover::Region;
 use crate::plan;
 use crate::plan::Bar;
-use crate::plan::Decision;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Piece;
-use crate::plan::bar::Reach;
+use crate::plan::bar::Reach as How;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -55,13 +64,20 @@ pub struct Attached {
 #[derive(Debug)]
 pub struct Mappings {
     // Fields are dropped in this order.
+    pub(crate) bars: Arc<BarReach>,
+    dma: Vec<Reach>,
     windows: Vec<Window>,
-    dma: Vec<DmaMapping>,
     enabled: Vec<Enabled>,
     /// What the devices are.
     pub(crate) devices: Vec<Attached>,
     /// Where everything is.
     pub(crate) space: AddressSpace,
+    /// What devices may reach, and who they are.
+    pub(crate) requesters: Requesters,
+    /// SMMUs, in the order of the plan.
+    pub(crate) smmus: Vec<Arc<Unit>>,
+    ram: Arc<Pieces>,
+    parts: Vec<Part>,
     /// RAM from where it begins.
     pub(crate) low_ram: HostMemory,
     /// What was planned.
@@ -110,20 +126,6 @@ pub enum MapError {
     },
 }
 
-/// Memory that a device may reach. Dropping it takes it back.
-#[derive(Debug)]
-struct DmaMapping {
-    backend: Shared,
-    range: Span<Iova>,
-}
-
-impl Drop for DmaMapping {
-    fn drop(&mut self) {
-        // A device that is gone reaches nothing any more.
-        let _ = self.backend.lock().dma_unmap(self.range);
-    }
-}
-
 /// Builds the machine of `plan` from these devices, which are the ones that it was made for, in the same order.
 ///
 /// # Errors
@@ -134,18 +136,41 @@ pub fn map(plan: Plan, devices: Vec<Attached>, slots: Arc<dyn Slots>) -> Result<
     }
     let size = plan.machine.ram;
     let ram = HostMemory::ram(size).map_err(|error| MapError::Ram { size, error })?;
+    let requesters = requesters(&plan, &devices);
     let mut mappings = Mappings {
-        windows: Vec::new(),
+        bars: Arc::default(),
         dma: Vec::new(),
+        windows: Vec::new(),
         enabled: Vec::new(),
         devices,
         space: AddressSpace::new(slots),
+        requesters,
+        smmus: Vec::new(),
+        ram: Arc::default(),
+        parts: Vec::new(),
         low_ram: ram.clone(),
         plan,
     };
+    mappings.map_smmus()?;
     mappings.map_ram(&ram)?;
     mappings.map_devices()?;
+    mappings.give_bars()?;
     Ok(mappings)
+}
+
+/// The devices, none of them behind an SMMU yet.
+fn requesters(plan: &Plan, devices: &[Attached]) -> Requesters {
+    let one = |(planned, device): (&plan::Device, &Attached)| Requester {
+        name: planned.name.clone(),
+        backend: device.backend.clone(),
+        behind: None,
+    };
+    Requesters { requesters: plan.devices.iter().zip(devices).map(one).collect(), decided: plan.dma.clone() }
+}
+
+/// All I/O virtual addresses but the last page's, behind which a span could not end.
+fn everything() -> Option<Span<Iova>> {
+    Span::new(Iova::new(0), u64::MAX - 0xfff)
 }
 
 impl Mappings {
@@ -164,22 +189,32 @@ impl Mappings {
             if offset == 0 {
                 self.low_ram = memory.clone();
             }
-            self.map_dma(&memory, span)?;
+            self.ram.add(span, memory.clone());
+            self.dma.extend(self.requesters.give(&name, span, &memory)?);
             self.enter(&name, |space| space.map(span, memory))?;
             offset = offset.saturating_add(span.size());
         }
         Ok(())
     }
 
-    fn map_dma(&mut self, memory: &HostMemory, span: Span<Gpa>) -> Result<(), MapError> {
-        let decided = self.plan.dma.iter().filter(|dma| dma.span == span && dma.decision == Decision::Map);
-        let names: Vec<_> = decided.map(|dma| dma.device.clone()).collect();
-        for (device, planned) in self.devices.iter().zip(&self.plan.devices) {
-            // Without an IOMMU the device's addresses are the guest's.
-            let range = Span::new(Iova::new(span.start().get()), span.size());
-            let Some(range) = range.filter(|_| names.contains(&planned.name)) else { continue };
-            device.backend.lock().dma_map(range, memory.file(), memory.file_offset())?;
-            self.dma.push(DmaMapping { backend: device.backend.clone(), range });
+    /// Devices behind an SMMU may ask for anything; they get what the SMMU and the plan let them reach.
+    fn map_smmus(&mut self) -> Result<(), MapError> {
+        for (index, smmu) in self.plan.smmus.clone().into_iter().enumerate() {
+            let unit = Arc::new(Unit::new(self.ram.clone()));
+            self.smmus.push(unit.clone());
+            self.enter(&smmu.name, |space| space.trap(smmu.registers, Trap::Smmu(index)))?;
+            for (requester, planned) in self.requesters.requesters.iter_mut().zip(&self.plan.devices) {
+                if smmu.bridge != Some(planned.bridge) {
+                    continue;
+                }
+                let reach = Arc::new(Pieces::default());
+                let stream = planned.bdf.requester_id().into();
+                let translated = Translated::new(unit.clone(), stream, reach.clone());
+                let Some(all) = everything() else { continue };
+                requester.backend.lock().dma_ask(all, Arc::new(translated))?;
+                requester.behind = Some(reach);
+                self.dma.push(Reach::Mapped(requester.backend.clone(), all));
+            }
         }
         Ok(())
     }
@@ -234,18 +269,29 @@ impl Mappings {
         let region = u32::from(bar.index);
         let name = format!("{} bar{}", planned.name, bar.index);
         let trap = match piece.reach {
-            Reach::Mapped => {
+            How::Mapped => {
                 let found = self.devices.get(device).and_then(|device| device.inventory.region(region));
                 let error = |error| MapError::Region { device: planned.name.clone(), region, error };
                 let memory = memory_of(found, piece.range.start, size).map_err(error)?;
+                let part = Part { owner: device, name: name.clone(), span, memory: memory.clone() };
+                self.parts.push(part);
                 return self.enter(&name, |space| space.map(span, memory));
             }
-            Reach::Trapped => Behind { device, region, offset: piece.range.start, shape: Shape::Any },
-            Reach::Overlay => {
+            How::Trapped => Behind { device, region, offset: piece.range.start, shape: Shape::Any },
+            How::Overlay => {
                 Behind { device, region: planned.overlay.region, offset: 0, shape: Shape::Dwords }
             }
         };
         self.enter(&name, |space| space.trap(span, Trap::Region(trap)))
+    }
+
+    /// Devices reach each other's BARs, which all decode now.
+    fn give_bars(&mut self) -> Result<(), MapError> {
+        self.bars = Arc::new(BarReach::new(self.requesters.clone(), std::mem::take(&mut self.parts)));
+        for index in 0..self.devices.len() {
+            self.bars.decode(index, true)?;
+        }
+        Ok(())
     }
 
     fn enter(

@@ -6,6 +6,7 @@
 //! 0x0900_0000  4 KiB       UART
 //! 0x0905_0000  128 KiB     SMMUv3
 //! 0x0c00_0000  32 MiB      platform bus
+//! 0x0f00_0000  2 MiB       registers of SMMUs on bridges, 128 KiB each
 //! 0x1000_0000              windows of bridges that have only 32 bits, each at a multiple of 1 MiB
 //! 0x3eff_0000  64 KiB      I/O ports
 //! 0x3f00_0000  16 MiB      first ECAM, of 16 buses: not in use, the second has them all
@@ -100,6 +101,7 @@ pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
         fixed: platform.chain(ram).chain(above).collect(),
         ecam,
         slots: inside(slots, "second gic redistributors"),
+        smmus: Cursor::new(SMMUS.0, SMMUS.1, "platform bus"),
         low: Cursor::new(LOW.0, LOW.1, "platform bus"),
         high: inside(mmio, "ecam"),
         windows: Some(high),

@@ -80,7 +80,11 @@ fn the_port_reads_as_the_tables_say(#[case] offset: u64, #[case] value: u64) {
 fn a_port_without_a_device_has_trained_nothing_and_forwards_nothing() {
     let port = empty();
     assert_eq!(dword(&port, 0x18), 0x000d_0d0c);
-    assert_eq!((dword(&port, 0x20), dword(&port, 0x24)), (0x0000_fff0, 0x0001_fff1), "the end is before the start");
+    assert_eq!(
+        (dword(&port, 0x20), dword(&port, 0x24)),
+        (0x0000_fff0, 0x0001_fff1),
+        "the end is before the start"
+    );
     assert_eq!((dword(&port, 0x28), dword(&port, 0x2c)), (0, 0));
     assert_eq!(dword(&port, 0x4c) >> 24, 0, "its own port number");
     assert_eq!((dword(&port, 0x50), dword(&port, 0x144)), (0, 0x0000_0027));

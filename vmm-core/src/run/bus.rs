@@ -5,12 +5,14 @@
 //! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+use cxl_spec::pci::header;
 use parking_lot::Mutex;
 use vfio_abi::info::region;
 
@@ -18,6 +20,8 @@ use super::config::ConfigView;
 use crate::backend::BackendError;
 use crate::backend::Shared;
 use crate::map::Mappings;
+use crate::map::dma::BarReach;
+use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
 use crate::map::space::Behind;
 use crate::map::space::Shape;
@@ -33,6 +37,8 @@ pub struct Bus {
     space: AddressSpace,
     devices: Vec<Device>,
     bridges: Vec<HostBridge>,
+    smmus: Vec<Arc<Unit>>,
+    bars: Arc<BarReach>,
     /// What answers in configuration space, by requester ID.
     functions: BTreeMap<u64, Function>,
     refused: AtomicU64,
@@ -72,6 +78,8 @@ impl Bus {
             devices: devices.collect(),
             functions: ports.chain(endpoints).collect(),
             bridges,
+            smmus: mappings.smmus.clone(),
+            bars: mappings.bars.clone(),
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
             lost: Mutex::new(None),
@@ -119,6 +127,10 @@ impl Bus {
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_load(of, offset, access.width())
             }
+            Some(Target::Trap(Trap::Smmu(index), offset)) => {
+                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
+                smmu.map_or(ones, |(smmu, access)| smmu.read(access))
+            }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
                     Some(inside) => self.region_load(&behind, inside),
@@ -144,6 +156,10 @@ impl Bus {
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_store(of, offset, access.width(), value);
+            }
+            Some(Target::Trap(Trap::Smmu(index), offset)) => {
+                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
+                smmu.into_iter().for_each(|(smmu, access)| smmu.write(access, value));
             }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
@@ -235,10 +251,27 @@ impl Bus {
                     let Some(device) = self.devices.get(index) else { continue };
                     if !device.config.lock().write(inside, value) {
                         self.answered(write(&device.backend, region::CONFIG, inside, value));
+                        self.decode_written(index, inside, value);
                     }
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Other devices reach the BARs of a device only while it decodes them.
+    fn decode_written(&self, device: usize, access: Access, value: u64) {
+        if access.offset() == header::COMMAND {
+            let on = header::Command::new(value as u16).memory_space();
+            self.answered(self.bars.decode(device, on));
+        }
+    }
+
+    /// Answers what devices have asked.
+    pub(crate) fn attend(&self) {
+        for device in &self.devices {
+            // One that is lost without a call of the guest's is noticed at the next.
+            let _ = device.backend.lock().attend();
         }
     }
 
