@@ -6,8 +6,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use vmm_core::backend::Call;
 use vmm_core::discover::DiscoverError;
+use vmm_core::map::MapError;
 use vmm_core::plan::PlanError;
+use vmm_core::program::ProgramError;
 
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
@@ -81,7 +84,15 @@ fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<Ste
             let seen = format!("attached, expected to be refused because of {because:?}");
             vec![StepReport::new("attach", Verdict::Failed(seen))]
         }
-        (Err(WorldError::Plan(refusal @ PlanError::Refused { .. })), Some(because)) => {
+        (
+            Err(WorldError::Plan(refusal @ (PlanError::Refused { .. } | PlanError::Topology { .. }))),
+            Some(because),
+        ) => {
+            vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
+        }
+        (Err(WorldError::Program(ProgramError::Map(MapError::Backend(refusal)))), Some(because))
+            if matches!(refusal.call, Call::DmaMap { .. }) =>
+        {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
         }
         (Err(WorldError::Discover(refusal @ DiscoverError::Undescribed { .. })), Some(because)) => {

@@ -49,7 +49,7 @@ impl<'a> Check<'a> {
         Self { file, text }
     }
 
-    fn mistake<T>(&self, path: &[&str], message: String) -> Result<T, Mistake> {
+    pub(super) fn mistake<T>(&self, path: &[&str], message: String) -> Result<T, Mistake> {
         Err(Mistake::of_value(self.file, self.text, path, message))
     }
 
@@ -81,8 +81,9 @@ impl<'a> Check<'a> {
             let message = "`refused` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["refused"], message);
         }
-        let MachineKeys { ram, address_bits, assume } = &scenario.machine;
-        if ram.is_some() || address_bits.is_some() || assume.is_some() {
+        let MachineKeys { ram, address_bits, dma, ats, assume } = &scenario.machine;
+        let is_told = ram.is_some() || address_bits.is_some() || assume.is_some();
+        if is_told || dma.is_some() || *ats || !scenario.smmus.is_empty() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
         }
@@ -237,6 +238,7 @@ fn wrong(step: &Step) -> Wrong {
         Step::Hidden(hidden) if hidden.size.0 == 0 || hidden.size.0 > MOST_HIDDEN => {
             of_key("size", format!("size = {}: must be 1 byte to 16MiB", hidden.size))
         }
+        Step::Copy(copy) => copy.wrong(),
         Step::DeviceInfo(info) => wrong_device_info(info),
         Step::RegionInfo(info) => wrong_region_info(info),
         Step::RegionRead(read) => wrong_read(read),

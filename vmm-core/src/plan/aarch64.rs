@@ -50,6 +50,9 @@ pub const PLATFORM: [(&str, u64, u64); 9] = [
     ("first ecam", 0x3f00_0000, 16 << 20),
 ];
 
+/// Where the registers of SMMUs on bridges are: 128 KiB for each bridge, where the layout has nothing.
+const SMMUS: (u64, u64) = (0x0f00_0000, 0x0f20_0000);
+
 /// What bridges' windows of 32 bits are cut from. The layout has it end at the I/O ports; a bridge's window ends
 /// at a multiple of 1 MiB.
 const LOW: (u64, u64) = (0x1000_0000, 0x3ef0_0000);

@@ -440,7 +440,14 @@ fn of_recipe(recipe: &Recipe) -> (Machine, Vec<Inventory>) {
         }
     }
     let arch = if recipe.aarch64 { Arch::Aarch64 } else { Arch::X86_64 };
-    let machine = Machine { arch, ram: recipe.ram, address_bits: recipe.bits, page_size: 0x1000, topology };
+    let machine = Machine {
+        arch,
+        ram: recipe.ram,
+        address_bits: recipe.bits,
+        page_size: 0x1000,
+        topology,
+        ..Machine::default()
+    };
     (machine, inventories.collect())
 }
 
