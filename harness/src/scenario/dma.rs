@@ -84,11 +84,7 @@ pub const ENDS: [(&str, u32); 10] = [
 ];
 
 /// The machine with what a scenario says of DMA.
-pub(super) fn machine(
-    check: &Check<'_>,
-    scenario: &Scenario,
-    machine: Machine,
-) -> Result<Machine, Mistake> {
+pub(super) fn machine(check: &Check<'_>, scenario: &Scenario, machine: Machine) -> Result<Machine, Mistake> {
     let keys = &scenario.machine;
     let policy = match &keys.dma {
         None => Policy::default(),
@@ -108,7 +104,8 @@ pub(super) fn machine(
 impl Copy {
     /// What is wrong with it: a key, if one alone is to blame, and why.
     pub(super) fn wrong(&self) -> Option<(Option<&'static str>, String)> {
-        if self.from.is_some() == self.from_memory.is_some() || self.to.is_some() == self.to_memory.is_some() {
+        if self.from.is_some() == self.from_memory.is_some() || self.to.is_some() == self.to_memory.is_some()
+        {
             let message = "one of `from` and `from_memory`, and one of `to` and `to_memory`";
             return Some((None, message.to_owned()));
         }
@@ -123,5 +120,66 @@ impl Copy {
     pub(super) fn places(&self) -> impl Iterator<Item = (&'static str, &Place)> {
         let places = [("from", &self.from), ("to", &self.to)];
         places.into_iter().filter_map(|(key, place)| Some((key, place.as_ref()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::super::Loaded;
+    use super::*;
+
+    fn loaded(before: &str, step: &str) -> Result<Loaded, String> {
+        let text = format!("proves = \"x\"\n{before}\n[[device]]\nname = \"gpu0\"\n[[step]]\n{step}\n");
+        Loaded::parse("x", "x.toml", &text, None).map_err(|mistake| mistake.to_string())
+    }
+
+    const LOAD: &str = "load = { at = 0, width = 4, is = 0 }";
+
+    #[test]
+    fn the_keys_are_the_machines() {
+        let text = "[machine]\ndma = \"tolerate\"\nats = true\n[[smmu]]\nbus = \"gpu0 bridge\"";
+        let machine = loaded(text, LOAD).unwrap().machine;
+        assert_eq!(machine.dma, Wish { policy: Policy::Tolerate, ats: true });
+        assert_eq!(machine.smmus, [SmmuIntent { bus: "gpu0 bridge".to_owned() }]);
+        let silent = loaded("", LOAD).unwrap().machine;
+        assert_eq!((silent.dma, silent.smmus), (Wish::default(), Vec::new()));
+    }
+
+    #[rstest]
+    #[case("[machine]\ndma = \"none\"", LOAD, "dma = \"none\": must be one of skip, map, tolerate")]
+    #[case("", "copy = { device = \"gpu0\", to = 0, length = 1, ends = \"done\" }", "one of `from` and")]
+    #[case(
+        "",
+        "copy = { device = \"gpu0\", from = 0, from_memory = 0, to = 0, length = 1, ends = \"done\" }",
+        "one of `from` and"
+    )]
+    #[case(
+        "",
+        "copy = { device = \"gpu0\", from = 0, to_memory = 0, length = 1, ends = \"well\" }",
+        "ends = \"well\": must be one of done, bus_master_off"
+    )]
+    #[case(
+        "",
+        "copy = { device = \"gpu0\", from = \"gpu1.window\", to = 0, length = 1, ends = \"done\" }",
+        "from has device \"gpu1\": there is only gpu0"
+    )]
+    #[case(
+        "attach = false\n[machine]\nats = true",
+        "reset = { device = \"gpu0\" }",
+        "`machine` is about attaching"
+    )]
+    fn what_cannot_be_is_a_mistake(#[case] before: &str, #[case] step: &str, #[case] message: &str) {
+        let mistake = loaded(before, step).unwrap_err();
+        assert!(mistake.contains(message), "{mistake}");
+    }
+
+    #[test]
+    fn the_ends_are_the_engines_own() {
+        use sim_device::silicon::engine::Status;
+        let names =
+            ENDS.map(|(name, bit)| (name, Status::FIELDS.iter().any(|field| field.mask() == 1 << bit)));
+        assert!(names.iter().all(|(_, is_one)| *is_one), "{names:?}");
     }
 }

@@ -57,7 +57,11 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
     }
 }
 
-pub(super) fn judge(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Result<Verdict, Trouble> {
+pub(super) fn judge(
+    holds: bool,
+    seen: String,
+    expected: impl FnOnce() -> String,
+) -> Result<Verdict, Trouble> {
     Ok(judged(holds, seen, expected))
 }
 

@@ -18,7 +18,6 @@ pub mod tree;
 use std::io;
 use std::sync::Arc;
 
-use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use dma::BarReach;
