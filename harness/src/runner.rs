@@ -6,7 +6,10 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use vmm_core::backend::Call;
 use vmm_core::discover::DiscoverError;
+use vmm_core::map::MapError;
+use vmm_core::program::ProgramError;
 
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
@@ -81,6 +84,11 @@ fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<Ste
             vec![StepReport::new("attach", Verdict::Failed(seen))]
         }
         (Err(WorldError::Plan(refusal)), Some(because)) => {
+            vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
+        }
+        (Err(WorldError::Program(ProgramError::Map(MapError::Backend(refusal)))), Some(because))
+            if matches!(refusal.call, Call::DmaMap { .. }) =>
+        {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
         }
         (Err(WorldError::Discover(refusal @ DiscoverError::Undescribed { .. })), Some(because)) => {

@@ -17,13 +17,13 @@
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
 //! - [`ports`]: host bridges and root ports, which are the machine's own.
-//! - [`smmu`]: an IOMMU that translates, as a value; no stage uses it yet.
+//! - [`smmu`]: an IOMMU that translates, as a value; [`map`] puts it between devices and memory.
 //! - [`backend`]: the only code that touches the outside.
 //! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: an IOMMU in the machine, interrupts, BARs that move, kernel VFIO.
+//! Not here yet: interrupts, BARs that move, kernel VFIO.
 
 pub mod acpi;
 pub mod backend;

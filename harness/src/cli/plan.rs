@@ -121,6 +121,8 @@ struct Dma {
     size: String,
     decision: &'static str,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<String>,
 }
 
 pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
@@ -175,7 +177,8 @@ impl Document {
         let dma = plan.dma.iter().map(|dma| {
             let (start, size) = ends(dma.span);
             let (decision, reason) = (dma.decision.name(), dma.decision.reason());
-            Dma { device: dma.device.clone(), name: dma.name.clone(), start, size, decision, reason }
+            let (device, name) = (dma.device.clone(), dma.name.clone());
+            Dma { device, name, start, size, decision, reason, through: dma.through.clone() }
         });
         Self {
             map: placed.collect(),
@@ -212,8 +215,9 @@ impl Document {
         }));
         lines.push("dma".to_owned());
         lines.extend(self.dma.iter().map(|dma| {
-            let Dma { device, name, start, size, decision, reason } = dma;
-            format!("  {start:>15}  {size:>13}  {device}: {decision} {name}: {reason}")
+            let Dma { device, name, start, size, decision, reason, through } = dma;
+            let through = through.as_ref().map(|smmu| format!(", through {smmu}")).unwrap_or_default();
+            format!("  {start:>15}  {size:>13}  {device}: {decision} {name}: {reason}{through}")
         }));
         if !self.notes.is_empty() {
             lines.push("notes".to_owned());

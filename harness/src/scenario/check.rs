@@ -51,7 +51,7 @@ impl<'a> Check<'a> {
         Self { file, text }
     }
 
-    fn mistake<T>(&self, path: &[&str], message: String) -> Result<T, Mistake> {
+    pub(super) fn mistake<T>(&self, path: &[&str], message: String) -> Result<T, Mistake> {
         Err(Mistake::of_value(self.file, self.text, path, message))
     }
 
@@ -91,18 +91,29 @@ impl<'a> Check<'a> {
             let message = "`refused` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["refused"], message);
         }
-        for (key, there) in
-            [("bridge", !scenario.bridges.is_empty()), ("window", !scenario.windows.is_empty())]
-        {
+        for (key, there) in [
+            ("bridge", !scenario.bridges.is_empty()),
+            ("window", !scenario.windows.is_empty()),
+            ("smmu", !scenario.smmus.is_empty()),
+        ] {
             if there {
                 let message = format!("`{key}` is about attaching, and the scenario has `attach = false`");
                 return self.mistake(&[key], message);
             }
         }
-        let MachineKeys { arch, fixed_windows, preserve_config, fmws_in_crs, ram, address_bits, assume } =
-            &scenario.machine;
+        let MachineKeys {
+            arch,
+            fixed_windows,
+            preserve_config,
+            fmws_in_crs,
+            ram,
+            address_bits,
+            dma,
+            ats,
+            assume,
+        } = &scenario.machine;
         let told = preserve_config.is_some() || fmws_in_crs.is_some();
-        let layout = arch.is_some() || fixed_windows.is_some() || told;
+        let layout = arch.is_some() || fixed_windows.is_some() || told || dma.is_some() || *ats;
         if layout || ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
@@ -269,6 +280,7 @@ fn wrong(step: &Step) -> Wrong {
         Step::Hidden(hidden) if hidden.size.0 == 0 || hidden.size.0 > MOST_HIDDEN => {
             of_key("size", format!("size = {}: must be 1 byte to 16MiB", hidden.size))
         }
+        Step::Copy(copy) => copy.wrong(),
         Step::DeviceInfo(info) => wrong_device_info(info),
         Step::RegionInfo(info) => wrong_region_info(info),
         Step::RegionRead(read) => wrong_read(read),

@@ -20,6 +20,7 @@
 //! What a reader cannot see by itself (a device that no step has, a width of three) is checked here, too: a
 //! [`Loaded`] scenario can be run.
 
+pub mod dma;
 pub mod find;
 pub mod machine;
 pub mod place;
@@ -64,6 +65,9 @@ pub struct Scenario {
     /// Its CXL fixed memory windows. Without any, each device has one as long as its memory.
     #[serde(rename = "window", default)]
     pub windows: Vec<topology::Window>,
+    /// Its SMMUs.
+    #[serde(rename = "smmu", default)]
+    pub smmus: Vec<dma::Smmu>,
     /// The devices, at least one.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
@@ -92,6 +96,10 @@ pub struct MachineKeys {
     pub ram: Option<Quantity>,
     /// Bits of a guest physical address.
     pub address_bits: Option<u32>,
+    /// What is done with the memory of VFIO devices: skip, map or tolerate.
+    pub dma: Option<String>,
+    /// A guest may turn on the address translation services of devices that have them.
+    pub ats: bool,
     /// The only revision of vfio-cxl that the machine takes: v2, v3 or next. Without this, it takes all of them.
     pub assume: Option<String>,
 }
@@ -181,7 +189,7 @@ impl Loaded {
         check.attach(&scenario)?;
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
-        let machine = check.machine(&scenario)?;
+        let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;
         let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
         Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::dma;
 use super::machine;
 use super::place::Place;
 use super::user;
@@ -26,6 +27,10 @@ pub enum Step {
     MachineDone(machine::MachineDone),
     /// The guest finds an address nowhere in a range.
     Hidden(machine::Hidden),
+    /// The guest has the device's engine copy.
+    Copy(dma::Copy),
+    /// It is planned what a device may reach.
+    Decided(dma::Decided),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -60,6 +65,8 @@ impl Step {
             Self::Window(_) => "window",
             Self::MachineDone(_) => "machine_done",
             Self::Hidden(_) => "hidden",
+            Self::Copy(_) => "copy",
+            Self::Decided(_) => "decided",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -78,6 +85,7 @@ impl Step {
         match self {
             Self::Load(_) | Self::Store(_) | Self::DeviceHolds(_) | Self::DevicePuts(_) => true,
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
+            Self::Copy(_) | Self::Decided(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -94,6 +102,7 @@ impl Step {
             }
             Self::Store(store) => vec![("at", &store.at)],
             Self::Hidden(hidden) => vec![("from", &hidden.from)],
+            Self::Copy(copy) => copy.places().collect(),
             Self::Decoder(decoder) => decoder.base.iter().map(|base| ("base", base)).collect(),
             _ => Vec::new(),
         };
@@ -109,6 +118,8 @@ impl Step {
             Self::Decoder(step) => &step.device,
             Self::Window(step) => &step.device,
             Self::MachineDone(step) => &step.device,
+            Self::Copy(step) => &step.device,
+            Self::Decided(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,

@@ -8,8 +8,10 @@ use vmm_core::backend::recording::Access;
 use vmm_core::run::guest::GuestError;
 
 use super::Verdict;
+use super::dma;
 use super::judged;
 use crate::scenario::machine as scenario;
+use crate::scenario::place::NoPlace;
 use crate::scenario::place::NotThere;
 use crate::scenario::place::Place;
 use crate::scenario::step::Step;
@@ -17,13 +19,15 @@ use crate::world::World;
 
 /// Why a step could not be carried out.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Guest(#[from] GuestError),
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error(transparent)]
     Place(#[from] NotThere),
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
     #[error("{name:?}: the machine has no such device")]
     Device { name: String },
     #[error("{kind}: nothing that is done in a machine")]
@@ -41,6 +45,8 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Window(step) => window(world, step),
         Step::MachineDone(step) => machine_done(world, step),
         Step::Hidden(step) => hidden(world, step),
+        Step::Copy(step) => dma::copy(world, step),
+        Step::Decided(step) => dma::decided(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),
     };
     match (outcome, world.running.lost()) {
@@ -51,7 +57,11 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
     }
 }
 
-fn judge(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Result<Verdict, Trouble> {
+pub(super) fn judge(
+    holds: bool,
+    seen: String,
+    expected: impl FnOnce() -> String,
+) -> Result<Verdict, Trouble> {
     Ok(judged(holds, seen, expected))
 }
 
@@ -60,7 +70,7 @@ fn width(bytes: u64) -> Width {
     Width::of(bytes).unwrap_or(Width::Byte)
 }
 
-fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
+pub(super) fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
     Ok(place.resolve(world.running.plan())?)
 }
 

@@ -1,11 +1,13 @@
 //! Carrying out one step, and judging what was seen.
 //!
 //! - [`machine`]: what a guest does and sees.
+//! - `dma`: what a device's engine copies, and what was planned about it.
 //! - [`user`]: what a user of VFIO asks of a device, and what it answers.
 
 pub mod machine;
 pub mod user;
 
+mod dma;
 mod info;
 
 use crate::opened::Opened;

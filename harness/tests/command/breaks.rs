@@ -25,6 +25,18 @@ const NOT_MAPPED: &str = "with.kernel.memory_without_mmap = true";
 /// The device hangs up as soon as it is asked anything.
 const GONE: &str = "with.faults.disconnect_at_message = 2";
 
+/// The device hangs up after it was attached, at the first step that reaches it.
+const GONE_LATER: &str = "with.faults.disconnect_at_message = 49";
+
+/// The same where two devices are mapped into each other.
+const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 52";
+
+/// The same behind an SMMU, which maps less.
+const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 46";
+
+/// Refused for another reason.
+const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
+
 /// All bundled scenarios, in the order of their names.
 pub(crate) const ALL: &[Broken] = &[
     Broken {
@@ -42,6 +54,23 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "decoder/the-guest-cannot-move-a-locked-decoder",
         breaks: &["with.faults.lock_freezes_nothing = true", DETACHED],
+    },
+    Broken { scenario: "dma/ats-with-map", breaks: &[GONE_LATER, NOT_MAPPED] },
+    Broken { scenario: "dma/ats-with-skip", breaks: &[GONE_LATER, NOT_MAPPED] },
+    Broken { scenario: "dma/ats-with-tolerate", breaks: &[GONE_LATER, NOT_MAPPED] },
+    Broken { scenario: "dma/decode-with-map", breaks: &[GONE_LATER_OF_TWO] },
+    Broken { scenario: "dma/decode-with-skip", breaks: &[GONE_LATER] },
+    Broken { scenario: "dma/decode-with-tolerate", breaks: &[GONE_LATER_OF_TWO] },
+    Broken {
+        scenario: "dma/map-lets-a-device-reach-the-window",
+        breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
+    },
+    Broken { scenario: "dma/map-takes-no-refusal", breaks: &[""] },
+    Broken { scenario: "dma/skip-leaves-the-window-out-of-reach", breaks: &[GONE_LATER, NOT_MAPPED] },
+    Broken { scenario: "dma/tolerate-goes-on-without-what-is-refused", breaks: &["", GONE_LATER] },
+    Broken {
+        scenario: "dma/tolerate-lets-a-device-reach-the-window",
+        breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
     Broken {
         scenario: "overlay/around-the-block-the-bar-is-memory",
@@ -272,6 +301,11 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken { scenario: "selftest-v3/the-registers-take-whole-dwords", breaks: &["abi = [\"v2\"]", PLAIN] },
     Broken { scenario: "selftest-v3/what-is-stored-in-mapped-memory-stays", breaks: &[DETACHED, NOT_MAPPED] },
+    Broken {
+        scenario: "smmu/a-device-reaches-what-the-guest-maps-and-no-more",
+        breaks: &[GONE_LATER_BEHIND],
+    },
+    Broken { scenario: "smmu/an-smmu-sits-on-a-root-bus-only", breaks: &[UNCOMMITTED] },
     Broken {
         scenario: "topology/a-port-without-a-device-has-trained-nothing",
         breaks: &["bridge = \"empty\""],

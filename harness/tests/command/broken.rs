@@ -63,6 +63,7 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
 fn every_expectation_fails_on_a_device_that_is_broken_for_it(
     #[values(
         "decoder/",
+        "dma/",
         "overlay/",
         "presets/",
         "refused/",
@@ -70,6 +71,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         "selftest-next/",
         "selftest-v2/",
         "selftest-v3/",
+        "smmu/",
         "topology/",
         "window/"
     )]

@@ -187,8 +187,16 @@ fn a_plan_is_printed_for_people_and_for_scripts() {
     let values: Vec<_> =
         plan["programme"].as_array().unwrap().iter().map(|step| step["value"].clone()).collect();
     assert_eq!((values[2].as_str(), values[3].as_str()), (Some("0x10000000"), Some("0x1")));
-    let skipped = plan["dma"].as_array().unwrap().iter().filter(|dma| dma["decision"] == "skip").count();
-    assert_eq!(skipped, 3);
+    let decided = |plan: &Value| {
+        let dma = plan["dma"].as_array().unwrap();
+        dma.iter().map(|dma| dma["decision"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(decided(&plan), ["map", "nothing", "skip", "skip"], "RAM, BARs 0 and 2, and the window");
+    assert_eq!(plan["dma"][0].get("through"), None);
+    let json = output(&["plan", "smmu/a-device-reaches-what-the-guest-maps-and-no-more", "--json"]);
+    let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(decided(&plan), ["map", "nothing", "skip", "skip"]);
+    assert_eq!(plan["dma"][0]["through"], "gpu0 bridge smmu");
 }
 
 #[test]

@@ -21,6 +21,7 @@ use super::system::IoApic;
 use super::system::IoWindow;
 use super::system::Platform;
 use super::system::Ram;
+use super::system::Smmu;
 use super::system::System;
 use super::system::Timer;
 use super::system::Uart;
@@ -75,6 +76,9 @@ const NODE: u32 = 0;
 /// Private interrupts of the timers, and the console's, as the `virt` machine has them.
 const TIMER: Timer = Timer { secure_el1: 29, non_secure_el1: 30, virtual_el1: 27, non_secure_el2: 26 };
 const UART_INTERRUPT: u32 = 33;
+
+/// The first interrupt of the first SMMU, as the `virt` machine has it.
+const SMMU_INTERRUPTS: u32 = 106;
 
 impl System {
     /// What is told of a planned machine.
@@ -135,10 +139,20 @@ fn platform(plan: &Plan) -> Platform {
                     its: start("gic its"),
                 },
                 timer: TIMER,
-                smmus: Vec::new(),
+                smmus: smmus(plan),
             }
         }
     }
+}
+
+/// The SMMUs, each with four interrupts of its own behind those of the one before.
+fn smmus(plan: &Plan) -> Vec<Smmu> {
+    let interrupts = (SMMU_INTERRUPTS..).step_by(4);
+    let told = plan.smmus.iter().zip(interrupts).map(|(smmu, first_interrupt)| {
+        let bridge = smmu.bridge.and_then(|bridge| plan.bridges.get(bridge));
+        Smmu { base: smmu.registers.start(), first_interrupt, bus: bridge.map_or(0, |bridge| bridge.bus) }
+    });
+    told.collect()
 }
 
 /// The console, where the machine has a place for it.

@@ -20,6 +20,7 @@
 //! decoder reaches no memory. Accesses are aligned dwords; others are refused.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use arbitrary_int::u4;
 use cxl_spec::address::Iova;
@@ -34,6 +35,7 @@ use vfio_abi::info::IrqInfo;
 use super::Backend;
 use super::BackendError;
 use super::Call;
+use super::DmaMemory;
 use super::Failure;
 use super::Shared;
 use crate::discover::Inventory;
@@ -273,6 +275,14 @@ impl Backend for HdmDecoders {
 
     fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
         self.inner.lock().dma_map(range, file, offset)
+    }
+
+    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        self.inner.lock().dma_ask(range, memory)
+    }
+
+    fn attend(&mut self) -> Result<(), BackendError> {
+        self.inner.lock().attend()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -27,6 +27,7 @@ use vfio_abi::info::region;
 use super::Backend;
 use super::BackendError;
 use super::Call;
+use super::DmaMemory;
 use super::Failure;
 use super::Shared;
 use super::decoders::HdmDecoders;
@@ -74,6 +75,10 @@ pub(crate) struct State {
     /// The call with this number, from 1, fails, and every later one if the device is lost by it.
     pub(crate) fail_at: Option<(usize, Failure)>,
     pub(crate) dma: Vec<Span<Iova>>,
+    /// Mappings from this address on are refused with this number.
+    pub(crate) refuses_from: Option<(u64, Errno)>,
+    /// What answers the device.
+    pub(crate) asks: Option<Arc<dyn DmaMemory>>,
     /// Writes to this offset of the component registers have no effect.
     pub(crate) stuck: Option<u64>,
 }
@@ -168,7 +173,9 @@ impl Fake {
         ];
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
         let (calls, dma) = (Vec::new(), Vec::new());
-        let state = State { kernel, info, regions, calls, fail_at: None, dma, stuck: None };
+        let (refuses_from, asks) = (None, None);
+        let state =
+            State { kernel, info, regions, calls, fail_at: None, dma, refuses_from, asks, stuck: None };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -407,12 +414,32 @@ impl Backend for Fake {
     }
 
     fn dma_map(&mut self, range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
-        self.called(Call::DmaMap { range })?.dma.push(range);
+        let call = Call::DmaMap { range };
+        let mut state = self.called(call)?;
+        if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
+            let failure = Failure::Refused(errno);
+            return Err(BackendError { device: "fake".to_owned(), call, failure });
+        }
+        assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
+        state.dma.push(range);
+        Ok(())
+    }
+
+    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        let mut state = self.called(Call::DmaAsk { range })?;
+        state.dma.push(range);
+        state.asks = Some(memory);
+        Ok(())
+    }
+
+    fn attend(&mut self) -> Result<(), BackendError> {
         Ok(())
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        self.called(Call::DmaUnmap { range })?.dma.retain(|mapped| *mapped != range);
+        let mut state = self.called(Call::DmaUnmap { range })?;
+        let at = state.dma.iter().position(|mapped| *mapped == range);
+        state.dma.remove(at.expect("only what was mapped is unmapped"));
         Ok(())
     }
 

@@ -73,7 +73,19 @@ pub trait Backend: Send {
     /// If the device does not answer, or refuses.
     fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError>;
 
-    /// Takes that back.
+    /// Lets the device ask for `range` message by message; `memory` answers.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses, or cannot ask.
+    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError>;
+
+    /// Answers what the device has asked and nobody has answered yet. Waits for nothing.
+    ///
+    /// # Errors
+    /// If the device is gone.
+    fn attend(&mut self) -> Result<(), BackendError>;
+
+    /// Takes back what the device was let reach or ask for.
     ///
     /// # Errors
     /// If the device does not answer, or refuses.
@@ -84,6 +96,21 @@ pub trait Backend: Send {
     /// # Errors
     /// If the device does not answer, or refuses.
     fn reset(&mut self) -> Result<(), BackendError>;
+}
+
+/// Memory that a device asks for, at its own addresses.
+pub trait DmaMemory: fmt::Debug + Send + Sync {
+    /// Fills `buffer` from `at`.
+    ///
+    /// # Errors
+    /// If the device may not read all of it, or it is nowhere: `EFAULT`.
+    fn read(&self, at: Iova, buffer: &mut [u8]) -> Result<(), Errno>;
+
+    /// Writes `data` at `at`.
+    ///
+    /// # Errors
+    /// If the device may not write all of it, or it is nowhere: `EFAULT`. Some may be written then.
+    fn write(&self, at: Iova, data: &[u8]) -> Result<(), Errno>;
 }
 
 /// A backend that several stages hold. Calls are made one at a time.
@@ -176,6 +203,13 @@ pub enum Call {
         /// What is unmapped.
         range: Span<Iova>,
     },
+    /// [`Backend::dma_ask`].
+    DmaAsk {
+        /// What the device may ask for.
+        range: Span<Iova>,
+    },
+    /// [`Backend::attend`].
+    Attend,
     /// [`Backend::reset`].
     Reset,
 }
@@ -196,6 +230,8 @@ impl fmt::Display for Call {
             }
             Self::DmaMap { range } => write!(out, "DMA_MAP of {range}"),
             Self::DmaUnmap { range } => write!(out, "DMA_UNMAP of {range}"),
+            Self::DmaAsk { range } => write!(out, "DMA_MAP of {range} without a file"),
+            Self::Attend => out.write_str("answering what the device asks"),
             Self::Reset => out.write_str("DEVICE_RESET"),
         }
     }

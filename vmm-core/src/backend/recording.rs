@@ -11,6 +11,7 @@ use vfio_abi::info::IrqInfo;
 
 use super::Backend;
 use super::BackendError;
+use super::DmaMemory;
 
 /// An access to a region that the device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +121,14 @@ impl<B: Backend> Backend for Recorded<B> {
 
     fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
         self.inner.dma_map(range, file, offset)
+    }
+
+    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        self.inner.dma_ask(range, memory)
+    }
+
+    fn attend(&mut self) -> Result<(), BackendError> {
+        self.inner.attend()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -24,6 +25,7 @@ use vfio_abi::info::region;
 use crate::backend::Backend;
 use crate::backend::BackendError;
 use crate::backend::Call;
+use crate::backend::DmaMemory;
 use crate::backend::Failure;
 use crate::map::memory::HostMemory;
 
@@ -241,6 +243,14 @@ impl Backend for Device {
     }
 
     fn dma_map(&mut self, _range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn dma_ask(&mut self, _range: Span<Iova>, _memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn attend(&mut self) -> Result<(), BackendError> {
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::plan::Device;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Reach;
+use crate::plan::iommu::REGISTERS_SIZE;
 use crate::plan::overlaps;
 
 /// The lists of an inventory are as long as a device may make them and no longer.
@@ -44,6 +45,7 @@ pub(crate) fn check_plan(plan: &Plan, inventories: &[&Inventory]) {
             Kind::Bar => placed.span.size(),
             Kind::Window => hdm::GRANULE,
             Kind::Registers => BLOCK_SIZE,
+            Kind::Smmu => REGISTERS_SIZE,
             Kind::Ram | Kind::Ecam | Kind::Doorbell | Kind::Platform => 0x1000,
         };
         assert!(placed.span.start().get().is_multiple_of(natural), "{} is not aligned", placed.name);

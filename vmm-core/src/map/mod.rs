@@ -1,14 +1,16 @@
 //! Third stage: RAM, BARs and configuration space come into being.
 //!
 //! ```text
-//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, host bridges and ports, ECAM
-//!            └──▶ DMA_MAP to every device
+//!  Plan ─▶ RAM ─▶ address space ◀─ BAR pieces, overlays, host bridges and ports, SMMUs, ECAM
+//!            └──▶ every device that may reach it, or the SMMU before it
 //! ```
 //!
 //! What is mapped is held: [`Mappings`] consists of values each of which undoes itself when dropped, and a stage
 //! that fails half-way drops what it has. The devices' own memory is not here yet; the decoder must be programmed
 //! first.
 
+pub(crate) mod dma;
+pub(crate) mod iommu;
 pub mod memory;
 pub mod space;
 pub mod tree;
@@ -16,9 +18,16 @@ pub mod tree;
 use std::io;
 use std::sync::Arc;
 
-use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use dma::BarMemory;
+use dma::BarReach;
+use dma::Pieces;
+use dma::Reach;
+use dma::Requester;
+use dma::Requesters;
+use iommu::Translated;
+use iommu::Unit;
 use memory::HostMemory;
 use space::AddressSpace;
 use space::Behind;
@@ -38,11 +47,10 @@ use crate::discover::Inventory;
 use crate::discover::Region;
 use crate::plan;
 use crate::plan::Bar;
-use crate::plan::Decision;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Piece;
-use crate::plan::bar::Reach;
+use crate::plan::bar::Reach as How;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -58,8 +66,9 @@ pub struct Attached {
 #[derive(Debug)]
 pub struct Mappings {
     // Fields are dropped in this order.
+    pub(crate) bar_reach: Arc<BarReach>,
+    dma: Vec<Reach>,
     windows: Vec<Window>,
-    dma: Vec<DmaMapping>,
     enabled: Vec<Enabled>,
     /// The BARs, by device and number, as the guest may move them.
     pub(crate) bars: Vec<(usize, u8, WindowId)>,
@@ -67,6 +76,12 @@ pub struct Mappings {
     pub(crate) devices: Vec<Attached>,
     /// Where everything is.
     pub(crate) space: AddressSpace,
+    /// What devices may reach, and who they are.
+    pub(crate) requesters: Requesters,
+    /// SMMUs, in the order of the plan.
+    pub(crate) smmus: Vec<Arc<Unit>>,
+    ram: Arc<Pieces>,
+    bar_memory: Vec<BarMemory>,
     /// RAM from where it begins.
     pub(crate) low_ram: HostMemory,
     /// What was planned.
@@ -115,20 +130,6 @@ pub enum MapError {
     },
 }
 
-/// Memory that a device may reach. Dropping it takes it back.
-#[derive(Debug)]
-struct DmaMapping {
-    backend: Shared,
-    range: Span<Iova>,
-}
-
-impl Drop for DmaMapping {
-    fn drop(&mut self) {
-        // A device that is gone reaches nothing any more.
-        let _ = self.backend.lock().dma_unmap(self.range);
-    }
-}
-
 /// Builds the machine of `plan` from these devices, which are the ones that it was made for, in the same order.
 ///
 /// # Errors
@@ -139,19 +140,42 @@ pub fn map(plan: Plan, devices: Vec<Attached>, slots: Arc<dyn Slots>) -> Result<
     }
     let size = plan.machine.ram;
     let ram = HostMemory::ram(size).map_err(|error| MapError::Ram { size, error })?;
+    let requesters = requesters(&plan, &devices);
     let mut mappings = Mappings {
-        windows: Vec::new(),
+        bar_reach: Arc::default(),
         dma: Vec::new(),
+        windows: Vec::new(),
         enabled: Vec::new(),
         bars: Vec::new(),
         devices,
         space: AddressSpace::new(slots, plan.machine.page_size),
+        requesters,
+        smmus: Vec::new(),
+        ram: Arc::default(),
+        bar_memory: Vec::new(),
         low_ram: ram.clone(),
         plan,
     };
+    mappings.map_smmus()?;
     mappings.map_ram(&ram)?;
     mappings.map_devices()?;
+    mappings.give_bars()?;
     Ok(mappings)
+}
+
+/// The devices, none of them behind an SMMU yet.
+fn requesters(plan: &Plan, devices: &[Attached]) -> Requesters {
+    let one = |(planned, device): (&plan::Device, &Attached)| Requester {
+        name: planned.name.clone(),
+        backend: device.backend.clone(),
+        behind: None,
+    };
+    Requesters { requesters: plan.devices.iter().zip(devices).map(one).collect(), decided: plan.dma.clone() }
+}
+
+/// All I/O virtual addresses but the last page's, behind which a span could not end.
+fn everything() -> Option<Span<Iova>> {
+    Span::new(Iova::new(0), u64::MAX - 0xfff)
 }
 
 impl Mappings {
@@ -170,22 +194,32 @@ impl Mappings {
             if offset == 0 {
                 self.low_ram = memory.clone();
             }
-            self.map_dma(&memory, span)?;
+            self.ram.add(span, memory.clone());
+            self.dma.extend(self.requesters.give(&name, span, &memory)?);
             self.enter(&name, |space| space.map(span, memory))?;
             offset = offset.saturating_add(span.size());
         }
         Ok(())
     }
 
-    fn map_dma(&mut self, memory: &HostMemory, span: Span<Gpa>) -> Result<(), MapError> {
-        let decided = self.plan.dma.iter().filter(|dma| dma.span == span && dma.decision == Decision::Map);
-        let names: Vec<_> = decided.map(|dma| dma.device.clone()).collect();
-        for (device, planned) in self.devices.iter().zip(&self.plan.devices) {
-            // Without an IOMMU the device's addresses are the guest's.
-            let range = Span::new(Iova::new(span.start().get()), span.size());
-            let Some(range) = range.filter(|_| names.contains(&planned.name)) else { continue };
-            device.backend.lock().dma_map(range, memory.file(), memory.file_offset())?;
-            self.dma.push(DmaMapping { backend: device.backend.clone(), range });
+    /// Devices behind an SMMU may ask for anything; they get what the SMMU and the plan let them reach.
+    fn map_smmus(&mut self) -> Result<(), MapError> {
+        for (index, smmu) in self.plan.smmus.clone().into_iter().enumerate() {
+            let unit = Arc::new(Unit::new(self.ram.clone()));
+            self.smmus.push(unit.clone());
+            self.enter(&smmu.name, |space| space.trap(smmu.registers, Trap::Smmu(index)))?;
+            for (requester, planned) in self.requesters.requesters.iter_mut().zip(&self.plan.devices) {
+                if smmu.bridge != Some(planned.bridge) {
+                    continue;
+                }
+                let reach = Arc::new(Pieces::default());
+                let stream = planned.bdf.requester_id().into();
+                let translated = Translated::new(unit.clone(), stream, reach.clone());
+                let Some(all) = everything() else { continue };
+                requester.backend.lock().dma_ask(all, Arc::new(translated))?;
+                requester.behind = Some(reach);
+                self.dma.push(Reach::Mapped(requester.backend.clone(), all));
+            }
         }
         Ok(())
     }
@@ -223,8 +257,10 @@ impl Mappings {
         let forwarded = port.map(|port| port.memory.into_iter().chain(port.prefetchable));
         let forwarded: Vec<_> = forwarded.into_iter().flatten().collect();
         for bar in &planned.bars {
-            let parts = bar.pieces.iter().map(|piece| self.part(index, &planned, bar, piece));
-            let parts = parts.collect::<Result<_, _>>()?;
+            let mut parts = Vec::new();
+            for piece in &bar.pieces {
+                parts.push(self.part(index, &planned, bar, piece)?);
+            }
             let name = format!("{} bar{}", planned.name, bar.index);
             let id = self.enter(&name, |space| space.bar(bar.span, forwarded.clone(), parts))?;
             self.bars.push((index, bar.index, id));
@@ -232,8 +268,21 @@ impl Mappings {
         Ok(())
     }
 
+    /// What other devices may reach of a BAR, where the plan puts it.
+    fn remember(
+        &mut self,
+        (owner, planned, bar): (usize, &plan::Device, &Bar),
+        offset: u64,
+        memory: &HostMemory,
+    ) {
+        let start = bar.span.start().checked_add(offset);
+        let name = format!("{} bar{}", planned.name, bar.index);
+        let span = start.and_then(|start| Span::new(start, memory.size()));
+        self.bar_memory.extend(span.map(|span| BarMemory { owner, name, span, memory: memory.clone() }));
+    }
+
     fn part(
-        &self,
+        &mut self,
         device: usize,
         planned: &plan::Device,
         bar: &Bar,
@@ -243,20 +292,32 @@ impl Mappings {
         let region = u32::from(bar.index);
         let trap = |behind| Shows::Trap(Trap::Region(behind));
         let (shows, priority) = match piece.reach {
-            Reach::Mapped => {
+            How::Mapped => {
                 let found = self.devices.get(device).and_then(|device| device.inventory.region(region));
                 let error = |error| MapError::Region { device: planned.name.clone(), region, error };
                 let size = range.end.saturating_sub(range.start);
-                (Shows::Memory(memory_of(found, range.start, size).map_err(error)?), 0)
+                let memory = memory_of(found, range.start, size).map_err(error)?;
+                self.remember((device, planned, bar), range.start, &memory);
+                (Shows::Memory(memory), 0)
             }
-            Reach::Trapped => (trap(Behind { device, region, offset: range.start, shape: Shape::Any }), 0),
-            Reach::Overlay => {
+            How::Trapped => (trap(Behind { device, region, offset: range.start, shape: Shape::Any }), 0),
+            How::Overlay => {
                 let region = planned.overlay.region;
                 (trap(Behind { device, region, offset: 0, shape: Shape::Dwords }), plan::OVERLAY_PRIORITY)
             }
         };
         let priority = i32::try_from(priority).unwrap_or(i32::MAX);
         Ok(Part { range, priority, shows })
+    }
+
+    /// Devices reach each other's BARs, which all decode now.
+    fn give_bars(&mut self) -> Result<(), MapError> {
+        let memory = std::mem::take(&mut self.bar_memory);
+        self.bar_reach = Arc::new(BarReach::new(self.requesters.clone(), memory));
+        for index in 0..self.devices.len() {
+            self.bar_reach.decode(index, true)?;
+        }
+        Ok(())
     }
 
     fn enter(

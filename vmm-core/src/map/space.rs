@@ -89,6 +89,8 @@ pub enum Trap {
     Ecam,
     /// Component registers of the machine's own.
     Component(Component),
+    /// Registers of an SMMU, by its number in the plan.
+    Smmu(usize),
     /// A region of a device, through a call.
     Region(Behind),
 }

@@ -1,4 +1,5 @@
 use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
 use vfio_abi::errno::Errno;
 
 use super::*;

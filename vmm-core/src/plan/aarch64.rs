@@ -6,6 +6,7 @@
 //! 0x0900_0000  4 KiB       UART
 //! 0x0905_0000  128 KiB     SMMUv3
 //! 0x0c00_0000  32 MiB      platform bus
+//! 0x0f00_0000  2 MiB       registers of SMMUs on bridges, 128 KiB each
 //! 0x1000_0000              windows of bridges that have only 32 bits, each at a multiple of 1 MiB
 //! 0x3eff_0000  64 KiB      I/O ports
 //! 0x3f00_0000  16 MiB      first ECAM, of 16 buses: not in use, the second has them all
@@ -48,6 +49,9 @@ pub const PLATFORM: [(&str, u64, u64); 9] = [
     ("io ports", 0x3eff_0000, 0x1_0000),
     ("first ecam", 0x3f00_0000, 16 << 20),
 ];
+
+/// Where the registers of SMMUs on bridges are: 128 KiB for each bridge, where the layout has nothing.
+const SMMUS: (u64, u64) = (0x0f00_0000, 0x0f20_0000);
 
 /// What bridges' windows of 32 bits are cut from. The layout has it end at the I/O ports; a bridge's window ends
 /// at a multiple of 1 MiB.
@@ -100,6 +104,7 @@ pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
         fixed: platform.chain(ram).chain(above).collect(),
         ecam,
         slots: inside(slots, "second gic redistributors"),
+        smmus: Cursor::new(SMMUS.0, SMMUS.1, "platform bus"),
         low: Cursor::new(LOW.0, LOW.1, "platform bus"),
         high: inside(mmio, "ecam"),
         windows: Some(high),

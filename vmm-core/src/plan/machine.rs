@@ -9,6 +9,8 @@ use cxl_spec::address::Span;
 
 use super::PlanError;
 use super::aarch64;
+use super::dma::Wish;
+use super::iommu::SmmuIntent;
 use super::layout::Cursor;
 use super::topology::Topology;
 use super::x86_64;
@@ -27,6 +29,10 @@ pub struct Machine {
     pub page_size: u64,
     /// Its host bridges and windows, and which device is below which bridge.
     pub topology: Topology,
+    /// What devices may reach.
+    pub dma: Wish,
+    /// Its SMMUs.
+    pub smmus: Vec<SmmuIntent>,
 }
 
 /// Whose layout a machine has.
@@ -74,6 +80,8 @@ pub(super) struct Layout {
     pub(super) ecam: Span<Gpa>,
     /// Registers of host bridges, a slot each.
     pub(super) slots: Cursor,
+    /// Registers of SMMUs.
+    pub(super) smmus: Cursor,
     /// What the bridges' windows of 32 bits are cut from.
     pub(super) low: Cursor,
     /// What the bridges' windows of 64 bits are cut from.
@@ -113,6 +121,8 @@ impl Default for Machine {
             address_bits: arch.default_address_bits(),
             page_size: rustix::param::page_size() as u64,
             topology: Topology::default(),
+            dma: Wish::default(),
+            smmus: Vec::new(),
         }
     }
 }

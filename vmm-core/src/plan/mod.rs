@@ -11,6 +11,8 @@
 
 pub mod aarch64;
 pub mod bar;
+pub mod dma;
+pub mod iommu;
 pub mod machine;
 pub mod programme;
 pub mod topology;
@@ -28,8 +30,11 @@ pub use bridge::Port;
 use cxl_spec::address::Bdf;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
+pub use dma::Decision;
+pub use dma::Dma;
 pub use error::PlanError;
 pub use error::Refusal;
+pub use iommu::Smmu;
 pub use layout::Reason;
 use machine::Machine;
 use place::Candidate;
@@ -57,6 +62,8 @@ pub struct Plan {
     pub bridges: Vec<Bridge>,
     /// The CXL fixed memory windows, by rising address.
     pub windows: Vec<FixedWindow>,
+    /// The SMMUs, in the order in which they were wanted.
+    pub smmus: Vec<Smmu>,
     /// What is done with each device, in the order in which they were given.
     pub devices: Vec<Device>,
     /// What the devices may reach and what not.
@@ -98,6 +105,8 @@ pub enum Kind {
     Platform,
     /// Component registers of a host bridge or a root port.
     Registers,
+    /// Registers of an SMMU.
+    Smmu,
     /// A device's BAR.
     Bar,
     /// A CXL fixed memory window: a device's memory.
@@ -113,6 +122,7 @@ impl Kind {
             Self::Doorbell => "doorbell",
             Self::Platform => "platform",
             Self::Registers => "registers",
+            Self::Smmu => "smmu",
             Self::Bar => "bar",
             Self::Window => "window",
         }
@@ -184,47 +194,6 @@ pub struct Overlay {
 /// The overlay's priority over the BAR, which has 0.
 pub const OVERLAY_PRIORITY: u32 = 1;
 
-/// Whether a device may reach a part of the guest address map.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dma {
-    /// The machine's name of the device.
-    pub device: String,
-    /// The part of the map.
-    pub name: String,
-    /// Where it is. I/O virtual addresses are guest physical ones: there is no IOMMU in this machine.
-    pub span: Span<Gpa>,
-    /// What is done.
-    pub decision: Decision,
-}
-
-/// What is done with a part of the map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// The device may reach it.
-    Map,
-    /// The device may not: it is memory of a VFIO device. This is the rule of the QEMU series (its ninth patch),
-    /// which its own authors took back later for devices that do ATS.
-    SkipDeviceMemory,
-}
-
-impl Decision {
-    /// The decision's name in plans and reports.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Map => "map",
-            Self::SkipDeviceMemory => "skip",
-        }
-    }
-
-    /// Why it was decided so.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Map => "RAM of the machine",
-            Self::SkipDeviceMemory => "memory of a VFIO device",
-        }
-    }
-}
-
 /// Plans a machine with these devices. Each comes with the machine's name for it.
 ///
 /// # Errors
@@ -265,9 +234,14 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
         let function = bridge.endpoint(layout.ecam).ok_or_else(|| candidate.refused(Refusal::NoFunction))?;
         planned.push(candidate.device(function, number, bars, memory)?);
     }
+    let (smmus, placed) = iommu::place(&mut layout.smmus, &machine.smmus, &bridges)?;
+    map.extend(placed);
     map.sort_by_key(|placed| placed.span);
-    let dma = dma(&planned, &map);
+    let inventories = devices.iter().map(|(_, inventory)| *inventory);
+    let known: Vec<_> = planned.iter().zip(inventories).collect();
+    let (dma, said) = dma::decide(machine, &known, &map, &smmus);
     let mut notes = shown.into_notes();
+    notes.extend(said);
     notes.extend(overlaps(&windows, &bridges));
     let (machine, rest_32) = (machine.clone(), layout.low.rest());
     Ok(Plan {
@@ -278,26 +252,11 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
         rest_32,
         bridges,
         windows,
+        smmus,
         devices: planned,
         dma,
         notes,
     })
-}
-
-fn dma(devices: &[Device], map: &[Placed]) -> Vec<Dma> {
-    let decide = |placed: &Placed| match placed.kind {
-        Kind::Ram => Some(Decision::Map),
-        Kind::Bar | Kind::Window => Some(Decision::SkipDeviceMemory),
-        Kind::Ecam | Kind::Doorbell | Kind::Platform | Kind::Registers => None,
-    };
-    let of_device = |device: &Device| {
-        let name = device.name.clone();
-        map.iter().filter_map(move |placed| {
-            let decision = decide(placed)?;
-            Some(Dma { device: name.clone(), name: placed.name.clone(), span: placed.span, decision })
-        })
-    };
-    devices.iter().flat_map(of_device).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! 0xc000_0000              windows of bridges that have only 32 bits, each at a multiple of 1 MiB
 //! 0xfe00_0000  4 KiB       doorbell: the guest program says here that it is done
 //! 0xfe10_0000  1 MiB       registers of CXL host bridges, 16 slots of 64 KiB
+//! 0xfe20_0000  2 MiB       registers of SMMUs, 128 KiB each
 //! 0xfec0_0000  4 KiB       I/O APIC
 //! 0xfee0_0000  4 KiB       local APICs
 //! 4 GiB                    the rest of RAM
@@ -45,6 +46,9 @@ const DOORBELL: u64 = 0xfe00_0000;
 
 /// Where the registers of CXL host bridges are: below the interrupt controllers, in no bridge's window.
 const SLOTS: (u64, u64) = (0xfe10_0000, 0xfe20_0000);
+
+/// Where the registers of SMMUs are. No such machine has any; these are 128 KiB for each bridge, right behind.
+const SMMUS: (u64, u64) = (0xfe20_0000, 0xfe40_0000);
 
 /// The interrupt controllers, where every such machine has them.
 pub const IO_APIC: u64 = 0xfec0_0000;
@@ -86,6 +90,7 @@ pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
         fixed: fixed.into_iter().filter_map(Placed::fixed).collect(),
         ecam,
         slots: Cursor::new(SLOTS.0, SLOTS.1, "the doorbell"),
+        smmus: Cursor::new(SMMUS.0, SMMUS.1, "host bridge registers"),
         low: Cursor::new(LOW.0, LOW.1, "ecam"),
         high: Cursor::new(high_start, limit, if high_ram > 0 { "ram above 4 GiB" } else { "4 GiB" }),
         windows: None,

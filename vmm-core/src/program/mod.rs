@@ -1,4 +1,5 @@
-//! Fourth stage: machine-done. Decoder 0 of each device is programmed, then its memory is put at its window.
+//! Fourth stage: machine-done. Decoder 0 of each device is programmed, then its memory is put at its window, and
+//! given to the devices that may reach it.
 //!
 //! ```text
 //!  read control ─▶ clear LOCK if set ─▶ base low ─▶ base high ─▶ control | COMMIT | LOCK ─▶ committed? ─▶ map
@@ -18,6 +19,7 @@ use crate::backend::Shared;
 use crate::discover::cxl::Cxl;
 use crate::map::MapError;
 use crate::map::Mappings;
+use crate::map::dma::Reach;
 use crate::map::memory_of;
 use crate::map::space::Behind;
 use crate::map::space::Shape;
@@ -32,6 +34,7 @@ use crate::plan::programme::Step;
 #[derive(Debug)]
 pub struct Programmed {
     // Fields are dropped in this order: no memory without a decoder, no decoder without a machine.
+    reach: Vec<Reach>,
     windows: Vec<Window>,
     decoders: Vec<Decoder>,
     /// The machine.
@@ -99,7 +102,8 @@ impl Mappings {
     /// If a register cannot be reached or does not take its value, or the memory cannot be put in place. Nothing
     /// is left of the machine.
     pub fn machine_done(self) -> Result<Programmed, ProgramError> {
-        let mut programmed = Programmed { windows: Vec::new(), decoders: Vec::new(), mappings: self };
+        let mut programmed =
+            Programmed { reach: Vec::new(), windows: Vec::new(), decoders: Vec::new(), mappings: self };
         for index in 0..programmed.mappings.devices.len() {
             programmed.device_done(index)?;
         }
@@ -122,8 +126,9 @@ impl Programmed {
         let window = planned.window;
         let region = device.inventory.region(window.region);
         let failed = |error| MapError::Region { device: planned.name.clone(), region: window.region, error };
-        let opened = if window.mapped {
-            let memory = memory_of(region, 0, window.span.size()).map_err(failed)?;
+        let memory = window.mapped.then(|| memory_of(region, 0, window.span.size())).transpose();
+        let memory = memory.map_err(failed)?;
+        let opened = if let Some(memory) = memory.clone() {
             self.mappings.space.map(window.span, memory)
         } else {
             let behind = Behind { device: index, region: window.region, offset: 0, shape: Shape::Any };
@@ -131,6 +136,12 @@ impl Programmed {
         };
         let name = format!("{} window", planned.name);
         self.windows.push(opened.map_err(|error| MapError::Space { name, error })?);
+        let mut map = self.mappings.plan.map.iter();
+        let part = map.find(|placed| placed.span.start() == window.span.start());
+        if let Some((part, memory)) = part.zip(memory) {
+            let given = self.mappings.requesters.give(&part.name, window.span, &memory);
+            self.reach.extend(given.map_err(MapError::from)?);
+        }
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -18,6 +19,8 @@ use super::config::ConfigView;
 use crate::backend::BackendError;
 use crate::backend::Shared;
 use crate::map::Mappings;
+use crate::map::dma::BarReach;
+use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
 use crate::map::space::Behind;
 use crate::map::space::Shape;
@@ -33,6 +36,8 @@ pub struct Bus {
     space: AddressSpace,
     devices: Vec<Device>,
     bridges: Vec<HostBridge>,
+    smmus: Vec<Arc<Unit>>,
+    bar_reach: Arc<BarReach>,
     /// What answers in configuration space, by requester ID.
     functions: BTreeMap<u64, Function>,
     refused: AtomicU64,
@@ -75,6 +80,8 @@ impl Bus {
             devices: devices.collect(),
             functions: ports.chain(endpoints).collect(),
             bridges,
+            smmus: mappings.smmus.clone(),
+            bar_reach: mappings.bar_reach.clone(),
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
             lost: Mutex::new(None),
@@ -122,6 +129,10 @@ impl Bus {
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_load(of, offset, access.width())
             }
+            Some(Target::Trap(Trap::Smmu(index), offset)) => {
+                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
+                smmu.map_or(ones, |(smmu, access)| smmu.read(access))
+            }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
                     Some(inside) => self.region_load(&behind, inside),
@@ -147,6 +158,10 @@ impl Bus {
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_store(of, offset, access.width(), value);
+            }
+            Some(Target::Trap(Trap::Smmu(index), offset)) => {
+                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
+                smmu.into_iter().for_each(|(smmu, access)| smmu.write(access, value));
             }
             Some(Target::Trap(Trap::Region(behind), offset)) => {
                 match Access::new(behind.offset.saturating_add(offset), access.width()) {
@@ -236,6 +251,7 @@ impl Bus {
                 }
                 Some((Function::Endpoint(index), inside)) => {
                     self.devices.get(index).into_iter().for_each(|of| self.endpoint_store(of, inside, value));
+                    self.decode_changed(index);
                 }
                 None => {}
             }
@@ -258,6 +274,21 @@ impl Bus {
         if memory_space == Some(true) && written.is_some() {
             config.set_memory_space(true);
             self.space.place(&config.places());
+        }
+    }
+
+    /// Other devices reach the BARs of a device only while it decodes them, and where the plan put them.
+    fn decode_changed(&self, index: usize) {
+        let Some(device) = self.devices.get(index) else { return };
+        let reachable = device.config.lock().is_as_planned();
+        self.answered(self.bar_reach.decode(index, reachable));
+    }
+
+    /// Answers what devices have asked.
+    pub(crate) fn attend(&self) {
+        for device in &self.devices {
+            // One that is lost without a call of the guest's is noticed at the next.
+            let _ = device.backend.lock().attend();
         }
     }
 

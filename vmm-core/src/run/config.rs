@@ -45,6 +45,8 @@ struct Placeable {
     index: u8,
     is_64_bit: bool,
     window: WindowId,
+    /// Where the plan puts it.
+    planned: Gpa,
 }
 
 impl ConfigView {
@@ -65,8 +67,13 @@ impl ConfigView {
         for bar in &planned.bars {
             view.show(bar);
             let window = windows.iter().find(|(index, _)| *index == bar.index);
-            let placeable =
-                |(index, window): &_| Placeable { index: *index, is_64_bit: bar.is_64_bit, window: *window };
+            let planned = bar.span.start();
+            let placeable = |(index, window): &_| Placeable {
+                index: *index,
+                is_64_bit: bar.is_64_bit,
+                window: *window,
+                planned,
+            };
             view.bars.extend(window.map(placeable));
         }
         view
@@ -120,6 +127,11 @@ impl ConfigView {
     /// Where the BARs are now, by their windows.
     pub(super) fn places(&self) -> Vec<(WindowId, Option<Gpa>)> {
         self.bars.iter().map(|bar| (bar.window, self.place(bar).filter(|_| self.memory_space))).collect()
+    }
+
+    /// Whether the device decodes its BARs where the plan put them.
+    pub(super) fn is_as_planned(&self) -> bool {
+        self.memory_space && self.bars.iter().all(|bar| self.place(bar) == Some(bar.planned))
     }
 
     fn place(&self, bar: &Placeable) -> Option<Gpa> {

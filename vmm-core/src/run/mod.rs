@@ -104,7 +104,7 @@ impl Running {
     /// # Errors
     /// If the guest does not come back.
     pub fn load(&mut self, at: Gpa, width: Width) -> Result<u64, GuestError> {
-        self.guest.obey(Order::Load { at, width })
+        self.obey(Order::Load { at, width })
     }
 
     /// The guest stores.
@@ -112,7 +112,7 @@ impl Running {
     /// # Errors
     /// If the guest does not come back.
     pub fn store(&mut self, at: Gpa, width: Width, value: u64) -> Result<(), GuestError> {
-        self.guest.obey(Order::Store { at, width, value }).map(drop)
+        self.obey(Order::Store { at, width, value }).map(drop)
     }
 
     /// The guest stores `count` qwords one behind the other. At most [`guest::MAX_FILL`] bytes.
@@ -120,7 +120,15 @@ impl Running {
     /// # Errors
     /// If the guest does not come back.
     pub fn fill(&mut self, at: Gpa, count: u64, value: u64) -> Result<(), GuestError> {
-        self.guest.obey(Order::Fill { at, count, value }).map(drop)
+        self.obey(Order::Fill { at, count, value }).map(drop)
+    }
+
+    /// Whatever a device asks meanwhile is answered before and after.
+    fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
+        self.bus.attend();
+        let outcome = self.guest.obey(order);
+        self.bus.attend();
+        outcome
     }
 
     /// The devices themselves, past the guest: what they have in a region.

@@ -5,7 +5,8 @@
 //! trusted any more the connection is given up for good ([`Failure::Lost`]).
 //!
 //! A device may ask, too: it reads and writes memory that it was let reach. It is answered while we wait for an
-//! answer of its own, which is whenever a guest looks how its device is doing, and not between two calls.
+//! answer of its own, and when somebody attends to it, which a machine does before and after each order of its
+//! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
 mod ram;
 mod socket;
@@ -15,6 +16,7 @@ use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cxl_spec::address::Iova;
@@ -43,6 +45,7 @@ use vfio_abi::version::Capabilities;
 use super::Backend;
 use super::BackendError;
 use super::Call;
+use super::DmaMemory;
 use super::Failure;
 
 /// How long a device may take to answer, unless the user says otherwise.
@@ -182,6 +185,29 @@ impl VfioUser {
             // A device that asks without end does not keep us.
             self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
         }
+    }
+
+    /// Answers what has come by itself.
+    fn answer_all(&mut self) -> Result<(), Wrong> {
+        let mut begun = None;
+        while self.inbox.is_ready()? || self.socket.has_something().map_err(Wrong::Socket)? {
+            self.socket.fill(&mut self.inbox, false).map_err(Wrong::Socket)?;
+            match self.inbox.take()? {
+                Some(Taken::Message { header, .. }) if header.is_reply() => {
+                    return Err(Wrong::Other { id: header.id.get(), command: header.command.get() });
+                }
+                Some(Taken::Message { header, payload, .. }) => {
+                    if !self.ram.answer(&header, payload, &mut self.out) {
+                        return Err(Wrong::Command { command: header.command.get() });
+                    }
+                }
+                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
+                None => return Err(Wrong::Reply),
+            }
+            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
+            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
+        }
+        Ok(())
     }
 
     fn error(&self, call: Call, failure: Failure) -> BackendError {
@@ -329,6 +355,30 @@ impl Backend for VfioUser {
             self.ram.add(range, file, offset);
         }
         Ok(())
+    }
+
+    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        let map = DmaMap {
+            argsz: (size_of::<DmaMap>() as u32).into(),
+            flags: (DmaFlags::READ | DmaFlags::WRITE).bits().into(),
+            offset: 0.into(),
+            address: range.start().get().into(),
+            size: range.size().into(),
+        };
+        let call = Call::DmaAsk { range };
+        self.call(call, &Request::DmaMap(map), None, |reply, _| match reply {
+            Reply::DmaMap => Ok(()),
+            _ => Err(Wrong::Reply),
+        })?;
+        self.ram.ask(range, memory);
+        Ok(())
+    }
+
+    fn attend(&mut self) -> Result<(), BackendError> {
+        if self.lost.is_some() {
+            return Ok(());
+        }
+        self.answer_all().map_err(|wrong| self.give_up(Call::Attend, wrong.to_string()))
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -1,10 +1,12 @@
 //! The memory that the device was let reach, for a device that asks for it message by message.
 //!
-//! All of it was mapped with its file, so a device can do without these messages. One that sends them all the same
-//! is answered from the file. It gets what it was let reach and nothing else: anything else is `EFAULT`.
+//! What was mapped with its file a device can reach without these messages. One that sends them all the same is
+//! answered from the file. What was mapped without one, whoever stands behind it answers: an SMMU, for one. A device
+//! gets what it was let reach and nothing else: anything else is `EFAULT`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -15,6 +17,7 @@ use vfio_abi::frame::Header;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::Request;
 
+use super::super::DmaMemory;
 use super::MAX_DATA;
 
 /// What is mapped.
@@ -26,15 +29,26 @@ pub(super) struct Ram {
 #[derive(Debug)]
 struct Piece {
     range: Span<Iova>,
-    file: File,
-    /// Where in the file the range begins.
-    offset: u64,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A file, and where in it the range begins.
+    File(File, u64),
+    /// Somebody who answers, by the same addresses.
+    Asked(Arc<dyn DmaMemory>),
 }
 
 impl Ram {
     /// The device may reach `range`, which is the file from `offset`.
     pub(super) fn add(&mut self, range: Span<Iova>, file: File, offset: u64) {
-        self.pieces.push(Piece { range, file, offset });
+        self.pieces.push(Piece { range, what: What::File(file, offset) });
+    }
+
+    /// The device may ask for `range`, and `memory` answers.
+    pub(super) fn ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) {
+        self.pieces.push(Piece { range, what: What::Asked(memory) });
     }
 
     /// It may not any more.
@@ -84,21 +98,35 @@ impl Ram {
 
     /// Reads what the device asks for. A range that is not in one piece of what is mapped is refused.
     fn read(&self, at: Iova, buffer: &mut [u8]) -> Result<(), Errno> {
-        let (file, offset) = self.find(at, buffer.len())?;
-        file.read_exact_at(buffer, offset).map_err(|_| Errno::EFAULT)
+        let piece = self.find(at, buffer.len())?;
+        match &piece.what {
+            What::Asked(memory) => memory.read(at, buffer),
+            What::File(file, offset) => {
+                file.read_exact_at(buffer, piece.inside(*offset, at)?).map_err(|_| Errno::EFAULT)
+            }
+        }
     }
 
     /// Writes what the device brings.
     fn write(&self, at: Iova, data: &[u8]) -> Result<(), Errno> {
-        let (file, offset) = self.find(at, data.len())?;
-        file.write_all_at(data, offset).map_err(|_| Errno::EFAULT)
+        let piece = self.find(at, data.len())?;
+        match &piece.what {
+            What::Asked(memory) => memory.write(at, data),
+            What::File(file, offset) => {
+                file.write_all_at(data, piece.inside(*offset, at)?).map_err(|_| Errno::EFAULT)
+            }
+        }
     }
 
-    fn find(&self, at: Iova, length: usize) -> Result<(&File, u64), Errno> {
-        let piece = self.pieces.iter().find(|piece| piece.range.covers(at, length as u64));
-        let piece = piece.ok_or(Errno::EFAULT)?;
-        let inside = piece.range.offset_of(at).unwrap_or(0);
-        let offset = piece.offset.checked_add(inside).ok_or(Errno::EFAULT)?;
-        Ok((&piece.file, offset))
+    fn find(&self, at: Iova, length: usize) -> Result<&Piece, Errno> {
+        self.pieces.iter().find(|piece| piece.range.covers(at, length as u64)).ok_or(Errno::EFAULT)
+    }
+}
+
+impl Piece {
+    /// Where an address is in the file in which the range begins at `offset`.
+    fn inside(&self, offset: u64, at: Iova) -> Result<u64, Errno> {
+        let inside = self.range.offset_of(at).ok_or(Errno::EFAULT)?;
+        offset.checked_add(inside).ok_or(Errno::EFAULT)
     }
 }

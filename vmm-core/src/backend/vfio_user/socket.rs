@@ -7,6 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::net::AddressFamily;
 use rustix::net::SocketAddrUnix;
@@ -79,6 +82,16 @@ impl Socket {
             }
         }
         Ok(())
+    }
+
+    /// Whether the server has sent something, or hung up. Waits for nothing.
+    pub(super) fn has_something(&self) -> Result<bool, String> {
+        let mut polled = [PollFd::new(&self.stream, PollFlags::IN)];
+        match rustix::event::poll(&mut polled, Some(&Timespec::default())) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(self.broken(error)),
+        }
     }
 
     /// Refuses if there is no time left, by a clock that starts when it is looked at first.

@@ -13,6 +13,8 @@ use vfio_abi::info::RegionFlags;
 
 use super::*;
 
+mod asked;
+
 /// Long enough that no test of another matter meets it.
 const PATIENT: Duration = Duration::from_secs(60);
 
