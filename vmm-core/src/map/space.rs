@@ -11,7 +11,8 @@
 //! later one is seen. After each change the regions are [flattened](flat) anew, and what is different is carried
 //! out:
 //!
-//! - A piece that is the same before and after is not touched, and neither is its slot.
+//! - A piece that is the same before and after is not touched. Neither is a slot, though a piece that ends within a
+//!   page becomes longer or shorter.
 //! - Slots cannot overlap and cannot become shorter. Where pieces take the place of others, the slots that go are
 //!   removed first, then the new ones are made. All other steps only remove or only add.
 //! - All of it happens under the lock that lookups take. An access to a byte whose slot is just being replaced
@@ -36,6 +37,7 @@ use parking_lot::RwLock;
 use super::memory::HostMemory;
 use super::tree::Piece;
 use super::tree::Region;
+use super::tree::Step;
 use super::tree::flat;
 use super::tree::steps;
 use crate::ports::Component;
@@ -178,10 +180,17 @@ struct Entry {
     parts: Vec<Part>,
 }
 
-/// A piece that is seen. It holds its memory as long as there is a slot for it.
+/// A piece that is seen, and the slot of its whole pages. It holds its memory as long as there is a slot for it.
 struct Seen {
     piece: Piece<Shows>,
-    slot: Option<Slot>,
+    slot: Option<(Slot, Pages)>,
+}
+
+/// What a slot is of.
+#[derive(PartialEq)]
+struct Pages {
+    span: Span<Gpa>,
+    memory: HostMemory,
 }
 
 /// Why an entry could not be made.
@@ -315,37 +324,45 @@ impl AddressSpace {
     /// Makes `wanted` what is seen. If memory `must` have its slot, this ends at the first that is refused.
     fn show(&self, state: &mut State, wanted: &[Piece<Shows>], must: bool) -> Result<(), SlotError> {
         let now: Vec<_> = state.seen.iter().map(|seen| seen.piece.clone()).collect();
-        for step in steps(&now, wanted) {
-            for piece in &step.remove {
-                state.hide(piece, &*self.slots);
+        steps(&now, wanted).into_iter().try_for_each(|step| self.take(state, step, must))
+    }
+
+    fn take(&self, state: &mut State, step: Step<Shows>, must: bool) -> Result<(), SlotError> {
+        let mut gone: Vec<_> = step.remove.iter().filter_map(|piece| state.hide(piece)).collect();
+        let mut fresh = Vec::new();
+        for piece in step.add {
+            let pages = Pages::of(&piece, self.page);
+            let same = |(_, there): &mut (Slot, Pages)| pages.as_ref() == Some(there);
+            let kept = gone.iter_mut().find_map(|seen| seen.slot.take_if(same));
+            match (kept, pages) {
+                (None, Some(pages)) => fresh.push((piece, pages)),
+                (slot, _) => state.insert(Seen { piece, slot }),
             }
-            for piece in step.add {
-                let slot = match self.slot(&piece) {
-                    Err(error) if must => return Err(error),
-                    slot => slot.unwrap_or_default(),
-                };
-                state.insert(Seen { piece, slot });
-            }
+        }
+        // The slots go first: none may outlive the mapping behind it.
+        gone.iter().filter_map(|seen| seen.slot.as_ref()).for_each(|(slot, _)| self.slots.remove(*slot));
+        for (piece, pages) in fresh {
+            let slot = match self.slots.insert(pages.span, &pages.memory) {
+                Err(error) if must => return Err(error),
+                made => made.ok().map(|slot| (slot, pages)),
+            };
+            state.insert(Seen { piece, slot });
         }
         Ok(())
     }
-
-    /// A slot for the whole pages of a piece of memory.
-    fn slot(&self, piece: &Piece<Shows>) -> Result<Option<Slot>, SlotError> {
-        let Shows::Memory(memory) = &piece.shows else { return Ok(None) };
-        let pages = whole_pages(piece, memory, self.page);
-        pages.map(|(span, part)| self.slots.insert(span, &part)).transpose()
-    }
 }
 
-/// The pages that are whole in a piece of memory, for the guest and for this process.
-fn whole_pages(piece: &Piece<Shows>, memory: &HostMemory, page: u64) -> Option<(Span<Gpa>, HostMemory)> {
-    let start = piece.span.start().get().checked_next_multiple_of(page)?;
-    let end = piece.span.end().get() / page * page;
-    let span = Span::new(Gpa::new(start), end.checked_sub(start)?)?;
-    let further = span.start().offset_from(piece.span.start())?;
-    let part = memory.part(piece.offset.checked_add(further)?, span.size())?;
-    part.host_address().is_multiple_of(page).then_some((span, part))
+impl Pages {
+    /// The pages of a piece of memory that are whole, for the guest and for this process.
+    fn of(piece: &Piece<Shows>, page: u64) -> Option<Self> {
+        let Shows::Memory(memory) = &piece.shows else { return None };
+        let start = piece.span.start().get().checked_next_multiple_of(page)?;
+        let end = piece.span.end().get() / page * page;
+        let span = Span::new(Gpa::new(start), end.checked_sub(start)?)?;
+        let further = span.start().offset_from(piece.span.start())?;
+        let memory = memory.part(piece.offset.checked_add(further)?, span.size())?;
+        memory.host_address().is_multiple_of(page).then_some(Self { span, memory })
+    }
 }
 
 impl State {
@@ -365,13 +382,9 @@ impl State {
         self.seen.insert(at, seen);
     }
 
-    fn hide(&mut self, piece: &Piece<Shows>, slots: &dyn Slots) {
-        let Some(at) = self.seen.iter().position(|seen| seen.piece == *piece) else { return };
-        // The slot goes first: it must not outlive the mapping behind it.
-        if let Some(slot) = self.seen.get(at).and_then(|seen| seen.slot) {
-            slots.remove(slot);
-        }
-        self.seen.remove(at);
+    fn hide(&mut self, piece: &Piece<Shows>) -> Option<Seen> {
+        let at = self.seen.iter().position(|seen| seen.piece == *piece)?;
+        Some(self.seen.remove(at))
     }
 }
 

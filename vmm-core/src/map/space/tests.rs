@@ -479,6 +479,15 @@ fn a_page_that_is_not_whole_traps_and_is_memory() {
 }
 
 #[test]
+fn a_piece_that_becomes_shorter_within_a_page_keeps_its_slot() {
+    let (space, slots) = space();
+    let parts = vec![part(0..0x1800, 0, Shows::Memory(memory(0x1800)))];
+    let _bar = space.bar(span(0x10000, 0x2000), vec![span(0x10000, 0x8000)], parts).unwrap();
+    let _fixed = space.trap(span(0x11400, 0x800), trap(7)).unwrap();
+    assert_eq!((traps_to(&space, 0x11404), slots.here(), slots.made()), (Some((7, 4)), 1, 1));
+}
+
+#[test]
 fn memory_of_a_part_that_is_not_as_long_is_refused() {
     let (space, slots) = space();
     let parts = vec![part(0x1000..0x2000, 0, Shows::Memory(memory(0x2000)))];
