@@ -5,8 +5,8 @@
 //!
 //! - a command queue that is on is empty, or has stopped with an error;
 //! - nothing is written but whole records in the event queue;
-//! - a translation reads a few structures, and never more; a list reads no more lines than it may;
-//! - what is translated lies in the output addresses, and what is not cached is what the list says;
+//! - a translation reads a few structures, and never more;
+//! - what is translated lies in the output addresses, and the list of mappings has it, unless the cache is older;
 //! - one write has only so many effects.
 //!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.

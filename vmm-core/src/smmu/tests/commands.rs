@@ -9,7 +9,9 @@ use rstest::rstest;
 use super::guest::COMMANDS;
 use super::guest::EVENTS;
 use super::guest::Guest;
+use super::guest::Sparse;
 use crate::smmu::Effect;
+use crate::smmu::Effects;
 use crate::smmu::ExternalAbort;
 use crate::smmu::Features;
 use crate::smmu::Memory;
@@ -198,7 +200,7 @@ fn the_longest_queue_of_legal_commands_ends_whatever_its_indices() {
 #[test]
 fn many_invalidations_become_one_of_everything() {
     let mut smmu = Smmu::new(Features::default());
-    let memory = super::guest::Sparse::default();
+    let memory = Sparse::default();
     for at in 0..100 {
         memory.store(at * 16, 0x03 | at << 32);
     }
@@ -213,6 +215,25 @@ fn many_invalidations_become_one_of_everything() {
     write(0x20, 0);
     write(0x9c, 0);
     assert_eq!(write(0x20, 8), invalidated(Streams::All, Range::All));
+}
+
+#[test]
+fn with_interrupts_there_are_no_more_effects_either() {
+    let mut smmu = Smmu::new(Features::default());
+    let memory = Sparse::default();
+    for at in 0..Effects::MOST as u64 {
+        memory.store(at * 16, 0x03 | at << 32);
+    }
+    memory.store(64 * 16, SYNC_WITH_INTERRUPT[0]);
+    memory.store(65 * 16, ILLEGAL[0]);
+    let mut write = |offset, value| {
+        smmu.write(&memory, Access::new(offset, Width::Dword).unwrap(), value).as_slice().to_vec()
+    };
+    write(0x50, 1);
+    write(0x90, 7);
+    write(0x98, 66);
+    let all = invalidated(Streams::All, Range::All);
+    assert_eq!(write(0x20, 8), [all[0], SYNCED, GLOBAL_ERROR]);
 }
 
 #[test]

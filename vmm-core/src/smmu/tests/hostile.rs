@@ -95,8 +95,6 @@ fn no_bytes_are_no_guest() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
-
     #[test]
     fn a_guest_that_may_do_anything_keeps_what_must_hold(head in any::<[u8; 2]>(), steps in steps()) {
         hostile_guest(&[&head[..], &steps].concat());

@@ -70,6 +70,19 @@ fn an_invalidation_that_means_something_else_does_not(#[case] command: [u64; 2],
 }
 
 #[test]
+fn an_invalidation_does_not_look_at_the_top_byte() {
+    let (mut guest, lines) = one_page(Features::default(), PAGE);
+    let table = guest.memory.load(CONTEXTS + 72);
+    guest.context(1, [word0(7) & !(1 << 30) | 1 << 14 | 2 << 22 | 25 << 16, 0, table]);
+    assert_eq!(guest.read_at(1, 0xffff_ff92_3456_7000), OLD);
+    guest.memory.store(lines[2], 0x5555_4000 | PAGE);
+    guest.command([0x12 | 7 << 48, 0x007f_ff92_3456_7000]);
+    assert_eq!(guest.read_at(1, 0xffff_ff92_3456_7000), OLD, "another address below it");
+    guest.command([0x12 | 7 << 48, 0x12ff_ff92_3456_7000]);
+    assert_eq!(guest.read_at(1, 0xffff_ff92_3456_7000), NEW);
+}
+
+#[test]
 fn a_new_mapping_needs_no_invalidation() {
     let (mut guest, lines) = one_page(Features::default(), PAGE);
     guest.memory.store(lines[2], 0);

@@ -106,9 +106,11 @@ fn attributes_of_queues_and_tables_are_frozen_each_by_what_uses_them() {
     guest.write(0x20, 1);
     guest.write(0x28, 0xfff);
     assert_eq!(guest.read(0x28), 0x03f);
-    guest.write(0x20, 8);
-    guest.write(0x28, 0xfc0);
-    assert_eq!(guest.read(0x28), 0xfff);
+    for queue in [8, 4] {
+        guest.write(0x20, queue);
+        guest.write(0x28, 0xfc0);
+        assert_eq!(guest.read(0x28), 0xfff);
+    }
 }
 
 #[test]

@@ -56,8 +56,10 @@ fn a_table_is_no_larger_than_the_stream_ids_and_aligned_to_itself() {
     guest.write64(0x80, STREAM_TABLE | 0x3c0);
     guest.write(0x88, 63);
     guest.write(0x20, 1);
-    guest.stream(15, [BYPASS, 0]);
-    assert_eq!(guest.read_at(15, 0x1000).map(|(address, _)| address), Ok(0x1000));
+    for stream in [3, 15] {
+        guest.stream(stream.into(), [BYPASS, 0]);
+        assert_eq!(guest.read_at(stream, 0x1000).map(|(address, _)| address), Ok(0x1000));
+    }
     assert_eq!(guest.read_at(16, 0x1000), Err(Reason::BadStreamId));
 }
 
@@ -86,6 +88,18 @@ fn in_a_2_level_table_the_second_level_translates_the_low_bits(#[case] split: u3
     assert_eq!(guest.read_at(stream, 0x1000).map(|(address, _)| address), Ok(0x1000));
     assert_eq!(guest.read_at(stream ^ 1, 0x1000), Err(Reason::BadSte));
     assert_eq!(guest.read_at(0x400, 0x1000), Err(Reason::BadStreamId));
+}
+
+#[test]
+fn both_levels_of_a_table_are_aligned_to_themselves() {
+    let mut guest = Guest::new(Features::default());
+    // 32 descriptors of 8 bytes, and 8 entries of 64.
+    guest.write64(0x80, STREAM_TABLE | 0xc0);
+    guest.write(0x88, 11 | 6 << 6 | 1 << 16);
+    guest.write(0x20, 1);
+    guest.memory.store(STREAM_TABLE + 8, 0x20_01c0 | 4);
+    guest.memory.store(0x20_0080, BYPASS);
+    assert_eq!(guest.read_at(0x42, 0x1000).map(|(address, _)| address), Ok(0x1000));
 }
 
 #[rstest]
@@ -137,6 +151,19 @@ fn a_first_table_above_the_output_addresses_makes_the_context_descriptor_bad() {
 }
 
 #[test]
+fn a_first_table_is_aligned_to_itself() {
+    let (mut guest, lines) = one_page(Features::default(), PAGE);
+    let table = lines[0] & !0xfff;
+    guest.memory.store(CONTEXTS + 72, table | 0xff0);
+    assert_eq!(guest.read_at(1, 0x12_3456_7000), Ok((0x8765_4000, 0x1000)));
+    // One of 25 bits has 16 lines.
+    guest.memory.store(table + 0xf00, (lines[2] & !0xfff) | 3);
+    guest.context(1, [word0(7) & !0x3f | 39, table + 0xf70, 0]);
+    guest.command([0x05 | 1 << 32, 0]);
+    assert_eq!(guest.read_at(1, 0x16_7000), Ok((0x8765_4000, 0x1000)));
+}
+
+#[test]
 fn a_half_that_is_not_walked_maps_nothing() {
     let (mut guest, _) = one_page(Features::default(), PAGE);
     assert_eq!(guest.read_at(1, 0xffff_ff92_3456_7000), Err(Reason::Translation));
@@ -162,4 +189,18 @@ fn a_top_byte_is_part_of_the_address_unless_it_is_ignored() {
     guest.command([0x05 | 1 << 32, 0]);
     assert_eq!(guest.read_at(1, tagged), Ok((0x8765_4000, 0x1000)));
     assert_eq!(guest.read_at(1, tagged | 1 << 54), Err(Reason::Translation), "only the top byte");
+}
+
+#[test]
+fn the_upper_half_ignores_its_own_top_byte() {
+    let (mut guest, _) = one_page(Features::default(), PAGE);
+    let table = guest.memory.load(CONTEXTS + 72);
+    let upper = word0(7) & !(1 << 30) | 1 << 14 | 2 << 22 | 25 << 16;
+    let tagged = 0x12ff_ff92_3456_7000;
+    guest.context(1, [upper | 1 << 38, 0, table]);
+    assert_eq!(guest.read_at(1, tagged), Err(Reason::Translation));
+    guest.context(1, [upper | 1 << 39, 0, table]);
+    guest.command([0x05 | 1 << 32, 0]);
+    assert_eq!(guest.read_at(1, tagged), Ok((0x8765_4000, 0x1000)));
+    assert_eq!(guest.read_at(1, tagged & !(1 << 40)), Err(Reason::Translation));
 }

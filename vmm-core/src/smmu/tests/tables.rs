@@ -277,7 +277,32 @@ fn tables_that_lead_to_themselves_are_not_listed_for_ever() {
     assert_eq!(list, Err(TooMany));
     let part = guest.smmu.mappings(&guest.memory, 1, Iova::new(0), Iova::new(0x1f_ffff)).unwrap();
     assert_eq!(part.len(), 512, "each page is the table itself");
+    let (first, last) = (Iova::new(0x1234_5660_0000), Iova::new(0x1234_567f_ffff));
+    let part = guest.smmu.mappings(&guest.memory, 1, first, last).unwrap();
+    assert_eq!((part.len(), part[0].first), (512, first), "what lies before is not read");
     assert_eq!(guest.read_at(1, 0x1234_5678_9abc), Ok((table + 0xabc, 0x544)), "and a walk ends");
+}
+
+#[test]
+fn tables_that_lead_nowhere_are_not_listed_for_ever_either() {
+    let mut guest = Guest::running(Features::default());
+    let table = guest.table(0x1000);
+    // Every line is the table itself, and as a page it may not be reached.
+    for index in 0..512 {
+        guest.memory.store(table + index * 8, table | 3 | 0xc00);
+    }
+    let list = |guest: &Guest| guest.smmu.mappings(&guest.memory, 1, Iova::new(0), Iova::new(u64::MAX));
+    guest.context(1, [word0(7) & !0x3f | (64 - 36), table, 0]);
+    assert_eq!(list(&guest), Err(TooMany), "2^24 pages");
+    guest.context(1, [word0(7) & !0x3f | (64 - 30), table, 0]);
+    assert_eq!(list(&guest), Ok(vec![]), "2^18 pages");
+}
+
+#[test]
+fn a_block_begins_at_a_multiple_of_its_length_whatever_its_descriptor_says() {
+    let (mut guest, lines) = one_page(Features::default(), PAGE);
+    guest.memory.store(lines[1], (0x8765_4000 | PAGE) & !2);
+    assert_eq!(guest.read_at(1, 0x12_3456_7000), Ok((0x8776_7000, 0x9_9000)));
 }
 
 fn layouts() -> impl Strategy<Value = (Layout, u32)> {
