@@ -112,6 +112,9 @@ pub struct Region<'a> {
     pub file: Option<&'a File>,
 }
 
+/// Page size of the kernels: where they cut areas that can be mapped, they cut them to whole pages of it.
+const PAGE: u64 = 0x1000;
+
 /// What came of a write: how many bytes were taken, and what follows.
 type Written = Result<(usize, Vec<Effect>), Errno>;
 

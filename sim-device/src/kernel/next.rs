@@ -30,6 +30,7 @@ use vfio_abi::info::region;
 
 use super::Abi;
 use super::BindError;
+use super::PAGE;
 use super::Region;
 use super::View;
 use super::Written;
@@ -58,9 +59,6 @@ pub(super) const ABI: Abi = Abi {
 const MEMORY: u32 = region::FIRST_SPECIFIC;
 /// Index of the region that is the component registers.
 const COMPONENT_REGISTERS: u32 = region::FIRST_SPECIFIC + 1;
-
-/// Page size of the kernel.
-const PAGE: u64 = 0x1000;
 
 /// A device that vfio-cxl takes for one of its own.
 #[derive(Debug)]

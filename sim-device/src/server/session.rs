@@ -185,37 +185,30 @@ impl Session {
         }
         let half = faults.truncated_at_message == Some(self.messages);
         let wrong = faults.wrong_errno_at_message.filter(|wrong| wrong.message == self.messages);
-        let wrong = wrong.map(|wrong| Errno(wrong.errno));
-        let (header, done) = match taken {
-            Taken::TooLong(header) => {
+        let (header, done) = match (taken, wrong) {
+            (Taken::TooLong(header), _) => {
                 if header.is_reply() {
                     // If the device waits for it, it gets an answer that fails.
                     self.carrier.answered(&header, None);
                 }
                 (header, Err(Errno::E2BIG))
             }
-            Taken::Message { header, .. } if wrong.is_some() => (header, Err(wrong.unwrap_or(Errno::EIO))),
-            Taken::Message { header, payload, files } => {
+            (Taken::Message { header, .. }, Some(wrong)) => (header, Err(Errno(wrong.errno))),
+            (Taken::Message { header, payload, files }, None) => {
                 (header, self.handle(kernel, &header, payload, files))
             }
         };
         // A stray reply answers nothing that was asked, and an answer to it would answer nothing either.
         let silent = header.is_no_reply() || header.is_reply();
-        match done {
-            Ok(_) if !silent && half => Answer::Half { frame: &self.out },
-            Ok(file) if !silent => Answer::Reply { frame: &self.out, file },
-            Ok(_) => Answer::Nothing,
-            Err(errno) => {
-                self.refused += 1;
-                if silent {
-                    return Answer::Nothing;
-                }
-                frame::encode_error(&mut self.out, header.id.get(), header.command.get(), errno);
-                if half {
-                    return Answer::Half { frame: &self.out };
-                }
-                Answer::Reply { frame: &self.out, file: None }
-            }
+        let file = done.unwrap_or_else(|errno| {
+            self.refused += 1;
+            frame::encode_error(&mut self.out, header.id.get(), header.command.get(), errno);
+            None
+        });
+        match (silent, half) {
+            (true, _) => Answer::Nothing,
+            (false, true) => Answer::Half { frame: &self.out },
+            (false, false) => Answer::Reply { frame: &self.out, file },
         }
     }
 

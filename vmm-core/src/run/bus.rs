@@ -250,8 +250,7 @@ impl Bus {
                     self.bridges.get(index).into_iter().for_each(|port| port.config_write(inside, value));
                 }
                 Some((Function::Endpoint(index), inside)) => {
-                    self.devices.get(index).into_iter().for_each(|of| self.endpoint_store(of, inside, value));
-                    self.decode_changed(index);
+                    self.endpoint_store(index, inside, value);
                 }
                 None => {}
             }
@@ -259,10 +258,12 @@ impl Bus {
     }
 
     /// Whoever writes waits until the BARs are where that puts them.
-    fn endpoint_store(&self, device: &Device, access: Access, value: u64) {
+    fn endpoint_store(&self, index: usize, access: Access, value: u64) {
+        let Some(device) = self.devices.get(index) else { return };
         let mut config = device.config.lock();
         if config.write(access, value) {
-            return self.space.place(&config.places());
+            self.space.place(&config.places());
+            return self.decode_changed(index, &config);
         }
         let memory_space = ConfigView::memory_space_in(access, value);
         // The BARs are out before the device stops answering, and in only after it has begun to.
@@ -275,13 +276,14 @@ impl Bus {
             config.set_memory_space(true);
             self.space.place(&config.places());
         }
+        if memory_space.is_some() {
+            self.decode_changed(index, &config);
+        }
     }
 
     /// Other devices reach the BARs of a device only while it decodes them, and where the plan put them.
-    fn decode_changed(&self, index: usize) {
-        let Some(device) = self.devices.get(index) else { return };
-        let reachable = device.config.lock().is_as_planned();
-        self.answered(self.bar_reach.decode(index, reachable));
+    fn decode_changed(&self, index: usize, config: &ConfigView) {
+        self.answered(self.bar_reach.decode(index, config.is_as_planned()));
     }
 
     /// Answers what devices have asked.

@@ -30,6 +30,7 @@ use vfio_abi::info::region;
 
 use super::Abi;
 use super::BindError;
+use super::PAGE;
 use super::Region;
 use super::View;
 use super::Written;
@@ -52,9 +53,6 @@ pub(super) const ABI: Abi = Abi {
 const COMPONENT_REGISTERS: u32 = region::FIRST_SPECIFIC;
 /// Index of the region that is the device's memory.
 const MEMORY: u32 = region::FIRST_SPECIFIC + 1;
-
-/// Page size of the kernel: areas that can be mapped are cut to whole pages of it.
-const PAGE: u64 = 0x1000;
 
 /// A device that vfio-cxl takes for one of its own.
 #[derive(Debug)]
