@@ -16,6 +16,7 @@ use super::system::Distance;
 use super::system::Ecam;
 use super::system::FixedWindow;
 use super::system::FmwsInCrs;
+use super::system::GICR_SIZE;
 use super::system::Gic;
 use super::system::IoApic;
 use super::system::IoWindow;
@@ -131,11 +132,10 @@ fn platform(plan: &Plan) -> Platform {
         },
         Arch::Aarch64 => {
             let start = |name| named(plan, name).map_or(Gpa::new(0), |span: Span<Gpa>| span.start());
-            let redistributors = ["gic redistributors", "second gic redistributors"];
             Platform::Aarch64 {
                 gic: Gic {
                     distributor: start("gic distributor"),
-                    redistributors: redistributors.into_iter().filter_map(|name| named(plan, name)).collect(),
+                    redistributors: redistributors(plan),
                     its: start("gic its"),
                 },
                 timer: TIMER,
@@ -143,6 +143,19 @@ fn platform(plan: &Plan) -> Platform {
             }
         }
     }
+}
+
+/// Runs of redistributors, as many as the processors need. A guest looks into all that it is told of, and behind the
+/// last that is needed nothing is.
+fn redistributors(plan: &Plan) -> Vec<Span<Gpa>> {
+    let mut without = u64::from(plan.cpus);
+    let runs = ["gic redistributors", "second gic redistributors"].into_iter();
+    let needed = runs.filter_map(|name| named(plan, name)).take_while(|span| {
+        let needed = without > 0;
+        without = without.saturating_sub(span.size() / GICR_SIZE);
+        needed
+    });
+    needed.collect()
 }
 
 /// The SMMUs, each with four interrupts of its own behind those of the one before.

@@ -49,6 +49,20 @@ fn the_windows_range_is_in_a_bridges_resources_as_the_architecture_or_the_user_h
     assert_eq!(of(Arch::Aarch64, Some(FmwsInCrs::Nowhere)), FmwsInCrs::Nowhere);
 }
 
+/// The first run is for 123 processors.
+#[rstest]
+#[case(1, 1)]
+#[case(123, 1)]
+#[case(124, 2)]
+fn a_run_of_redistributors_is_told_of_where_a_processor_needs_it(#[case] cpus: u32, #[case] runs: usize) {
+    let mut plan = planned(Arch::Aarch64, 1, Topology::default());
+    plan.cpus = cpus;
+    let Platform::Aarch64 { gic, .. } = System::of(&plan, Telling::default()).unwrap().platform else {
+        unreachable!("an aarch64 machine has a GIC")
+    };
+    assert_eq!(gic.redistributors.len(), runs);
+}
+
 #[test]
 fn a_machine_without_windows_is_told_without() {
     let mut plan = planned(Arch::X86_64, 1, Topology::default());
