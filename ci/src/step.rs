@@ -4,6 +4,7 @@ use crate::commands;
 use crate::coverage;
 use crate::edges;
 use crate::foreign::acpi;
+use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
 use crate::fuzz;
@@ -27,6 +28,11 @@ pub(crate) const STEPS: &[Step] = &[
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
     Step::new("acpi", "ACPICA makes the ACPI tables anew and evaluates their methods", acpi::check),
+    Step::new(
+        "linux",
+        "A Linux boots with a machine's ACPI tables and finds what they tell of",
+        linux::check,
+    ),
     Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
     Step::new(

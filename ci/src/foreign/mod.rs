@@ -7,6 +7,7 @@
 //!           lspci ◀── dump ◀────┼── client ──────────────────┘       │
 //!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
 //!           acpi ◀── tables of sample machines
+//!           linux ◀── tables of a scenario's machine, in QEMU's memory
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
@@ -16,6 +17,7 @@ pub(crate) mod acpi;
 mod client;
 mod config;
 mod device;
+pub(crate) mod linux;
 pub(crate) mod lspci;
 mod process;
 pub(crate) mod qemu;
