@@ -47,8 +47,8 @@ rm -rf --one-file-system "$root.part"
 # shellcheck disable=SC2016
 prefer='mkdir -p "$1/etc/apt/preferences.d"
     printf "Package: *\nPin: release n=trixie-backports\nPin-Priority: 600\n" > "$1/etc/apt/preferences.d/newer"'
-mmdebstrap --variant=apt --mode=root --setup-hook="$prefer" --skip=cleanup/apt/lists \
-    --include=qemu-system-x86,pciutils,acpica-tools,busybox-static \
+mmdebstrap --variant=apt --mode=root --setup-hook="$prefer" --skip=cleanup/apt/lists --architectures=amd64,arm64 \
+    --include=qemu-system-x86,qemu-system-arm,pciutils,acpica-tools,busybox-static \
     trixie "$root.part" "deb $mirror trixie main" "deb $mirror trixie-backports main" 2> "$root.log" >&2 ||
     die "mmdebstrap: $(grep -m 1 '^E:' "$root.log" || tail -n 1 "$root.log")"
 
@@ -61,24 +61,36 @@ at_least() {
 at_least qemu-system-x86 1:11.1
 at_least pciutils 1:3.13
 
-# A kernel to boot inside of QEMU, and those of its modules that look at CXL tables: as files, nothing is installed.
+# Kernels to boot inside of QEMU, those of their modules that look at CXL tables, a shell, and firmware: as files,
+# nothing of it is installed.
 in_root() {
     chroot "$root.part" "$@" 2>> "$root.log" || die "$1 $2: $(tail -n 1 "$root.log")"
 }
-kernel=$(in_root apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: linux-image-\([0-9]\)/\1/p')
-in_root sh -c "cd /tmp && apt-get -q download linux-binary-$kernel linux-modules-$kernel" >&2
-for package in "$root.part"/tmp/linux-*.deb; do
-    in_root dpkg -x "/tmp/${package##*/}" /tmp/linux
-    rm "$package"
+unpacked=tmp/unpacked
+unpack() {
+    in_root sh -c "cd /tmp && apt-get -q download $*" >&2
+    for package in "$root.part"/tmp/*.deb; do
+        in_root dpkg -x "/tmp/${package##*/}" "/$unpacked"
+        rm "$package"
+    done
+}
+for arch in amd64 arm64; do
+    image=linux-image-cloud-$arch:$arch
+    kernel=$(in_root apt-cache depends "$image" | sed -n 's/^ *Depends: linux-image-\([0-9][^:]*\).*/\1/p')
+    unpack "linux-binary-$kernel:$arch" "linux-modules-$kernel:$arch" "busybox-static:$arch"
+    mkdir -p "$root.part/linux/$arch"
+    mv "$root.part/$unpacked/usr/lib/modules/$kernel/vmlinuz" "$root.part/$unpacked/usr/bin/busybox" \
+        "$root.part/linux/$arch/"
+    for module in libnvdimm cxl_pmem cxl_acpi; do
+        file=$(cd "$root.part" && find $unpacked -name "$module.ko.xz")
+        [ -n "$file" ] || die "linux-modules-$kernel has no $module"
+        in_root busybox xzcat "/$file" > "$root.part/linux/$arch/$module.ko"
+    done
+    rm -r "${root:?}.part/$unpacked"
 done
-mkdir "$root.part/linux"
-mv "$root.part/tmp/linux/usr/lib/modules/$kernel/vmlinuz" "$root.part/linux/"
-for module in libnvdimm cxl_pmem cxl_acpi; do
-    file=$(cd "$root.part" && find tmp/linux -name "$module.ko.xz")
-    [ -n "$file" ] || die "linux-modules-$kernel has no $module"
-    in_root busybox xzcat "/$file" > "$root.part/linux/$module.ko"
-done
-rm -r "$root.part/tmp/linux" "$root.part/var/lib/apt/lists"
+unpack qemu-efi-aarch64
+mv "$root.part/$unpacked/usr/share/qemu-efi-aarch64/QEMU_EFI.fd" "$root.part/linux/"
+rm -r "${root:?}.part/$unpacked" "$root.part/var/lib/apt/lists"
 
 mv "$root.part" "$root"
 echo "$root"
