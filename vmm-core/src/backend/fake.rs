@@ -23,6 +23,7 @@ use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::info::region;
+use vfio_abi::request::DmaFlags;
 
 use super::Backend;
 use super::BackendError;
@@ -75,6 +76,8 @@ pub(crate) struct State {
     /// The call with this number, from 1, fails, and every later one if the device is lost by it.
     pub(crate) fail_at: Option<(usize, Failure)>,
     pub(crate) dma: Vec<Span<Iova>>,
+    /// What of it is a file: by its first address the length, where in the file, and what is allowed.
+    pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
     /// What answers the device.
@@ -172,10 +175,20 @@ impl Fake {
             FakeRegion::of_bytes(registers, bytes, registers_kind),
         ];
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
-        let (calls, dma) = (Vec::new(), Vec::new());
+        let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
-        let state =
-            State { kernel, info, regions, calls, fail_at: None, dma, refuses_from, asks, stuck: None };
+        let state = State {
+            kernel,
+            info,
+            regions,
+            calls,
+            fail_at: None,
+            dma,
+            files,
+            refuses_from,
+            asks,
+            stuck: None,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -413,7 +426,13 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn dma_map(&mut self, range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        _file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
         let call = Call::DmaMap { range };
         let mut state = self.called(call)?;
         if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
@@ -422,6 +441,7 @@ impl Backend for Fake {
         }
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
+        state.files.insert(range.start().get(), (range.size(), offset, allowed));
         Ok(())
     }
 
@@ -440,6 +460,7 @@ impl Backend for Fake {
         let mut state = self.called(Call::DmaUnmap { range })?;
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
+        state.files.remove(&range.start().get());
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::map::memory::HostMemory;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
 use crate::plan::iommu::SmmuIntent;
+use crate::plan::iommu::Way;
 use crate::plan::machine::Machine;
 use crate::plan::plan;
 
@@ -24,7 +25,7 @@ const PAGE: u64 = 0x1000;
 /// A device behind an SMMU that translates nothing yet, as requester `0d:00.0`.
 fn mapped(fake: &Fake, policy: Policy) -> Mappings {
     let device = fake.attached(Recording::default());
-    let smmus = vec![SmmuIntent { bus: "gpu0 bridge".to_owned() }];
+    let smmus = vec![SmmuIntent { bus: "gpu0 bridge".to_owned(), reach: Way::Ask }];
     let dma = Wish { policy, ats: false };
     let plan = plan(&Machine { smmus, dma, ..Machine::default() }, &[("gpu0", &device.inventory)]).unwrap();
     map(plan, vec![device], Arc::new(CountedSlots::default())).unwrap()
