@@ -1,17 +1,17 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
+mod slots;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
-use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm::Control;
 use parking_lot::Mutex;
+pub(crate) use slots::CountedSlots;
 use vfio_abi::chain::Area;
 use vfio_abi::chain::Chain;
 use vfio_abi::cxl as abi;
@@ -37,9 +37,6 @@ use super::recording::Recording;
 use crate::discover::discover;
 use crate::map::Attached;
 use crate::map::memory::HostMemory;
-use crate::map::space::Slot;
-use crate::map::space::SlotError;
-use crate::map::space::Slots;
 
 /// Offset of decoder 0 in the component register region, and of its control.
 pub(crate) const DECODER: u64 = 0x120;
@@ -466,49 +463,5 @@ impl Backend for Fake {
 
     fn reset(&mut self) -> Result<(), BackendError> {
         self.called(Call::Reset).map(drop)
-    }
-}
-
-/// Memory slots that are only counted, and refused from a number on.
-#[derive(Debug, Default)]
-pub(crate) struct CountedSlots {
-    made: AtomicUsize,
-    refuse_from: AtomicUsize,
-    here: Mutex<BTreeMap<u32, Span<Gpa>>>,
-}
-
-impl CountedSlots {
-    /// How many slots there are now.
-    pub(crate) fn here(&self) -> usize {
-        self.here.lock().len()
-    }
-
-    /// How many slots were asked for.
-    pub(crate) fn made(&self) -> usize {
-        self.made.load(Ordering::SeqCst)
-    }
-
-    /// Refuses the slot with this number, from 1, and all later ones.
-    pub(crate) fn refuse_from(&self, number: usize) {
-        self.refuse_from.store(number, Ordering::SeqCst);
-    }
-}
-
-impl Slots for CountedSlots {
-    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
-        assert_eq!(at.size(), memory.size());
-        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
-        let from = self.refuse_from.load(Ordering::SeqCst);
-        if from > 0 && number >= from {
-            return Err(SlotError { at, why: "refused".to_owned() });
-        }
-        let mut here = self.here.lock();
-        assert!(here.values().all(|other| !other.overlaps(at)), "two slots overlap");
-        here.insert(number as u32, at);
-        Ok(Slot(number as u32))
-    }
-
-    fn remove(&self, Slot(slot): Slot) {
-        assert!(self.here.lock().remove(&slot).is_some(), "a slot is removed once");
     }
 }

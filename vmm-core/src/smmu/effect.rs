@@ -42,8 +42,8 @@ pub struct Message {
 /// Translations that may be different now, so that whoever mirrors them lists them again.
 ///
 /// Nothing outside has changed, as far as software keeps to the rules; inside, all may still be as it was.
-/// Software need not invalidate where nothing was mapped before. So there is no effect when a mapping only comes:
-/// a mirror must list again also when a device misses one.
+/// Software need not invalidate where nothing was mapped before. So there is no effect when a mapping only comes,
+/// and a mirror that lists again only then has it later than the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalidated {
     /// Of which streams.

@@ -29,11 +29,15 @@ fn quiet(features: Features) -> Guest {
     guest
 }
 
+fn synced(address: u64, data: u32) -> Vec<Effect> {
+    vec![message(Interrupt::CommandSync, address, data)]
+}
+
 #[rstest]
-#[case::with_its_data([0xdead_beef_0000_1046, 0x8765_4320], vec![message(Interrupt::CommandSync, 0x8765_4320, 0xdead_beef)])]
-#[case::attributes_change_nothing([0x1_0fc0_1046, 0x1000], vec![message(Interrupt::CommandSync, 0x1000, 1)])]
-#[case::bits_of_no_address([0x1046, 0xfff0_0000_0000_1003], vec![message(Interrupt::CommandSync, 0x1000, 0)])]
-#[case::the_highest_address([0x1046, 0xffff_ffff_fffc], vec![message(Interrupt::CommandSync, 0xffff_ffff_fffc, 0)])]
+#[case::with_its_data([0xdead_beef_0000_1046, 0x8765_4320], synced(0x8765_4320, 0xdead_beef))]
+#[case::attributes_change_nothing([0x1_0fc0_1046, 0x1000], synced(0x1000, 1))]
+#[case::bits_of_no_address([0x1046, 0xfff0_0000_0000_1003], synced(0x1000, 0))]
+#[case::the_highest_address([0x1046, 0xffff_ffff_fffc], synced(0xffff_ffff_fffc, 0))]
 #[case::without_an_address_by_wire([0xdead_beef_0000_1046, 3], vec![Effect::Interrupt(Interrupt::CommandSync)])]
 #[case::without_a_signal_none([0xdead_beef_0000_0046, 0x1000], vec![])]
 #[case::with_an_event_none([0xdead_beef_0000_2046, 0x1000], vec![])]
