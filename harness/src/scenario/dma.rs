@@ -163,7 +163,7 @@ mod tests {
         let machine = loaded(text, LOAD).unwrap().machine;
         assert_eq!(machine.dma, Wish { policy: Policy::Tolerate, ats: true });
         let asking = SmmuIntent { bus: "gpu0 bridge".to_owned(), reach: Way::Ask };
-        assert_eq!(machine.smmus, [asking.clone()]);
+        assert_eq!(machine.smmus, std::slice::from_ref(&asking));
         let mirrored = loaded("[[smmu]]\nbus = \"gpu0 bridge\"\nreach = \"mirror\"", LOAD).unwrap().machine;
         assert_eq!(mirrored.smmus, [SmmuIntent { reach: Way::Mirror, ..asking }]);
         let silent = loaded("", LOAD).unwrap().machine;
