@@ -32,6 +32,8 @@ struct Document {
     bridges: Vec<Bridge>,
     windows: Vec<Window>,
     overlays: Vec<Overlay>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    smmus: Vec<Smmu>,
     programme: Vec<Step>,
     dma: Vec<Dma>,
     notes: Vec<String>,
@@ -100,6 +102,16 @@ struct Overlay {
     start: String,
     size: String,
     priority: u32,
+}
+
+/// An SMMU, and how the devices behind it reach memory.
+#[derive(Serialize)]
+struct Smmu {
+    name: String,
+    bus: &'static str,
+    start: String,
+    size: String,
+    reach: &'static str,
 }
 
 #[derive(Serialize)]
@@ -185,6 +197,7 @@ impl Document {
             bridges: plan.bridges.iter().map(|bridge| Bridge::of(bridge, plan)).collect(),
             windows: plan.windows.iter().map(|window| Window::of(window, plan)).collect(),
             overlays: plan.devices.iter().map(Overlay::of).collect(),
+            smmus: plan.smmus.iter().map(Smmu::of).collect(),
             programme: plan.devices.iter().flat_map(Step::all_of).collect(),
             dma: dma.collect(),
             notes: plan.notes.clone(),
@@ -207,6 +220,13 @@ impl Document {
             let Overlay { device, region, bar, start, size, priority } = overlay;
             format!("  {start:>15}  {size:>13}  {device} region {region} over bar{bar}, priority {priority}")
         }));
+        if !self.smmus.is_empty() {
+            lines.push("smmus".to_owned());
+            lines.extend(self.smmus.iter().map(|smmu| {
+                let Smmu { name, bus, start, size, reach } = smmu;
+                format!("  {start:>15}  {size:>13}  {name} on {bus}: {reach}")
+            }));
+        }
         lines.push("programme".to_owned());
         lines.extend(self.programme.iter().map(|step| {
             let value = step.value.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
@@ -231,6 +251,14 @@ impl Range {
     fn of(span: Span<Gpa>) -> Self {
         let (start, size) = ends(span);
         Self { start, size }
+    }
+}
+
+impl Smmu {
+    fn of(smmu: &vmm_core::plan::Smmu) -> Self {
+        let (start, size) = ends(smmu.registers);
+        let (name, bus, reach) = (smmu.name.clone(), smmu.bus.name(), smmu.reach.name());
+        Self { name, bus, start, size, reach }
     }
 }
 

@@ -17,6 +17,7 @@ use sim_device::profile::source::Mistake;
 use vmm_core::plan::dma::Policy;
 use vmm_core::plan::dma::Wish;
 use vmm_core::plan::iommu::SmmuIntent;
+use vmm_core::plan::iommu::Way;
 use vmm_core::plan::machine::Machine;
 
 use super::Scenario;
@@ -29,6 +30,9 @@ use super::place::Place;
 pub struct Smmu {
     /// The bus that it sits on: `pcie.0`, or the name of a host bridge. A device's own is `DEVICE bridge`.
     pub bus: String,
+    /// How the devices behind it reach memory: `ask` (each access is translated) or `mirror` (they are given what the
+    /// guest's tables map). The first if nothing is said.
+    pub reach: Option<String>,
 }
 
 /// The guest has the device's engine copy, and sees how that ends. Each side is an address as the device sees it,
@@ -97,8 +101,24 @@ pub(super) fn machine(check: &Check<'_>, scenario: &Scenario, machine: Machine) 
             }
         },
     };
-    let smmus = scenario.smmus.iter().map(|smmu| SmmuIntent { bus: smmu.bus.clone() }).collect();
+    let smmus =
+        scenario.smmus.iter().enumerate().map(|smmu| intent(check, smmu)).collect::<Result<_, _>>()?;
     Ok(Machine { dma: Wish { policy, ats: keys.ats }, smmus, ..machine })
+}
+
+fn intent(check: &Check<'_>, (index, smmu): (usize, &Smmu)) -> Result<SmmuIntent, Mistake> {
+    let reach = match &smmu.reach {
+        None => Way::default(),
+        Some(name) => match Way::ALL.into_iter().find(|way| way.name() == name) {
+            Some(way) => way,
+            None => {
+                let names = Way::ALL.map(Way::name).join(", ");
+                let path = ["smmu", &index.to_string(), "reach"];
+                return check.mistake(&path, format!("reach = {name:?}: must be one of {names}"));
+            }
+        },
+    };
+    Ok(SmmuIntent { bus: smmu.bus.clone(), reach })
 }
 
 impl Copy {
@@ -142,13 +162,21 @@ mod tests {
         let text = "[machine]\ndma = \"tolerate\"\nats = true\n[[smmu]]\nbus = \"gpu0 bridge\"";
         let machine = loaded(text, LOAD).unwrap().machine;
         assert_eq!(machine.dma, Wish { policy: Policy::Tolerate, ats: true });
-        assert_eq!(machine.smmus, [SmmuIntent { bus: "gpu0 bridge".to_owned() }]);
+        let asking = SmmuIntent { bus: "gpu0 bridge".to_owned(), reach: Way::Ask };
+        assert_eq!(machine.smmus, std::slice::from_ref(&asking));
+        let mirrored = loaded("[[smmu]]\nbus = \"gpu0 bridge\"\nreach = \"mirror\"", LOAD).unwrap().machine;
+        assert_eq!(mirrored.smmus, [SmmuIntent { reach: Way::Mirror, ..asking }]);
         let silent = loaded("", LOAD).unwrap().machine;
         assert_eq!((silent.dma, silent.smmus), (Wish::default(), Vec::new()));
     }
 
     #[rstest]
     #[case("[machine]\ndma = \"none\"", LOAD, "dma = \"none\": must be one of skip, map, tolerate")]
+    #[case(
+        "[[smmu]]\nbus = \"gpu0 bridge\"\nreach = \"copy\"",
+        LOAD,
+        "reach = \"copy\": must be one of ask, mirror"
+    )]
     #[case("", "copy = { device = \"gpu0\", to = 0, length = 1, ends = \"done\" }", "one of `from` and")]
     #[case(
         "",

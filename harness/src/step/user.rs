@@ -10,6 +10,7 @@ use vfio_abi::chain::Area;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
+use vfio_abi::request::DmaFlags;
 use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::Failure;
@@ -250,7 +251,9 @@ fn dma(device: &mut Device, step: &user::Dma, mapping: bool) -> Result<Verdict, 
     };
     let result = match (mapping, HostMemory::ram(size)) {
         (false, _) => device.client()?.dma_unmap(range),
-        (true, Ok(memory)) => device.client()?.dma_map(range, memory.file(), 0),
+        (true, Ok(memory)) => {
+            device.client()?.dma_map(range, memory.file(), 0, DmaFlags::READ | DmaFlags::WRITE)
+        }
         (true, Err(error)) => return Ok(Verdict::Failed(format!("{at}: {error}"))),
     };
     Ok(done_or_refused(&format!("{at} {}", if mapping { "mapped" } else { "unmapped" }), result, step.errno))

@@ -34,6 +34,12 @@ const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 52";
 /// The same behind an SMMU, which maps less.
 const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 46";
 
+/// The SMMU is not before the device.
+const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
+
+/// The device asks, and is not given anything.
+const ASKS: &str = "reach = \"mirror\" => reach = \"ask\"";
+
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
 
@@ -305,10 +311,30 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "smmu/a-device-reaches-what-the-guest-maps-and-no-more",
         breaks: &[GONE_LATER_BEHIND],
     },
+    Broken {
+        scenario: "smmu/a-mirrored-device-cannot-write-a-read-only-page",
+        breaks: &[GONE_LATER_BEHIND, ASKS, NO_SMMU_BEFORE],
+    },
+    Broken {
+        scenario: "smmu/a-mirrored-device-has-what-the-guest-maps-and-no-more",
+        breaks: &[GONE_LATER_BEHIND, ASKS, NO_SMMU_BEFORE],
+    },
     Broken { scenario: "smmu/an-smmu-sits-on-a-root-bus-only", breaks: &[UNCOMMITTED] },
     Broken {
+        scenario: "smmu/interrupts-are-messages-where-the-guest-says-so",
+        breaks: &[GONE_LATER_BEHIND, NO_SMMU_BEFORE],
+    },
+    Broken {
         scenario: "smmu/on-virt-a-device-reaches-what-the-guest-maps-and-no-more",
-        breaks: &[GONE_LATER_BEHIND, "bus = \"gpu0 bridge\" => bus = \"pcie.0\""],
+        breaks: &[GONE_LATER_BEHIND, NO_SMMU_BEFORE],
+    },
+    Broken {
+        scenario: "smmu/on-virt-a-mirrored-device-has-what-the-guest-maps-and-no-more",
+        breaks: &[GONE_LATER_BEHIND, ASKS, NO_SMMU_BEFORE],
+    },
+    Broken {
+        scenario: "smmu/on-virt-interrupts-are-messages-where-the-guest-says-so",
+        breaks: &[GONE_LATER_BEHIND, NO_SMMU_BEFORE],
     },
     Broken {
         scenario: "topology/a-port-without-a-device-has-trained-nothing",

@@ -192,11 +192,15 @@ fn a_plan_is_printed_for_people_and_for_scripts() {
         dma.iter().map(|dma| dma["decision"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(decided(&plan), ["map", "nothing", "skip", "skip"], "RAM, BARs 0 and 2, and the window");
-    assert_eq!(plan["dma"][0].get("through"), None);
+    assert_eq!((plan["dma"][0].get("through"), plan.get("smmus")), (None, None));
     let json = output(&["plan", "smmu/a-device-reaches-what-the-guest-maps-and-no-more", "--json"]);
     let plan: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(decided(&plan), ["map", "nothing", "skip", "skip"]);
     assert_eq!(plan["dma"][0]["through"], "gpu0 bridge smmu");
+    assert_eq!(plan["smmus"][0]["reach"], "ask");
+    let text = lines(&output(&["plan", "smmu/a-mirrored-device-has-what-the-guest-maps-and-no-more"]));
+    let smmu = "       0xfe200000        0x20000  gpu0 bridge smmu on pxb-cxl: mirror";
+    assert!(text.iter().any(|line| line == smmu), "{text:?}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use cxl_spec::register::Field;
 use vfio_abi::cxl::Extent;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::IrqInfo;
+use vfio_abi::request::DmaFlags;
 
 use super::Backend;
 use super::BackendError;
@@ -273,8 +274,14 @@ impl Backend for HdmDecoders {
         Ok(())
     }
 
-    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
-        self.inner.lock().dma_map(range, file, offset)
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
+        self.inner.lock().dma_map(range, file, offset, allowed)
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {

@@ -1,17 +1,17 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
+mod slots;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
-use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm::Control;
 use parking_lot::Mutex;
+pub(crate) use slots::CountedSlots;
 use vfio_abi::chain::Area;
 use vfio_abi::chain::Chain;
 use vfio_abi::cxl as abi;
@@ -23,6 +23,7 @@ use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::info::region;
+use vfio_abi::request::DmaFlags;
 
 use super::Backend;
 use super::BackendError;
@@ -36,9 +37,6 @@ use super::recording::Recording;
 use crate::discover::discover;
 use crate::map::Attached;
 use crate::map::memory::HostMemory;
-use crate::map::space::Slot;
-use crate::map::space::SlotError;
-use crate::map::space::Slots;
 
 /// Offset of decoder 0 in the component register region, and of its control.
 pub(crate) const DECODER: u64 = 0x120;
@@ -75,6 +73,8 @@ pub(crate) struct State {
     /// The call with this number, from 1, fails, and every later one if the device is lost by it.
     pub(crate) fail_at: Option<(usize, Failure)>,
     pub(crate) dma: Vec<Span<Iova>>,
+    /// What of it is a file: by its first address the length, where in the file, and what is allowed.
+    pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
     /// What answers the device.
@@ -172,10 +172,20 @@ impl Fake {
             FakeRegion::of_bytes(registers, bytes, registers_kind),
         ];
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
-        let (calls, dma) = (Vec::new(), Vec::new());
+        let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
-        let state =
-            State { kernel, info, regions, calls, fail_at: None, dma, refuses_from, asks, stuck: None };
+        let state = State {
+            kernel,
+            info,
+            regions,
+            calls,
+            fail_at: None,
+            dma,
+            files,
+            refuses_from,
+            asks,
+            stuck: None,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -413,7 +423,13 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn dma_map(&mut self, range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        _file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
         let call = Call::DmaMap { range };
         let mut state = self.called(call)?;
         if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
@@ -422,6 +438,7 @@ impl Backend for Fake {
         }
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
+        state.files.insert(range.start().get(), (range.size(), offset, allowed));
         Ok(())
     }
 
@@ -440,54 +457,11 @@ impl Backend for Fake {
         let mut state = self.called(Call::DmaUnmap { range })?;
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
+        state.files.remove(&range.start().get());
         Ok(())
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {
         self.called(Call::Reset).map(drop)
-    }
-}
-
-/// Memory slots that are only counted, and refused from a number on.
-#[derive(Debug, Default)]
-pub(crate) struct CountedSlots {
-    made: AtomicUsize,
-    refuse_from: AtomicUsize,
-    here: Mutex<BTreeMap<u32, Span<Gpa>>>,
-}
-
-impl CountedSlots {
-    /// How many slots there are now.
-    pub(crate) fn here(&self) -> usize {
-        self.here.lock().len()
-    }
-
-    /// How many slots were asked for.
-    pub(crate) fn made(&self) -> usize {
-        self.made.load(Ordering::SeqCst)
-    }
-
-    /// Refuses the slot with this number, from 1, and all later ones.
-    pub(crate) fn refuse_from(&self, number: usize) {
-        self.refuse_from.store(number, Ordering::SeqCst);
-    }
-}
-
-impl Slots for CountedSlots {
-    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
-        assert_eq!(at.size(), memory.size());
-        let number = self.made.fetch_add(1, Ordering::SeqCst) + 1;
-        let from = self.refuse_from.load(Ordering::SeqCst);
-        if from > 0 && number >= from {
-            return Err(SlotError { at, why: "refused".to_owned() });
-        }
-        let mut here = self.here.lock();
-        assert!(here.values().all(|other| !other.overlaps(at)), "two slots overlap");
-        here.insert(number as u32, at);
-        Ok(Slot(number as u32))
-    }
-
-    fn remove(&self, Slot(slot): Slot) {
-        assert!(self.here.lock().remove(&slot).is_some(), "a slot is removed once");
     }
 }

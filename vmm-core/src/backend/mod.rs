@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::IrqInfo;
+use vfio_abi::request::DmaFlags;
 
 /// A device, by the calls that VFIO offers on it.
 ///
@@ -67,11 +68,17 @@ pub trait Backend: Send {
     /// If the device does not answer, refuses, or takes fewer bytes.
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError>;
 
-    /// Lets the device reach `range`, which is the file from `offset`.
+    /// Lets the device reach `range`, which is the file from `offset`, as far as it is `allowed` to.
     ///
     /// # Errors
     /// If the device does not answer, or refuses.
-    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError>;
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError>;
 
     /// Lets the device ask for `range` message by message; `memory` answers.
     ///

@@ -8,6 +8,7 @@ use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use parking_lot::Mutex;
 use vfio_abi::info::IrqInfo;
+use vfio_abi::request::DmaFlags;
 
 use super::Backend;
 use super::BackendError;
@@ -119,8 +120,14 @@ impl<B: Backend> Backend for Recorded<B> {
         Ok(())
     }
 
-    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
-        self.inner.dma_map(range, file, offset)
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
+        self.inner.dma_map(range, file, offset, allowed)
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {

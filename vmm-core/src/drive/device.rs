@@ -21,6 +21,7 @@ use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::info::region;
+use vfio_abi::request::DmaFlags;
 
 use crate::backend::Backend;
 use crate::backend::BackendError;
@@ -242,7 +243,13 @@ impl Backend for Device {
         Ok(())
     }
 
-    fn dma_map(&mut self, _range: Span<Iova>, _file: &File, _offset: u64) -> Result<(), BackendError> {
+    fn dma_map(
+        &mut self,
+        _range: Span<Iova>,
+        _file: &Arc<File>,
+        _offset: u64,
+        _allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  decision ─▶ mapped ──────────▶ Reach ── drop ─▶ unmapped
-//!           ├▶ behind an SMMU ──▶ Reach ── drop ─▶ no longer found      (nothing is asked of the device)
+//!           ├▶ behind an SMMU ──▶ Reach ── drop ─▶ no longer found, and no longer in a mirror
 //!           ├▶ tolerated EFAULT ─▶ nothing, and nothing to take back
 //!           └▶ skipped ─────────▶ nothing, and nothing to take back
 //! ```
@@ -17,7 +17,9 @@ use cxl_spec::address::Span;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 use vfio_abi::errno::Errno;
+use vfio_abi::request::DmaFlags;
 
+use super::iommu::Behind;
 use super::memory::HostMemory;
 use crate::backend::BackendError;
 use crate::backend::Failure;
@@ -39,8 +41,23 @@ impl Pieces {
         self.pieces.write().push((span, memory));
     }
 
-    fn remove(&self, span: Span<Gpa>) {
+    pub(super) fn remove(&self, span: Span<Gpa>) {
         self.pieces.write().retain(|(there, _)| *there != span);
+    }
+
+    /// The memory between two addresses, both included, in order; each part with its first address.
+    pub(super) fn parts(&self, first: Gpa, last: Gpa) -> Vec<(Gpa, HostMemory)> {
+        let pieces = self.pieces.read();
+        let part = |(span, memory): &(Span<Gpa>, HostMemory)| {
+            let start = span.start().max(first);
+            // A span never ends at 0.
+            let end = span.end().get().min(last.get().saturating_add(1));
+            let length = end.checked_sub(start.get()).filter(|length| *length > 0)?;
+            Some((start, memory.part(span.offset_of(start)?, length)?))
+        };
+        let mut parts: Vec<_> = pieces.iter().filter_map(part).collect();
+        parts.sort_by_key(|(start, _)| *start);
+        parts
     }
 
     /// The memory that has all of these bytes, and where in it they are.
@@ -71,8 +88,8 @@ pub(crate) struct Requester {
     pub(crate) name: String,
     /// How to reach it.
     pub(crate) backend: Shared,
-    /// What it reaches, where an SMMU translates each access; nothing where it is told once.
-    pub(crate) behind: Option<Arc<Pieces>>,
+    /// What it reaches through an SMMU, if it is behind one.
+    pub(crate) behind: Option<Arc<Behind>>,
 }
 
 /// Memory that a device may reach. Dropping it takes it back.
@@ -80,8 +97,8 @@ pub(crate) struct Requester {
 pub(crate) enum Reach {
     /// The device was told.
     Mapped(Shared, Span<Iova>),
-    /// It is found when an access was translated.
-    Listed(Arc<Pieces>, Span<Gpa>),
+    /// It is behind an SMMU.
+    Listed(Arc<Behind>, Span<Gpa>),
 }
 
 impl Drop for Reach {
@@ -89,7 +106,7 @@ impl Drop for Reach {
         match self {
             // A device that is gone reaches nothing any more.
             Self::Mapped(backend, range) => drop(backend.lock().dma_unmap(*range)),
-            Self::Listed(pieces, span) => pieces.remove(*span),
+            Self::Listed(behind, span) => behind.remove(*span),
         }
     }
 }
@@ -130,22 +147,32 @@ impl Requester {
         span: Span<Gpa>,
         memory: &HostMemory,
     ) -> Result<Option<Reach>, BackendError> {
-        if let Some(pieces) = &self.behind {
-            pieces.add(span, memory.clone());
-            return Ok(Some(Reach::Listed(pieces.clone(), span)));
+        if let Some(behind) = &self.behind {
+            let listed = Reach::Listed(behind.clone(), span);
+            let added = behind.add(span, memory.clone());
+            return tolerated(decision, added.map(|()| listed));
         }
         // Without an SMMU the device's addresses are the guest's.
         let Some(range) = Span::new(Iova::new(span.start().get()), span.size()) else { return Ok(None) };
-        let mapped = self.backend.lock().dma_map(range, memory.file(), memory.file_offset());
-        match mapped {
-            Ok(()) => Ok(Some(Reach::Mapped(self.backend.clone(), range))),
-            Err(BackendError { failure: Failure::Refused(Errno::EFAULT), .. })
-                if decision == Decision::Tolerate =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        let mapped = self.backend.lock().dma_map(
+            range,
+            memory.file(),
+            memory.file_offset(),
+            DmaFlags::READ | DmaFlags::WRITE,
+        );
+        tolerated(decision, mapped.map(|()| Reach::Mapped(self.backend.clone(), range)))
+    }
+}
+
+/// A device that refuses with `EFAULT` goes without, where that is tolerated.
+fn tolerated(decision: Decision, taken: Result<Reach, BackendError>) -> Result<Option<Reach>, BackendError> {
+    match taken {
+        Err(BackendError { failure: Failure::Refused(Errno::EFAULT), .. })
+            if decision == Decision::Tolerate =>
+        {
+            Ok(None)
         }
+        taken => taken.map(Some),
     }
 }
 

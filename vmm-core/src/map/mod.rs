@@ -12,6 +12,7 @@
 pub(crate) mod dma;
 pub(crate) mod iommu;
 pub mod memory;
+mod mirror;
 pub mod space;
 pub mod tree;
 
@@ -26,9 +27,12 @@ use dma::Pieces;
 use dma::Reach;
 use dma::Requester;
 use dma::Requesters;
+use iommu::Behind as BehindSmmu;
+pub use iommu::Tally;
 use iommu::Translated;
 use iommu::Unit;
 use memory::HostMemory;
+use mirror::Mirror;
 use space::AddressSpace;
 use space::Behind;
 use space::Part;
@@ -51,6 +55,7 @@ use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::bar::Piece;
 use crate::plan::bar::Reach as How;
+use crate::plan::iommu::Way;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -202,7 +207,8 @@ impl Mappings {
         Ok(())
     }
 
-    /// Devices behind an SMMU may ask for anything; they get what the SMMU and the plan let them reach.
+    /// Devices behind an SMMU may ask for anything, or are given it; they get what the SMMU and the plan let them
+    /// reach.
     fn map_smmus(&mut self) -> Result<(), MapError> {
         for (index, smmu) in self.plan.smmus.clone().into_iter().enumerate() {
             let unit = Arc::new(Unit::new(self.ram.clone()));
@@ -214,10 +220,14 @@ impl Mappings {
                 }
                 let reach = Arc::new(Pieces::default());
                 let stream = planned.bdf.requester_id().into();
-                let translated = Translated::new(unit.clone(), stream, reach.clone());
+                requester.behind = Some(Arc::new(BehindSmmu::new(unit.clone(), reach.clone())));
+                if smmu.reach == Way::Mirror {
+                    unit.mirror(Mirror::new(requester.backend.clone(), stream, reach))?;
+                    continue;
+                }
+                let translated = Translated::new(unit.clone(), stream, reach);
                 let Some(all) = everything() else { continue };
                 requester.backend.lock().dma_ask(all, Arc::new(translated))?;
-                requester.behind = Some(reach);
                 self.dma.push(Reach::Mapped(requester.backend.clone(), all));
             }
         }

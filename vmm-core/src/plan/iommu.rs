@@ -16,6 +16,32 @@ use crate::smmu::bus::primary_bus;
 pub struct SmmuIntent {
     /// The bus that it sits on: `pcie.0`, or the name of a host bridge.
     pub bus: String,
+    /// How devices behind it reach memory.
+    pub reach: Way,
+}
+
+/// How devices behind an SMMU reach memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// They ask for each access, and it is translated. This is what an SMMU does.
+    #[default]
+    Ask,
+    /// They are given what the guest's tables map, and what it invalidates is taken back. This is what a VMM does that
+    /// has VFIO's devices behind an SMMU of its own.
+    Mirror,
+}
+
+impl Way {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Ask, Self::Mirror];
+
+    /// The name in scenarios and plans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Mirror => "mirror",
+        }
+    }
 }
 
 /// An SMMU at its place.
@@ -29,6 +55,8 @@ pub struct Smmu {
     pub bridge: Option<usize>,
     /// Its registers.
     pub registers: Span<Gpa>,
+    /// How devices behind it reach memory.
+    pub reach: Way,
 }
 
 /// Length of an SMMU's registers: two pages of 64 KiB.
@@ -55,7 +83,7 @@ pub(super) fn place(
         }
         let (span, why) = cursor.place(&name, REGISTERS_SIZE, REGISTERS_SIZE)?;
         map.push(Placed { name: name.clone(), kind: Kind::Smmu, span, why });
-        smmus.push(Smmu { name, bus, bridge, registers: span });
+        smmus.push(Smmu { name, bus, bridge, registers: span, reach: intent.reach });
     }
     Ok((smmus, map))
 }
@@ -103,7 +131,8 @@ mod tests {
 
     fn planned(arch: Arch, buses: &[&str]) -> Result<Plan, PlanError> {
         let inventory = discover(&Fake::committed().shared()).unwrap();
-        let smmus = buses.iter().map(|bus| SmmuIntent { bus: (*bus).to_owned() }).collect();
+        let smmus =
+            buses.iter().map(|bus| SmmuIntent { bus: (*bus).to_owned(), reach: Way::Mirror }).collect();
         let machine = Machine { arch, address_bits: 48, smmus, ..Machine::default() };
         plan(&machine, &[("gpu0", &inventory), ("gpu1", &inventory)])
     }
@@ -119,6 +148,7 @@ mod tests {
         let told: Vec<_> = plan
             .smmus
             .iter()
+            .inspect(|smmu| assert_eq!(smmu.reach, Way::Mirror, "as it was wanted"))
             .map(|smmu| (smmu.name.as_str(), smmu.bus, smmu.bridge, smmu.registers.start().get()))
             .collect();
         assert_eq!(

@@ -27,6 +27,7 @@ use guest::Soft;
 
 use crate::backend::BackendError;
 use crate::backend::kvm;
+use crate::map::Tally;
 use crate::map::space::NoSlots;
 use crate::map::space::Slots;
 use crate::plan::Plan;
@@ -168,6 +169,11 @@ impl Running {
     /// The first device that was lost while the guest ran, and at which call.
     pub fn lost(&self) -> Option<BackendError> {
         self.bus.lost()
+    }
+
+    /// What an SMMU, by its number in the plan, has said to nobody, and what of its mirrors could not be.
+    pub fn smmu(&self, index: usize) -> Option<Tally> {
+        self.programmed.mappings.smmus.get(index).map(|unit| unit.tally())
     }
 
     /// How many of the guest's accesses reached nothing or were refused.

@@ -4,6 +4,7 @@
 //! EL2 and EL3, of stage 2, page request responses, and what resumes a stalled access.
 
 use arbitrary_int::u2;
+use arbitrary_int::u4;
 use arbitrary_int::u5;
 
 use super::bits::Bits;
@@ -19,6 +20,22 @@ cxl_spec::register! {
         cs: u2 = 13:12, Ro;
         /// For which stream.
         stream_id: u32 = 63:32, Ro;
+    }
+
+    /// The first word of a `CMD_SYNC`.
+    struct SyncWord0("CMD_SYNC word 0"): u64 {
+        /// Shareability of the message. Memory here has none.
+        msh: u2 = 23:22, Ro;
+        /// Memory type of the message. Memory here has none.
+        msiattr: u4 = 27:24, Ro;
+        /// What the message says.
+        msidata: u32 = 63:32, Ro;
+    }
+
+    /// The second word of a `CMD_SYNC`.
+    struct SyncWord1("CMD_SYNC word 1"): u64 {
+        /// Bits 51:2 of where the message goes; 0 if there is none.
+        msiaddress: Bits<50> = 51:2, Ro;
     }
 
     /// The first word of a command that invalidates translations.
@@ -58,13 +75,14 @@ pub(super) enum Command {
     TlbiVaa { address: u64 },
     /// `CMD_ATC_INV`: what a device keeps itself. No device here keeps anything.
     AtcInv,
-    /// `CMD_SYNC`: everything before is done; whether an interrupt shall say so.
-    Sync { interrupt: bool },
+    /// `CMD_SYNC`: everything before is done. If an interrupt shall say so, the address and data of its message.
+    Sync { signal: Option<(u64, u32)> },
 }
 
 impl Command {
     /// The command that two words are; nothing if it is illegal.
-    pub(super) fn parse([word0, word1]: [u64; 2], ats: bool) -> Option<Self> {
+    pub(super) fn parse(raw: [u64; 2], ats: bool) -> Option<Self> {
+        let [word0, word1] = raw;
         let (word0, word1, tlb) = (Word0::new(word0), Word1::new(word1), TlbWord0::new(word0));
         let (stream, asid, address) = (word0.stream_id(), tlb.asid(), word1.address().get() << 12);
         // Those with a stream id have the bit that says which security state it is of.
@@ -86,8 +104,15 @@ impl Command {
             0x12 => Self::TlbiVa { asid, address },
             0x13 => Self::TlbiVaa { address },
             0x40 if ats => Self::AtcInv,
-            0x46 if word0.cs() != u2::new(3) => Self::Sync { interrupt: word0.cs() == u2::new(1) },
+            0x46 if word0.cs() != u2::new(3) => {
+                Self::Sync { signal: (word0.cs() == u2::new(1)).then(|| sync_message(raw)) }
+            }
             _ => return None,
         })
     }
+}
+
+/// Where the message of a `CMD_SYNC` goes, and what it says.
+fn sync_message([word0, word1]: [u64; 2]) -> (u64, u32) {
+    (SyncWord1::new(word1).msiaddress().get() << 2, SyncWord0::new(word0).msidata())
 }

@@ -187,6 +187,7 @@ pub fn hostile_guest(bytes: &[u8]) -> Tally {
         command_queue: u5::new(sizes & 7),
         event_queue: u5::new(sizes >> 3 & 3),
         ats: sizes & 0x20 != 0,
+        msi: sizes & 0x80 == 0,
         cache: sizes & 0x40 != 0,
     });
     let memory = Repeating::new();
@@ -228,7 +229,11 @@ fn write(smmu: &mut Smmu, memory: &Repeating, offset: u64, is_wide: bool, value:
     let Some(access) = Access::new(offset, width) else { return };
     let identity = [register::IDR0, register::IDR1, register::IDR5, register::AIDR];
     let before = identity.map(|offset| read(smmu, offset));
-    let effects = smmu.write(memory, access, value);
+    let mut effects = smmu.write(memory, access, value);
+    while effects.is_full() {
+        assert!(effects.as_slice().len() <= Effects::MOST);
+        effects = smmu.go_on(memory);
+    }
     assert!(effects.as_slice().len() <= Effects::MOST);
     assert_eq!(before, identity.map(|offset| read(smmu, offset)), "identification is constant");
     assert!(memory.writes.borrow().is_empty(), "a register write writes no memory");

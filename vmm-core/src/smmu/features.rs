@@ -23,6 +23,8 @@ pub struct Features {
     pub event_queue: u5,
     /// Whether PCI Express address translation services are offered.
     pub ats: bool,
+    /// Whether interrupts can be messages.
+    pub msi: bool,
     /// Whether translations and configuration are kept until they are invalidated.
     pub cache: bool,
 }
@@ -85,7 +87,7 @@ impl AddressSize {
 }
 
 impl Default for Features {
-    /// 48-bit addresses, the 16-bit requester IDs of PCI, queues of up to 4096 entries, ATS, a cache.
+    /// 48-bit addresses, the 16-bit requester IDs of PCI, queues of up to 4096 entries, ATS, messages, a cache.
     fn default() -> Self {
         Self {
             oas: AddressSize::Bits48,
@@ -93,6 +95,7 @@ impl Default for Features {
             command_queue: u5::new(12),
             event_queue: u5::new(12),
             ats: true,
+            msi: true,
             cache: true,
         }
     }
@@ -120,6 +123,7 @@ impl Features {
             .with_cohacc(true)
             .with_ats(self.ats)
             .with_asid16(true)
+            .with_msi(self.msi)
             .with_ttendian(u2::new(2))
             .with_stall_model(u2::new(1))
             .with_term_model(true)

@@ -43,13 +43,31 @@ pub(super) struct List<'a> {
     first: u64,
     last: u64,
     lines: u32,
+    most: usize,
+    joins: bool,
     mappings: Vec<Mapping>,
+}
+
+/// What a stream reaches, page by page and block by block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaves {
+    /// A mapping for each page or block, in order, disjoint.
+    pub mappings: Vec<Mapping>,
+    /// Whether this is all. If the tables are too large, it is what comes first.
+    pub is_all: bool,
 }
 
 impl<'a> List<'a> {
     /// A list of what is mapped between two addresses, both included.
     pub(super) fn new(memory: Physical<'a>, first: Iova, last: Iova) -> Self {
-        Self { memory, first: first.get(), last: last.get(), lines: 0, mappings: Vec::new() }
+        let (first, last, mappings) = (first.get(), last.get(), Vec::new());
+        Self { memory, first, last, lines: 0, most: MOST_MAPPINGS, joins: true, mappings }
+    }
+
+    /// A list of all pages and blocks, `most` of them, each by itself.
+    pub(super) fn of_leaves(memory: Physical<'a>, most: usize) -> Self {
+        let all = Self::new(memory, Iova::new(0), Iova::new(u64::MAX));
+        Self { most: most.min(MOST_MAPPINGS), joins: false, ..all }
     }
 
     /// The list.
@@ -110,9 +128,9 @@ impl<'a> List<'a> {
 
     /// Adds a mapping behind all others, or to the last one if it only goes on there.
     fn add(&mut self, mapping: Mapping) -> Result<(), TooMany> {
-        if let Some(last) = self.mappings.last_mut().filter(|last| goes_on(last, &mapping)) {
+        if let Some(last) = self.mappings.last_mut().filter(|last| self.joins && goes_on(last, &mapping)) {
             last.last = mapping.last;
-        } else if self.mappings.len() < MOST_MAPPINGS {
+        } else if self.mappings.len() < self.most {
             self.mappings.push(mapping);
         } else {
             return Err(TooMany);

@@ -16,8 +16,9 @@
 //! out, linear and 2-level stream tables, 16-bit address space ids. It says that it offers PCI Express ATS, and
 //! takes the commands for it; translation requests of devices are not here.
 //!
-//! Not here: stage 2, substreams (PASID), stalled accesses, page requests, message signalled interrupts, secure
-//! state, range invalidation.
+//! Not here: stage 2, substreams (PASID), stalled accesses, page requests, secure state, range invalidation. An
+//! interrupt is an effect, by wire or as a message; that the write of a message is aborted, nobody tells the SMMU, so
+//! the global errors about that never are.
 //!
 //! Where the specification leaves a choice: a register write at the wrong time is ignored; a size of an input
 //! address outside 25 to 48 bits makes a context descriptor invalid; a structure above the output addresses aborts
@@ -53,6 +54,7 @@ pub use effect::Effects;
 pub use event::Operation;
 pub use event::Reason;
 pub use features::Features;
+pub use list::Leaves;
 use list::List;
 pub use list::Mapping;
 pub use list::TooMany;
@@ -152,6 +154,14 @@ impl Smmu {
         effects
     }
 
+    /// Consumes what commands a write has left because its effects were [full](Effects::is_full), once those are
+    /// carried out.
+    pub fn go_on(&mut self, memory: &dyn Memory) -> Effects {
+        let mut effects = Effects::default();
+        self.consume(&Physical { memory, size: self.features.oas }, &mut effects);
+        effects
+    }
+
     /// Translates an access of a device.
     ///
     /// # Errors
@@ -189,9 +199,24 @@ impl Smmu {
     ) -> Result<Vec<Mapping>, TooMany> {
         let memory = Physical { memory, size: self.features.oas };
         let mut list = List::new(memory, first, last);
+        self.fill(&mut list, &memory, stream)?;
+        Ok(list.done())
+    }
+
+    /// The pages and blocks that a stream reaches, each by itself, so that one can go and its neighbours stay. At most
+    /// `most`: of larger tables it is what comes first. Otherwise as [`mappings`](Self::mappings).
+    pub fn leaves(&self, memory: &dyn Memory, stream: u32, most: usize) -> Leaves {
+        let memory = Physical { memory, size: self.features.oas };
+        let mut list = List::of_leaves(memory, most);
+        let is_all = self.fill(&mut list, &memory, stream).is_ok();
+        Leaves { mappings: list.done(), is_all }
+    }
+
+    /// Lists what a stream reaches.
+    fn fill(&self, list: &mut List<'_>, memory: &Physical<'_>, stream: u32) -> Result<(), TooMany> {
         let is_on = self.registers.cr0.smmuen();
         let stream = match is_on {
-            true => self.table().stream(&memory, stream).unwrap_or(Stream::Abort),
+            true => self.table().stream(memory, stream).unwrap_or(Stream::Abort),
             false if self.registers.gbpa.abort() => Stream::Abort,
             false => Stream::Bypass,
         };
@@ -199,13 +224,13 @@ impl Smmu {
             Stream::Abort => {}
             Stream::Bypass => list.identity(self.features.oas)?,
             Stream::Stage1(at) => {
-                let context = Context::read(&memory, at).ok();
+                let context = Context::read(memory, at).ok();
                 for (first, regime) in context.iter().flat_map(Context::halves) {
                     list.half(regime, first)?;
                 }
             }
         }
-        Ok(list.done())
+        Ok(())
     }
 
     fn look(

@@ -7,7 +7,8 @@
 //!                      ─▶ no memory: lost, GERROR.EVENTQ_ABT_ERR is active, no more are recorded
 //! ```
 //!
-//! No write takes longer than a queue twice as long as the longest.
+//! No write takes longer than a queue twice as long as the longest. Messages are effects, and when there could be too
+//! many, the rest of the commands waits until those are carried out.
 
 use arbitrary_int::traits::Integer;
 use arbitrary_int::u7;
@@ -25,6 +26,7 @@ use super::effect::Streams;
 use super::event;
 use super::memory::Physical;
 use super::queue::Queue;
+use super::registers::MessageRegisters;
 
 /// `CERROR_ILL`: the command is illegal.
 const ERROR_ILLEGAL: u7 = u7::new(1);
@@ -35,10 +37,10 @@ const ERROR_ABORT: u7 = u7::new(2);
 const LARGEST_BLOCK: u64 = (1 << 30) - 1;
 
 impl Smmu {
-    /// Consumes commands until there is none or one is wrong.
+    /// Consumes commands until there is none, one is wrong, or there is no room for what follows.
     pub(super) fn consume(&mut self, memory: &Physical<'_>, effects: &mut Effects) {
         let queue = Queue::new(self.registers.cmdq_base, command::SIZE, self.features.command_queue.value());
-        while self.registers.cr0.cmdqen() && !self.registers.has_command_error() {
+        while self.registers.cr0.cmdqen() && !self.registers.has_command_error() && !effects.is_full() {
             let (prod, cons) = (self.registers.cmdq_prod.wr(), self.registers.cmdq_cons.rd());
             if queue.is_empty(prod.value(), cons.value()) {
                 return;
@@ -66,8 +68,18 @@ impl Smmu {
 
     fn global_error(&self, effects: &mut Effects) {
         if self.registers.irq_ctrl.gerror_irqen() {
-            effects.interrupt(Interrupt::GlobalError);
+            self.signal(Interrupt::GlobalError, &self.registers.gerror_message, effects);
         }
+    }
+
+    fn signal(&self, interrupt: Interrupt, message: &MessageRegisters, effects: &mut Effects) {
+        let address = self.message_address(message.address.addr().get() << 2);
+        effects.signal(interrupt, (address, message.data.data()));
+    }
+
+    /// Where a message for this address goes: bits above the output addresses do not count. 0 is nowhere.
+    fn message_address(&self, address: u64) -> u64 {
+        if self.features.msi { address & ((1 << self.features.oas.bits()) - 1) } else { 0 }
     }
 
     fn execute(&mut self, command: Command, effects: &mut Effects) {
@@ -98,8 +110,10 @@ impl Smmu {
                 self.cache.forget_address(None, address);
                 effects.invalidated(Streams::All, around(address));
             }
-            Command::Sync { interrupt: true } => effects.interrupt(Interrupt::CommandSync),
-            Command::Sync { interrupt: false } => {}
+            Command::Sync { signal: Some((address, data)) } => {
+                effects.signal(Interrupt::CommandSync, (self.message_address(address), data));
+            }
+            Command::Sync { signal: None } => {}
         }
     }
 
@@ -123,7 +137,7 @@ impl Smmu {
         }
         self.registers.eventq_prod = prod.with_wr(u20::masked_new(queue.next(write)));
         if queue.is_empty(write, read) && self.registers.irq_ctrl.eventq_irqen() {
-            effects.interrupt(Interrupt::EventQueue);
+            self.signal(Interrupt::EventQueue, &self.registers.eventq_message, effects);
         }
     }
 }

@@ -6,10 +6,11 @@
 //! 0x20  CR0, CR0ACK, CR1, CR2       0x80  STRTAB_BASE, _CFG  0x100ac  EVENTQ_CONS
 //! 0x44  GBPA                        0x90  CMDQ_BASE, PROD, CONS
 //! 0x50  IRQ_CTRL, IRQ_CTRLACK       0xa0  EVENTQ_BASE
+//! 0x68  GERROR_IRQ_CFG0 to _CFG2    0xb0  EVENTQ_IRQ_CFG0 to _CFG2
 //! ```
 //!
 //! Names and bits are those of Arm's SMMUv3 specification (IHI 0070, chapter 6). Registers of what this SMMU does
-//! not have (message signalled interrupts, page requests, secure state, performance counters) read 0.
+//! not have (page requests, secure state, performance counters) read 0.
 
 use arbitrary_int::u2;
 use arbitrary_int::u3;
@@ -177,6 +178,26 @@ cxl_spec::register! {
         eventq_abt_err: bool = 2:2, Rw;
     }
 
+    /// Where the message of an interrupt goes.
+    pub struct IrqCfg0("SMMU_GERROR_IRQ_CFG0, SMMU_EVENTQ_IRQ_CFG0"): u64 {
+        /// Address bits 51:2; 0 if there is no message, and the interrupt comes by wire.
+        addr: Bits<50> = 51:2, Rw;
+    }
+
+    /// What the message of an interrupt says.
+    pub struct IrqCfg1("SMMU_GERROR_IRQ_CFG1, SMMU_EVENTQ_IRQ_CFG1"): u32 {
+        /// What is written.
+        data: u32 = 31:0, Rw;
+    }
+
+    /// Attributes of the message of an interrupt. Memory here has none, so they are kept and no more.
+    pub struct IrqCfg2("SMMU_GERROR_IRQ_CFG2, SMMU_EVENTQ_IRQ_CFG2"): u32 {
+        /// Memory type.
+        memattr: u4 = 3:0, Rw;
+        /// Shareability.
+        sh: u2 = 5:4, Rw;
+    }
+
     /// Where the stream table is.
     pub struct StrtabBase("SMMU_STRTAB_BASE"): u64 {
         /// Address bits 51:6.
@@ -265,6 +286,12 @@ pub const IRQ_CTRLACK: u64 = 0x54;
 pub const GERROR: u64 = 0x60;
 /// Offset of [`Gerrorn`].
 pub const GERRORN: u64 = 0x64;
+/// Offset of [`IrqCfg0`] for global errors.
+pub const GERROR_IRQ_CFG0: u64 = 0x68;
+/// Offset of [`IrqCfg1`] for global errors.
+pub const GERROR_IRQ_CFG1: u64 = 0x70;
+/// Offset of [`IrqCfg2`] for global errors.
+pub const GERROR_IRQ_CFG2: u64 = 0x74;
 /// Offset of [`StrtabBase`].
 pub const STRTAB_BASE: u64 = 0x80;
 /// Offset of [`StrtabBaseCfg`].
@@ -277,6 +304,12 @@ pub const CMDQ_PROD: u64 = 0x98;
 pub const CMDQ_CONS: u64 = 0x9c;
 /// Offset of the event queue's [`QueueBase`].
 pub const EVENTQ_BASE: u64 = 0xa0;
+/// Offset of [`IrqCfg0`] for the event queue.
+pub const EVENTQ_IRQ_CFG0: u64 = 0xb0;
+/// Offset of [`IrqCfg1`] for the event queue.
+pub const EVENTQ_IRQ_CFG1: u64 = 0xb8;
+/// Offset of [`IrqCfg2`] for the event queue.
+pub const EVENTQ_IRQ_CFG2: u64 = 0xbc;
 /// Offset of [`EventqProd`], in page 1.
 pub const EVENTQ_PROD: u64 = 0x1_00a8;
 /// Offset of [`EventqCons`], in page 1.
@@ -308,8 +341,9 @@ pub const PAGE_0: &[Register] = &[
     Register::reserved(0x58, Width::Qword),
     Gerror::at(GERROR),
     Gerrorn::at(GERRORN),
-    Register::reserved(0x68, Width::Qword),
-    Register::reserved(0x70, Width::Qword),
+    IrqCfg0::at(GERROR_IRQ_CFG0),
+    IrqCfg1::at(GERROR_IRQ_CFG1),
+    IrqCfg2::at(GERROR_IRQ_CFG2),
     Register::reserved(0x78, Width::Qword),
     StrtabBase::at(STRTAB_BASE),
     StrtabBaseCfg::at(STRTAB_BASE_CFG),
@@ -318,10 +352,14 @@ pub const PAGE_0: &[Register] = &[
     CmdqProd::at(CMDQ_PROD),
     CmdqCons::at(CMDQ_CONS),
     QueueBase::at(EVENTQ_BASE),
+    Register::reserved(0xa8, Width::Qword),
+    IrqCfg0::at(EVENTQ_IRQ_CFG0),
+    IrqCfg1::at(EVENTQ_IRQ_CFG1),
+    IrqCfg2::at(EVENTQ_IRQ_CFG2),
 ];
 
 /// What page 1 has, at its offsets from [`EVENTQ_PROD`].
 pub const PAGE_1: &[Register] = &[EventqProd::at(0), EventqCons::at(4)];
 
-const _: () = assert!(is_sound(PAGE_0, EVENTQ_BASE + 8));
+const _: () = assert!(is_sound(PAGE_0, EVENTQ_IRQ_CFG2 + 4));
 const _: () = assert!(is_sound(PAGE_1, 8));

@@ -5,6 +5,7 @@
 //!  CMDQ_BASE, CMDQ_CONS                         while CMDQEN is 0
 //!  EVENTQ_BASE, EVENTQ_PROD                     while EVENTQEN is 0
 //!  GBPA                                         with UPDATE, and then at once
+//!  GERROR_IRQ_CFG, EVENTQ_IRQ_CFG               while the interrupt is off in IRQ_CTRL
 //! ```
 //!
 //! A write at another time is ignored. What is switched is in effect at once, so each acknowledging register reads
@@ -25,6 +26,9 @@ use super::register::EventqProd;
 use super::register::Gbpa;
 use super::register::Gerror;
 use super::register::Gerrorn;
+use super::register::IrqCfg0;
+use super::register::IrqCfg1;
+use super::register::IrqCfg2;
 use super::register::IrqCtrl;
 use super::register::QueueBase;
 use super::register::StrtabBase;
@@ -32,6 +36,10 @@ use super::register::StrtabBaseCfg;
 
 /// GBPA after reset: the access's own shareability, and no abort.
 const GBPA_AFTER_RESET: u32 = 0x1000;
+
+/// Where the registers about messages begin.
+const GERROR_MESSAGE: u64 = register::GERROR_IRQ_CFG0;
+const EVENTQ_MESSAGE: u64 = register::EVENTQ_IRQ_CFG0;
 
 /// The registers that are not constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +51,8 @@ pub(super) struct Registers {
     pub(super) irq_ctrl: IrqCtrl,
     pub(super) gerror: Gerror,
     pub(super) gerrorn: Gerrorn,
+    pub(super) gerror_message: MessageRegisters,
+    pub(super) eventq_message: MessageRegisters,
     pub(super) strtab_base: StrtabBase,
     pub(super) strtab_base_cfg: StrtabBaseCfg,
     pub(super) cmdq_base: QueueBase,
@@ -51,6 +61,41 @@ pub(super) struct Registers {
     pub(super) eventq_base: QueueBase,
     pub(super) eventq_prod: EventqProd,
     pub(super) eventq_cons: EventqCons,
+}
+
+/// The message of an interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessageRegisters {
+    pub(super) address: IrqCfg0,
+    pub(super) data: IrqCfg1,
+    attributes: IrqCfg2,
+}
+
+impl MessageRegisters {
+    fn new() -> Self {
+        Self { address: IrqCfg0::new(0), data: IrqCfg1::new(0), attributes: IrqCfg2::new(0) }
+    }
+
+    /// Reads a dword; the first register begins at 0.
+    fn read(&self, offset: u64) -> u32 {
+        match offset {
+            0 => self.address.raw() as u32,
+            4 => (self.address.raw() >> 32) as u32,
+            8 => self.data.raw(),
+            _ => self.attributes.raw(),
+        }
+    }
+
+    fn write(&mut self, offset: u64, value: u32) {
+        match offset {
+            0 | 4 => {
+                let half = (offset == 4, value);
+                self.address = IrqCfg0::new(merged_half(self.address.raw(), half, IrqCfg0::FIELDS));
+            }
+            8 => self.data = IrqCfg1::new(value),
+            _ => self.attributes = IrqCfg2::new(merged(0, value, IrqCfg2::FIELDS)),
+        }
+    }
 }
 
 /// What a write changed that something must follow from.
@@ -74,6 +119,8 @@ impl Registers {
             irq_ctrl: IrqCtrl::new(0),
             gerror: Gerror::new(0),
             gerrorn: Gerrorn::new(0),
+            gerror_message: MessageRegisters::new(),
+            eventq_message: MessageRegisters::new(),
             strtab_base: StrtabBase::new(0),
             strtab_base_cfg: StrtabBaseCfg::new(0),
             cmdq_base: QueueBase::new(0),
@@ -104,6 +151,12 @@ impl Registers {
             register::CMDQ_CONS => self.cmdq_cons.raw(),
             register::EVENTQ_PROD => self.eventq_prod.raw(),
             register::EVENTQ_CONS => self.eventq_cons.raw(),
+            GERROR_MESSAGE..=register::GERROR_IRQ_CFG2 if features.msi => {
+                self.gerror_message.read(offset - GERROR_MESSAGE)
+            }
+            EVENTQ_MESSAGE..=register::EVENTQ_IRQ_CFG2 if features.msi => {
+                self.eventq_message.read(offset - EVENTQ_MESSAGE)
+            }
             _ => self.read_half(offset),
         }
     }
@@ -160,6 +213,12 @@ impl Registers {
             }
             register::EVENTQ_PROD if !cr0.eventqen() => {
                 self.eventq_prod = EventqProd::new(merged(self.eventq_prod.raw(), value, EventqProd::FIELDS));
+            }
+            GERROR_MESSAGE..=register::GERROR_IRQ_CFG2 if !self.irq_ctrl.gerror_irqen() => {
+                self.gerror_message.write(offset - GERROR_MESSAGE, value);
+            }
+            EVENTQ_MESSAGE..=register::EVENTQ_IRQ_CFG2 if !self.irq_ctrl.eventq_irqen() => {
+                self.eventq_message.write(offset - EVENTQ_MESSAGE, value);
             }
             _ => self.write_half(offset, value),
         }

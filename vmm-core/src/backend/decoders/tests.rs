@@ -187,7 +187,8 @@ fn everything_else_is_the_devices() {
     assert_eq!(fake.dword(7, 0x3c), 0x5a);
     assert_eq!(dword(&mut device, 7, 0x174), HOST_BASE as u32);
     let range = Span::new(Iova::new(0), 0x1000).unwrap();
-    device.dma_map(range, &tempfile::tempfile().unwrap(), 0).unwrap();
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    device.dma_map(range, &file, 0, DmaFlags::READ).unwrap();
     assert_eq!(fake.look(|state| state.dma.clone()), [range]);
     device.dma_unmap(range).unwrap();
     assert_eq!(fake.look(|state| state.dma.len()), 0);

@@ -337,10 +337,16 @@ impl Backend for VfioUser {
         Ok(())
     }
 
-    fn dma_map(&mut self, range: Span<Iova>, file: &File, offset: u64) -> Result<(), BackendError> {
+    fn dma_map(
+        &mut self,
+        range: Span<Iova>,
+        file: &Arc<File>,
+        offset: u64,
+        allowed: DmaFlags,
+    ) -> Result<(), BackendError> {
         let map = DmaMap {
             argsz: (size_of::<DmaMap>() as u32).into(),
-            flags: (DmaFlags::READ | DmaFlags::WRITE).bits().into(),
+            flags: allowed.bits().into(),
             offset: offset.into(),
             address: range.start().get().into(),
             size: range.size().into(),
@@ -350,10 +356,7 @@ impl Backend for VfioUser {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
         })?;
-        // Without another descriptor the device has the file all the same, and is refused if it asks.
-        if let Ok(file) = file.try_clone() {
-            self.ram.add(range, file, offset);
-        }
+        self.ram.add(range, (file.clone(), offset), allowed);
         Ok(())
     }
 

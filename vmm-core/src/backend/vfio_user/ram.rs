@@ -4,6 +4,7 @@
 //! answered from the file. What was mapped without one, whoever stands behind it answers: an SMMU, for one. A device
 //! gets what it was let reach and nothing else: anything else is `EFAULT`.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use vfio_abi::frame;
 use vfio_abi::frame::Command;
 use vfio_abi::frame::Header;
 use vfio_abi::reply::Reply;
+use vfio_abi::request::DmaFlags;
 use vfio_abi::request::Request;
 
 use super::super::DmaMemory;
@@ -23,37 +25,40 @@ use super::MAX_DATA;
 /// What is mapped.
 #[derive(Debug, Default)]
 pub(super) struct Ram {
-    pieces: Vec<Piece>,
+    /// By first address. No two overlap: the device would have refused the second.
+    pieces: BTreeMap<u64, Piece>,
 }
 
 #[derive(Debug)]
 struct Piece {
     range: Span<Iova>,
     what: What,
+    allowed: DmaFlags,
 }
 
 #[derive(Debug)]
 enum What {
     /// A file, and where in it the range begins.
-    File(File, u64),
+    File(Arc<File>, u64),
     /// Somebody who answers, by the same addresses.
     Asked(Arc<dyn DmaMemory>),
 }
 
 impl Ram {
-    /// The device may reach `range`, which is the file from `offset`.
-    pub(super) fn add(&mut self, range: Span<Iova>, file: File, offset: u64) {
-        self.pieces.push(Piece { range, what: What::File(file, offset) });
+    /// The device may do what is `allowed` in `range`, which is the file from an offset.
+    pub(super) fn add(&mut self, range: Span<Iova>, (file, offset): (Arc<File>, u64), allowed: DmaFlags) {
+        self.pieces.insert(range.start().get(), Piece { range, what: What::File(file, offset), allowed });
     }
 
     /// The device may ask for `range`, and `memory` answers.
     pub(super) fn ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) {
-        self.pieces.push(Piece { range, what: What::Asked(memory) });
+        let allowed = DmaFlags::READ | DmaFlags::WRITE;
+        self.pieces.insert(range.start().get(), Piece { range, what: What::Asked(memory), allowed });
     }
 
     /// It may not any more.
     pub(super) fn remove(&mut self, range: Span<Iova>) {
-        self.pieces.retain(|piece| piece.range != range);
+        self.pieces.remove(&range.start().get());
     }
 
     /// Answers a message of the device's into `out`, which stays empty if no answer is wanted. False for what is no
@@ -98,7 +103,7 @@ impl Ram {
 
     /// Reads what the device asks for. A range that is not in one piece of what is mapped is refused.
     fn read(&self, at: Iova, buffer: &mut [u8]) -> Result<(), Errno> {
-        let piece = self.find(at, buffer.len())?;
+        let piece = self.find(at, buffer.len(), DmaFlags::READ)?;
         match &piece.what {
             What::Asked(memory) => memory.read(at, buffer),
             What::File(file, offset) => {
@@ -109,7 +114,7 @@ impl Ram {
 
     /// Writes what the device brings.
     fn write(&self, at: Iova, data: &[u8]) -> Result<(), Errno> {
-        let piece = self.find(at, data.len())?;
+        let piece = self.find(at, data.len(), DmaFlags::WRITE)?;
         match &piece.what {
             What::Asked(memory) => memory.write(at, data),
             What::File(file, offset) => {
@@ -118,8 +123,10 @@ impl Ram {
         }
     }
 
-    fn find(&self, at: Iova, length: usize) -> Result<&Piece, Errno> {
-        self.pieces.iter().find(|piece| piece.range.covers(at, length as u64)).ok_or(Errno::EFAULT)
+    fn find(&self, at: Iova, length: usize, need: DmaFlags) -> Result<&Piece, Errno> {
+        let before = self.pieces.range(..=at.get()).next_back().map(|(_, piece)| piece);
+        let found = before.filter(|piece| piece.range.covers(at, length as u64));
+        found.filter(|piece| piece.allowed.contains(need)).ok_or(Errno::EFAULT)
     }
 }
 

@@ -18,6 +18,9 @@ mod asked;
 /// Long enough that no test of another matter meets it.
 const PATIENT: Duration = Duration::from_secs(60);
 
+/// A device may read and write.
+const BOTH: DmaFlags = DmaFlags::READ.union(DmaFlags::WRITE);
+
 /// Short, for the tests that wait for it.
 const IMPATIENT: Duration = Duration::from_millis(100);
 
@@ -357,7 +360,7 @@ fn the_server_of_another_hand_is_understood() {
     client.read(0, 0x10, &mut seen).unwrap();
     assert_eq!(seen, [1, 2, 3, 4]);
     let range = Span::new(Iova::new(0x1000_0000), 0x1000).unwrap();
-    client.dma_map(range, &memory, 0x1000).unwrap();
+    client.dma_map(range, &Arc::new(memory), 0x1000, BOTH).unwrap();
     client.dma_unmap(range).unwrap();
     client.reset().unwrap();
     drop(client);
@@ -374,7 +377,7 @@ fn the_server_of_another_hand_is_understood() {
 
 /// A client that lets its device reach 0x1000 bytes from 0x5000, which are a file from 0x100, and then resets it.
 /// Before the device answers that, it asks this and hears that, where anything is said.
-fn asked_by_the_device(file: &File, says: &[(&[u8], &[u8])]) -> Result<(), BackendError> {
+fn asked_by_the_device(file: &Arc<File>, says: &[(&[u8], &[u8])]) -> Result<(), BackendError> {
     let says: Vec<_> = says.iter().map(|(asks, hears)| (asks.to_vec(), hears.to_vec())).collect();
     let server = Scripted::new(PLAIN, move |stream| {
         let map = message(stream);
@@ -389,14 +392,14 @@ fn asked_by_the_device(file: &File, says: &[(&[u8], &[u8])]) -> Result<(), Backe
         stream.write_all(&reply(&reset, &[])).unwrap();
     });
     let mut client = server.client(PATIENT);
-    client.dma_map(Span::new(Iova::new(0x5000), 0x1000).unwrap(), file, 0x100).unwrap();
+    client.dma_map(Span::new(Iova::new(0x5000), 0x1000).unwrap(), file, 0x100, BOTH).unwrap();
     client.reset()
 }
 
-fn ram() -> File {
+fn ram() -> Arc<File> {
     let file = tempfile::tempfile().unwrap();
     file.set_len(0x2000).unwrap();
-    file
+    Arc::new(file)
 }
 
 #[rustfmt::skip]
@@ -426,10 +429,10 @@ const WRITE_ANSWER: &[u8] = &[
 #[test]
 fn a_device_that_asks_for_memory_is_answered_before_it_answers() {
     let file = ram();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"..xyz..", 0x100).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&*file, b"..xyz..", 0x100).unwrap();
     asked_by_the_device(&file, &[(READ, READ_ANSWER), (WRITE, WRITE_ANSWER), (READ, READ_ANSWER)]).unwrap();
     let mut seen = [0; 5];
-    std::os::unix::fs::FileExt::read_exact_at(&file, &mut seen, 0x100 + 0xffc).unwrap();
+    std::os::unix::fs::FileExt::read_exact_at(&*file, &mut seen, 0x100 + 0xffc).unwrap();
     assert_eq!(&seen, b"\0abc\0");
 }
 
@@ -440,7 +443,7 @@ fn a_posted_write_of_the_device_is_done_and_not_answered() {
         0, b'x',
     ];
     let file = ram();
-    std::os::unix::fs::FileExt::write_all_at(&file, b"...yz", 0x100).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&*file, b"...yz", 0x100).unwrap();
     asked_by_the_device(&file, &[(POSTED, &[]), (READ, READ_ANSWER)]).unwrap();
 }
 
@@ -465,7 +468,7 @@ fn a_device_that_asks_for_what_it_may_not_have_is_refused_and_not_lost(
     let file = ram();
     asked_by_the_device(&file, &[(&asks, &refusal)]).unwrap();
     let mut bytes = [0; 0x2000];
-    std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0).unwrap();
+    std::os::unix::fs::FileExt::read_exact_at(&*file, &mut bytes, 0).unwrap();
     assert_eq!(bytes, [0; 0x2000]);
 }
 
@@ -474,6 +477,24 @@ fn a_device_that_asks_with_half_a_structure_is_refused_and_not_lost() {
     let asks = [7, 0, 11, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0];
     let refusal = [7, 0, 11, 0, 16, 0, 0, 0, 0x21, 0, 0, 0, 22, 0, 0, 0];
     asked_by_the_device(&ram(), &[(&asks, &refusal)]).unwrap();
+}
+
+#[test]
+fn what_a_device_may_only_read_it_cannot_write() {
+    let server = Scripted::new(PLAIN, |stream| {
+        let map = message(stream);
+        assert_eq!(map[16..24], [32, 0, 0, 0, 1, 0, 0, 0], "read and no write");
+        stream.write_all(&reply(&map, &[])).unwrap();
+        let reset = message(stream);
+        stream.write_all(WRITE).unwrap();
+        assert_eq!(message(stream), [8, 0, 12, 0, 16, 0, 0, 0, 0x21, 0, 0, 0, 14, 0, 0, 0]);
+        stream.write_all(READ).unwrap();
+        assert_eq!(message(stream), [&READ_ANSWER[..32], &[0; 3]].concat());
+        stream.write_all(&reply(&reset, &[])).unwrap();
+    });
+    let mut client = server.client(PATIENT);
+    client.dma_map(Span::new(Iova::new(0x5000), 0x1000).unwrap(), &ram(), 0, DmaFlags::READ).unwrap();
+    client.reset().unwrap();
 }
 
 #[test]
@@ -490,7 +511,7 @@ fn memory_that_was_unmapped_is_out_of_the_devices_reach() {
     });
     let mut client = server.client(PATIENT);
     let range = Span::new(Iova::new(0x5000), 0x1000).unwrap();
-    client.dma_map(range, &ram(), 0).unwrap();
+    client.dma_map(range, &ram(), 0, BOTH).unwrap();
     client.dma_unmap(range).unwrap();
     client.reset().unwrap();
 }

@@ -16,15 +16,22 @@ use crate::map::memory::HostMemory;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
 use crate::plan::iommu::SmmuIntent;
+use crate::plan::iommu::Way;
 use crate::plan::machine::Machine;
 use crate::plan::plan;
+
+mod mirror;
 
 const PAGE: u64 = 0x1000;
 
 /// A device behind an SMMU that translates nothing yet, as requester `0d:00.0`.
 fn mapped(fake: &Fake, policy: Policy) -> Mappings {
+    mapped_by(fake, policy, Way::Ask)
+}
+
+fn mapped_by(fake: &Fake, policy: Policy, reach: Way) -> Mappings {
     let device = fake.attached(Recording::default());
-    let smmus = vec![SmmuIntent { bus: "gpu0 bridge".to_owned() }];
+    let smmus = vec![SmmuIntent { bus: "gpu0 bridge".to_owned(), reach }];
     let dma = Wish { policy, ats: false };
     let plan = plan(&Machine { smmus, dma, ..Machine::default() }, &[("gpu0", &device.inventory)]).unwrap();
     map(plan, vec![device], Arc::new(CountedSlots::default())).unwrap()
@@ -138,4 +145,53 @@ fn pieces_are_found_whole_or_not_at_all() {
     assert!(Memory::read(&pieces, Gpa::new(0x1ff8), &mut [0; 8]).is_ok());
     assert!(Memory::read(&pieces, Gpa::new(0x1ffc), &mut [0; 8]).is_err(), "it is in two pieces");
     assert!(Memory::write(&pieces, Gpa::new(0xfff), &[0]).is_err());
+}
+
+#[test]
+fn messages_into_ram_are_written_and_all_other_interrupts_are_counted() {
+    let fake = Fake::committed();
+    let mappings = mapped(&fake, Policy::Skip);
+    let unit = &mappings.smmus[0];
+    write_register(&mappings, 0x90, 0x40_0003);
+    let syncs = [(0x1122_3344_0000_1046, 0x50_0004), (0x1046, 0), (0x1046, 0x808_0040), (0x1046, 0x3ff_fffc)];
+    for (at, (word0, word1)) in (0x40_0000..).step_by(16).zip(syncs) {
+        put(&mappings, at, word0);
+        put(&mappings, at + 8, word1);
+    }
+    put(&mappings, 0x50_0000, u64::MAX);
+    put(&mappings, 0x3ff_fff8, u64::MAX);
+    unit.write(Access::new(0x98, Width::Dword).unwrap(), 4);
+    unit.write(Access::new(0x20, Width::Dword).unwrap(), 8);
+    assert_eq!(mappings.low_ram.load(0x50_0000, Width::Qword), Some(0x1122_3344_ffff_ffff));
+    assert_eq!(mappings.low_ram.load(0x3ff_fff8, Width::Qword), Some(0xffff_ffff), "the last of RAM");
+    assert_eq!(unit.tally(), Tally { command_sync: 1, messages: 1, ..Tally::default() });
+}
+
+#[test]
+fn more_messages_than_fit_into_one_go_are_all_written() {
+    let fake = Fake::committed();
+    let mappings = mapped(&fake, Policy::Skip);
+    write_register(&mappings, 0x90, 0x40_0007);
+    for number in 0..100 {
+        put(&mappings, 0x40_0000 + number * 16, (number + 1) << 32 | 0x1046);
+        put(&mappings, 0x40_0008 + number * 16, 0x50_0000 + number * 4);
+    }
+    mappings.smmus[0].write(Access::new(0x98, Width::Dword).unwrap(), 100);
+    mappings.smmus[0].write(Access::new(0x20, Width::Dword).unwrap(), 8);
+    let words = |at| mappings.low_ram.load(at, Width::Dword).unwrap();
+    assert!((0..100).all(|number| words(0x50_0000 + number * 4) == number + 1));
+    assert_eq!(mappings.smmus[0].read(Access::new(0x9c, Width::Dword).unwrap()), 100);
+}
+
+#[test]
+fn an_event_of_a_devices_access_sends_its_message() {
+    let fake = Fake::committed();
+    let mappings = mapped(&fake, Policy::Skip);
+    write_register(&mappings, 0xb0, 0x50_0000);
+    mappings.smmus[0].write(Access::new(0xb8, Width::Dword).unwrap(), 0x77);
+    mappings.smmus[0].write(Access::new(0x50, Width::Dword).unwrap(), 4);
+    translating(&mappings);
+    assert!(read(&fake, 0x5000, 8).is_err());
+    assert_eq!(mappings.low_ram.load(0x50_0000, Width::Dword), Some(0x77));
+    assert_eq!(mappings.smmus[0].tally(), Tally::default());
 }

@@ -5,6 +5,8 @@ mod faults;
 mod guest;
 mod hostile;
 mod kept;
+mod leaves;
+mod messages;
 mod registers;
 mod streams;
 mod tables;

@@ -21,13 +21,13 @@ const EVERYTHING: Effect = Effect::Invalidated(Invalidated { streams: Streams::A
 fn the_identification_is_what_the_specification_prints() {
     let guest = Guest::new(Features::default());
     let read = [0x00, 0x04, 0x08, 0x0c, 0x10, 0x14, 0x18, 0x1c].map(|offset| guest.read(offset));
-    assert_eq!(read, [0x0d40_141a, 0x018c_0010, 0, 0, 0, 0x75, 0, 0]);
+    assert_eq!(read, [0x0d40_341a, 0x018c_0010, 0, 0, 0, 0x75, 0, 0]);
 }
 
 #[test]
 fn without_ats_it_is_not_advertised() {
     let guest = Guest::new(Features { ats: false, ..Features::default() });
-    assert_eq!(guest.read(0), 0x0d40_101a);
+    assert_eq!(guest.read(0), 0x0d40_301a);
 }
 
 #[rstest]
