@@ -4,6 +4,7 @@ use crate::commands;
 use crate::coverage;
 use crate::edges;
 use crate::foreign::acpi;
+use crate::foreign::fwts;
 use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
@@ -28,6 +29,7 @@ pub(crate) const STEPS: &[Step] = &[
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
     Step::new("acpi", "ACPICA makes the ACPI tables anew and evaluates their methods", acpi::check),
+    Step::new("fwts", "The Firmware Test Suite finds nothing wrong with the ACPI tables", fwts::check),
     Step::new(
         "linux",
         "A Linux boots with a machine's ACPI tables and finds what they tell of",

@@ -17,6 +17,8 @@ mod iasl;
 
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use super::root::Root;
 use crate::commands::cargo;
 use crate::commands::run;
@@ -24,7 +26,7 @@ use crate::step::Outcome;
 use crate::workspace::Workspace;
 
 /// The machines of the example, and the tables that each has beside the RSDP.
-const MACHINES: [(&str, &[&str]); 3] = [
+pub(super) const MACHINES: [(&str, &[&str]); 3] = [
     ("virt", &["APIC", "CEDT", "DSDT", "FACP", "GTDT", "HMAT", "IORT", "MCFG", "SPCR", "SRAT", "XSDT"]),
     ("q35", &["APIC", "CEDT", "DSDT", "FACP", "HMAT", "MCFG", "SPCR", "SRAT", "XSDT"]),
     ("bare", &["APIC", "DSDT", "FACP", "HMAT", "MCFG", "SRAT", "XSDT"]),
@@ -42,11 +44,16 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
     }
 }
 
-fn judged(workspace: &Workspace, root: &Root) -> Result<String, String> {
+/// A folder with a folder of tables for each machine.
+pub(super) fn written(workspace: &Workspace, root: &Root) -> Result<TempDir, String> {
     let folder = root.folder()?;
     let mut write = cargo(workspace, "run -q --package vmm-core --example acpi_tables --");
     write.arg(folder.path());
-    run(write)?;
+    run(write).map(|_| folder)
+}
+
+fn judged(workspace: &Workspace, root: &Root) -> Result<String, String> {
+    let folder = written(workspace, root)?;
     let mut counts = [0_usize; 3];
     for (machine, tables) in MACHINES {
         let below = folder.path().join(machine);

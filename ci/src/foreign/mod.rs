@@ -6,7 +6,7 @@
 //!                               │ socket                     ▲       ▲
 //!           lspci ◀── dump ◀────┼── client ──────────────────┘       │
 //!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
-//!           acpi ◀── tables of sample machines
+//!           acpi, fwts ◀── tables of sample machines
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
 //! ```
 //!
@@ -17,6 +17,7 @@ pub(crate) mod acpi;
 mod client;
 mod config;
 mod device;
+pub(crate) mod fwts;
 pub(crate) mod linux;
 pub(crate) mod lspci;
 mod process;

@@ -28,6 +28,22 @@ impl Root {
         Ok(Self(path.into()))
     }
 
+    /// The root inside, of a newer system, that has what no released one has.
+    ///
+    /// # Errors
+    /// If it could not be made: why.
+    pub(super) fn newer(&self) -> Result<Self, String> {
+        let newer = self.0.join("forky");
+        if newer.is_dir() {
+            return Ok(Self(newer));
+        }
+        let missing = self.0.join("forky.missing");
+        let why = std::fs::read_to_string(&missing);
+        let why =
+            why.map_or_else(|error| format!("{}: {error}", missing.display()), |why| why.trim().to_owned());
+        Err(format!("there is no root of the newer system: {why}"))
+    }
+
     /// A new folder that programs inside see too. It goes when it is dropped.
     ///
     /// # Errors
@@ -65,6 +81,16 @@ mod tests {
     fn a_path_below_the_root_has_a_path_inside() {
         let root = Root("/cache/foreign".into());
         assert_eq!(root.inside(Path::new("/cache/foreign/tmp/x/sock")), Ok("/tmp/x/sock".to_owned()));
+    }
+
+    #[test]
+    fn a_newer_root_that_could_not_be_made_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root(folder.path().to_owned());
+        std::fs::write(folder.path().join("forky.missing"), "E: no such suite\n").unwrap();
+        assert_eq!(root.newer().unwrap_err(), "there is no root of the newer system: E: no such suite");
+        std::fs::create_dir(folder.path().join("forky")).unwrap();
+        assert_eq!(root.newer().unwrap().0, folder.path().join("forky"));
     }
 
     #[test]
