@@ -54,7 +54,7 @@ fn every_table_is_named_with_its_length_and_its_address() {
     let done = acpi(TWO, &out.path().join("new/folder"), &[]);
     let said = String::from_utf8(done.stdout).unwrap();
     assert_eq!(said.lines().count(), std::fs::read_dir(out.path().join("new/folder")).unwrap().count());
-    assert!(said.lines().next().unwrap().ends_with("/RSDP.dat: 36 bytes for 0x3f00000"), "{said}");
+    assert!(said.lines().next().unwrap().ends_with("/RSDP.dat: 36 bytes for 0xe0000"), "{said}");
 }
 
 #[rstest]

@@ -32,6 +32,8 @@ pub(super) struct Bridge {
     pub(super) io: Vec<(u64, u64, u64)>,
     /// Bits, first and last address.
     pub(super) memory: Vec<(u8, u64, u64)>,
+    /// It has a `_DSM`.
+    pub(super) dsm: bool,
 }
 
 /// What the tables say.
@@ -150,10 +152,10 @@ fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
             continue;
         }
         let cid = if is_cxl { Value::Package(vec![PNP0A08, PNP0A03]) } else { PNP0A03 };
-        let methods = ["_DSM", "_OSC"].into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let methods = device.methods.iter().filter(|method| *method != "_DSM");
         let uid = device.integer("_UID")?;
         let path = &device.path;
-        if device.values.get("_CID") != Some(&cid) || device.methods != methods {
+        if device.values.get("_CID") != Some(&cid) || !methods.eq(["_OSC"]) {
             return wrong(format!("{path}: _CID or methods"));
         }
         let same = device.integer("_BBN")? == uid && device.integer("_SEG")? == u64::from(seen.ecam.1);
@@ -166,7 +168,8 @@ fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
 }
 
 fn bridge(device: &Device, uid: u64, is_cxl: bool) -> Read<Bridge> {
-    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new() };
+    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new(), dsm: false };
+    bridge.dsm = device.methods.contains("_DSM");
     for (index, resource) in device.resources()?.into_iter().enumerate() {
         match resource {
             Resource::Range { bits: 16, kind: BUS, consumer: false, first, last, translation: 0 }
