@@ -20,6 +20,7 @@
 //! What a reader cannot see by itself (a device that no step has, a width of three) is checked here, too: a
 //! [`Loaded`] scenario can be run.
 
+pub mod acpi;
 pub mod dma;
 pub mod find;
 pub mod machine;

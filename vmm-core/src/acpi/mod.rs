@@ -14,6 +14,7 @@
 
 pub mod check;
 pub mod of_plan;
+pub mod read;
 pub mod sample;
 pub mod system;
 

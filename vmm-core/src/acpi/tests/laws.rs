@@ -3,16 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use super::aml;
-use super::aml::BUS;
-use super::aml::Device;
-use super::aml::IO;
-use super::aml::MEMORY;
-use super::aml::Resource;
-use super::aml::Value;
-use super::bytes::Bytes;
-use super::bytes::Read;
-use super::bytes::sum;
 use super::fixed;
 use super::fixed::Cedt;
 use super::fixed::Hmat;
@@ -21,6 +11,16 @@ use super::fixed::Srat;
 use super::iort;
 use super::iort::Iort;
 use crate::acpi::Table;
+use crate::acpi::read::Bytes;
+use crate::acpi::read::Read;
+use crate::acpi::read::aml;
+use crate::acpi::read::aml::BUS;
+use crate::acpi::read::aml::Device;
+use crate::acpi::read::aml::IO;
+use crate::acpi::read::aml::MEMORY;
+use crate::acpi::read::aml::Resource;
+use crate::acpi::read::aml::Value;
+use crate::acpi::read::sum;
 
 /// A host bridge as the DSDT tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! The tables, by a decoder that was written from the reference and shares nothing with the encoder.
 
-mod aml;
-mod bytes;
 mod fixed;
 mod golden;
 mod iort;
@@ -12,13 +10,13 @@ use cxl_spec::address::Span;
 use proptest::prelude::*;
 use rstest::rstest;
 
+use super::read::aml::Resource;
 use super::sample;
 use super::system::BridgeKind;
 use super::system::Coherency;
 use super::system::Cpu;
 use super::system::FmwsInCrs;
 use super::*;
-use aml::Resource;
 use laws::Seen;
 
 fn span(base: u64, size: u64) -> Span<Gpa> {
@@ -249,7 +247,7 @@ fn spoiled(system: &System, name: &str, at: usize, bytes: &[u8]) -> Vec<Table> {
     table.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     if name != "RSDP" && at != 9 {
         table.bytes[9] = 0;
-        table.bytes[9] = bytes::sum(&table.bytes).wrapping_neg();
+        table.bytes[9] = read::sum(&table.bytes).wrapping_neg();
     }
     all
 }
