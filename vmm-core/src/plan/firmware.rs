@@ -1,9 +1,9 @@
 //! What firmware leaves in RAM before a guest begins: the ACPI tables, and what can be chosen about them.
 //!
-//! | architecture | root pointer                                | the other tables                     |
-//! |--------------|---------------------------------------------|--------------------------------------|
-//! | `x86_64`     | at 0xe_0000, where every system searches it | the last MiB of the RAM below 4 GiB  |
-//! | `aarch64`    | the page before the other tables            | the last MiB of RAM                  |
+//! | architecture | root pointer                                  | the other tables                    |
+//! |--------------|-----------------------------------------------|-------------------------------------|
+//! | `x86_64`     | at `0xe_0000`, where every system searches it | the last MiB of the RAM below 4 GiB |
+//! | `aarch64`    | the page before the other tables              | the last MiB of RAM                 |
 //!
 //! On aarch64 nobody searches: firmware hands the root pointer's address over.
 

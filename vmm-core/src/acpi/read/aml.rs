@@ -274,3 +274,59 @@ fn range(part: Bytes<'_>, size: usize) -> Read<Resource> {
     let (kind, consumer) = (part.u8(3)?, general & 1 == 1);
     Ok(Resource::Range { bits: 8 * size as u8, kind, consumer, first, last, translation })
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    /// A header, and this behind it.
+    fn read(body: &[u8]) -> Read<Vec<Device>> {
+        let bytes = [&[0; 36], body].concat();
+        devices(Bytes { name: "DSDT", bytes: &bytes })
+    }
+
+    #[test]
+    fn devices_come_in_the_order_of_their_beginnings() {
+        // Device AAAA has AAAB inside, which has a name; then comes BBBB with a method.
+        #[rustfmt::skip]
+        let body = [
+            0x5b, 0x82, 0x12, b'A', b'A', b'A', b'A',
+            0x5b, 0x82, 0x0b, b'A', b'A', b'A', b'B', 0x08, b'_', b'U', b'I', b'D', 0x01,
+            0x5b, 0x82, 0x0c, b'B', b'B', b'B', b'B', 0x14, 0x06, b'_', b'O', b'S', b'C', 0x00,
+        ];
+        let found = read(&body).unwrap();
+        let paths: Vec<_> = found.iter().map(|device| device.path.as_str()).collect();
+        assert_eq!(paths, [".AAAA", ".AAAA.AAAB", ".BBBB"]);
+        assert_eq!((found[0].values.len(), found[1].integer("_UID")), (0, Ok(1)));
+        assert!(found[2].methods.contains("_OSC"));
+        assert!(found[2].resources().is_err());
+    }
+
+    #[rstest]
+    #[case::no_object(&[0xa0], "DSDT: 0xa0 at 36 in ")]
+    #[case::past_the_end(&[0x10, 0x20, b'_', b'S', b'B', b'_'], "DSDT: no 32 bytes at 37")]
+    #[case::past_the_scope(&[0x10, 0x06, b'_', b'S', b'B', b'_', 0x08, b'A', b'B', b'C', b'D', 0],
+        "DSDT: an object reaches past 43")]
+    #[case::no_value(&[0x08, b'A', b'B', b'C', b'D', 0x70], "DSDT: value 0x70 at 42")]
+    #[case::long_buffer(&[0x08, b'A', b'B', b'C', b'D', 0x11, 0x03, 0x0a, 0x40], "DSDT: no 64 bytes at 45")]
+    fn what_is_not_understood_is_told_with_its_place(#[case] body: &[u8], #[case] said: &str) {
+        let error = read(body).map(drop).unwrap_err();
+        assert!(error.starts_with(said), "{error}");
+    }
+
+    #[test]
+    fn what_is_too_deep_is_refused() {
+        let mut scopes = Vec::new();
+        for depth in 0..20 {
+            let length = 6 + 7 * depth;
+            let package = [0x40 | (length & 0xf) as u8, (length >> 4) as u8];
+            let head = [&[0x10][..], &package, b"DEEP"].concat();
+            scopes = [head, scopes].concat();
+        }
+        assert_eq!(read(&scopes).map(drop).unwrap_err(), "DSDT: objects are too deep in each other");
+        let packages = [&[0x08, b'A', b'B', b'C', b'D'][..], &[0x12, 0x02, 0x01].repeat(20)].concat();
+        assert_eq!(read(&packages).map(drop).unwrap_err(), "DSDT: values are too deep in each other");
+    }
+}
