@@ -104,3 +104,70 @@ fn lead(structure: &mut Structure, places: &[(usize, &str, usize)]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn read(signature: &str, body: &[u8]) -> Read<Decoded> {
+        decode(Table::of(signature).unwrap(), &[&[0; 36], body].concat())
+    }
+
+    #[test]
+    fn a_window_that_is_typed_by_hand_is_read_with_all_its_fields() {
+        #[rustfmt::skip]
+        let typed = [
+            0x01, 0x00, 0x2c, 0x00, 0, 0, 0, 0, // type 1, length 44
+            0x00, 0x00, 0x00, 0x10, 0x01, 0, 0, 0, // base
+            0x00, 0x00, 0x00, 0x20, 0x00, 0, 0, 0, // size
+            0x01, 0x00, 0, 0, 0x02, 0, 0, 0, // two ways, modulo, 1 KiB
+            0x81, 0x00, 0x07, 0x00, // device coherent, and a bit that has no name; QTG 7
+            0x0c, 0, 0, 0, 0x14, 0, 0, 0, // targets 12 and 20
+        ];
+        let decoded = read("CEDT", &typed).unwrap();
+        let [window] = decoded.structures.as_slice() else { panic!("{decoded:?}") };
+        let number = |name| window.field(name).cloned();
+        assert_eq!(number("base"), Some(Seen::Number(0x1_1000_0000)));
+        assert_eq!(number("size"), Some(Seen::Number(512 << 20)));
+        assert_eq!(number("interleave_ways"), Some(Seen::Number(1)));
+        assert_eq!(number("granularity"), Some(Seen::Number(2)));
+        assert_eq!(number("qtg_id"), Some(Seen::Number(7)));
+        let names = ["device-coherent", "bit-7"].map(str::to_owned).to_vec();
+        assert_eq!(number("restrictions"), Some(Seen::Names(names)));
+        assert_eq!(number("targets"), Some(Seen::Numbers(vec![12, 20])));
+    }
+
+    #[rstest]
+    #[case::strange("CEDT", &[9, 0, 4, 0], "CEDT: type 9 at 36 is not known")]
+    #[case::endless("CEDT", &[0, 0, 0, 0], "CEDT: a part without length at 36")]
+    #[case::short("CEDT", &[0, 0, 8, 0, 1, 0, 0, 0], "CEDT: no 4 bytes at 8")]
+    #[case::cut("CEDT", &[0, 0, 32, 0, 1, 0, 0, 0], "CEDT: no 32 bytes at 0")]
+    #[case::half("MCFG", &[0; 16], "MCFG: no 16 bytes at 0")]
+    fn what_no_structure_is_is_told_with_its_place(
+        #[case] signature: &str,
+        #[case] body: &[u8],
+        #[case] said: &str,
+    ) {
+        assert_eq!(read(signature, body).unwrap_err(), said);
+    }
+
+    #[rstest]
+    #[case::a_node(48, "its_group 0")]
+    #[case::inside_of_a_node(52, "no node at 0x34")]
+    fn a_mapping_leads_to_a_node_by_its_name(#[case] to: u8, #[case] said: &str) {
+        #[rustfmt::skip]
+        let group = [0, 24, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        let mut root = vec![2, 56, 0, 3, 1, 0, 0, 0, 1, 0, 0, 0, 36, 0, 0, 0];
+        root.extend([0; 20]);
+        root.extend([0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0, 0, to, 0, 0, 0, 0, 0, 0, 0]);
+        let decoded = read("IORT", &[&[2, 0, 0, 0, 48, 0, 0, 0, 0, 0, 0, 0], &group[..], &root].concat());
+        let decoded = decoded.unwrap();
+        let Some(Seen::Structures(mappings)) = decoded.structures[1].field("mappings") else {
+            panic!("{decoded:?}")
+        };
+        assert_eq!(mappings[0].field("output_reference"), Some(&Seen::Text(said.to_owned())));
+        assert_eq!(mappings[0].field("id_count"), Some(&Seen::Number(0xffff)));
+    }
+}
