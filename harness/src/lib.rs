@@ -8,11 +8,13 @@
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
+//! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
 //! - [`cli`]: the command `cxl-sim`.
 
+pub mod acpi;
 pub mod bench;
 pub mod cli;
 pub mod opened;

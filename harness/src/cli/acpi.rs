@@ -19,8 +19,7 @@ pub(super) fn acpi(args: &Acpi) -> Result<ExitCode, Failure> {
         None => scenario,
     };
     let plan = planned(&scenario, args.timeout)?;
-    let system = System::of(&plan, scenario.telling()).map_err(|error| Failure::Failed(error.to_string()))?;
-    let checked = system.check().map_err(|error| Failure::Failed(error.to_string()))?;
+    let checked = System::of(&plan).check().map_err(|error| Failure::Failed(error.to_string()))?;
     std::fs::create_dir_all(&args.out).map_err(|error| file_failure(&args.out, &error))?;
     for table in tables(&checked) {
         let path = args.out.join(format!("{}.dat", table.name));

@@ -181,7 +181,10 @@ fn ends<A: Address>(span: Span<A>) -> (String, String) {
 
 impl Document {
     fn of(plan: &Plan) -> Self {
-        let placed = plan.map.iter().map(|placed| {
+        let tables = [&plan.tables.root, &plan.tables.others];
+        let mut map: Vec<_> = plan.map.iter().chain(tables).collect();
+        map.sort_by_key(|placed| placed.span);
+        let placed = map.into_iter().map(|placed| {
             let (start, size) = ends(placed.span);
             let why = placed.why.to_string();
             Placed { name: placed.name.clone(), kind: placed.kind.name(), start, size, why }

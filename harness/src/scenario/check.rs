@@ -281,6 +281,7 @@ fn wrong(step: &Step) -> Wrong {
             of_key("size", format!("size = {}: must be 1 byte to 16MiB", hidden.size))
         }
         Step::Copy(copy) => copy.wrong(),
+        Step::Acpi(acpi) => acpi.wrong().map(|message| (None, message)),
         Step::DeviceInfo(info) => wrong_device_info(info),
         Step::RegionInfo(info) => wrong_region_info(info),
         Step::RegionRead(read) => wrong_read(read),

@@ -20,6 +20,7 @@
 //! What a reader cannot see by itself (a device that no step has, a width of three) is checked here, too: a
 //! [`Loaded`] scenario can be run.
 
+pub mod acpi;
 pub mod dma;
 pub mod find;
 pub mod machine;
@@ -39,8 +40,8 @@ use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
 use step::Step;
 use vfio_abi::cxl::Revision;
-use vmm_core::acpi::of_plan::Telling;
 use vmm_core::acpi::system::FmwsInCrs;
+use vmm_core::plan::firmware::Telling;
 use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
 
@@ -104,6 +105,18 @@ pub struct MachineKeys {
     pub assume: Option<String>,
 }
 
+impl MachineKeys {
+    /// How the guest is told of the machine.
+    fn telling(&self) -> Telling {
+        let usual = Telling::default();
+        let fmws_in_crs = self.fmws_in_crs.map(|key| match key {
+            FmwsInCrsKey::FirstBridge => FmwsInCrs::FirstBridge,
+            FmwsInCrsKey::Nowhere => FmwsInCrs::Nowhere,
+        });
+        Telling { preserve_config: self.preserve_config.unwrap_or(usual.preserve_config), fmws_in_crs }
+    }
+}
+
 /// Which bridge's ACPI resources name the range of the fixed windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,17 +164,6 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// How the guest is told of the machine.
-    pub fn telling(&self) -> Telling {
-        let keys = &self.scenario.machine;
-        let usual = Telling::default();
-        let fmws_in_crs = keys.fmws_in_crs.map(|key| match key {
-            FmwsInCrsKey::FirstBridge => FmwsInCrs::FirstBridge,
-            FmwsInCrsKey::Nowhere => FmwsInCrs::Nowhere,
-        });
-        Telling { preserve_config: keys.preserve_config.unwrap_or(usual.preserve_config), fmws_in_crs }
-    }
-
     /// The same scenario with the layout of another architecture.
     #[must_use]
     pub fn on(mut self, arch: Arch) -> Self {
@@ -190,6 +192,7 @@ impl Loaded {
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
         let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;
+        let machine = Machine { telling: scenario.machine.telling(), ..machine };
         let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
         Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })

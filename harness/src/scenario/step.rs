@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::acpi;
 use super::dma;
 use super::machine;
 use super::place::Place;
@@ -29,6 +30,8 @@ pub enum Step {
     Hidden(machine::Hidden),
     /// The guest has the device's engine copy.
     Copy(dma::Copy),
+    /// The guest finds an ACPI table in its memory and reads it.
+    Acpi(acpi::Acpi),
     /// It is planned what a device may reach.
     Decided(dma::Decided),
     /// The user asks what the device is.
@@ -66,6 +69,7 @@ impl Step {
             Self::MachineDone(_) => "machine_done",
             Self::Hidden(_) => "hidden",
             Self::Copy(_) => "copy",
+            Self::Acpi(_) => "acpi",
             Self::Decided(_) => "decided",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
@@ -85,7 +89,7 @@ impl Step {
         match self {
             Self::Load(_) | Self::Store(_) | Self::DeviceHolds(_) | Self::DevicePuts(_) => true,
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
-            Self::Copy(_) | Self::Decided(_) => true,
+            Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -103,6 +107,7 @@ impl Step {
             Self::Store(store) => vec![("at", &store.at)],
             Self::Hidden(hidden) => vec![("from", &hidden.from)],
             Self::Copy(copy) => copy.places().collect(),
+            Self::Acpi(acpi) => acpi.places().into_iter().map(|place| ("table", place)).collect(),
             Self::Decoder(decoder) => decoder.base.iter().map(|base| ("base", base)).collect(),
             _ => Vec::new(),
         };
@@ -129,7 +134,7 @@ impl Step {
             Self::DmaMap(step) | Self::DmaUnmap(step) => &step.device,
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
-            Self::Load(_) | Self::Store(_) | Self::Hidden(_) => return None,
+            Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
         })
     }
 

@@ -8,8 +8,10 @@ use vmm_core::backend::recording::Access;
 use vmm_core::run::guest::GuestError;
 
 use super::Verdict;
+use super::acpi;
 use super::dma;
 use super::judged;
+use crate::acpi::memory::Unread;
 use crate::scenario::machine as scenario;
 use crate::scenario::place::NoPlace;
 use crate::scenario::place::NotThere;
@@ -26,6 +28,8 @@ pub(super) enum Trouble {
     Backend(#[from] BackendError),
     #[error(transparent)]
     Place(#[from] NotThere),
+    #[error(transparent)]
+    Unread(#[from] Unread),
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
     #[error("{name:?}: the machine has no such device")]
@@ -45,6 +49,7 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Window(step) => window(world, step),
         Step::MachineDone(step) => machine_done(world, step),
         Step::Hidden(step) => hidden(world, step),
+        Step::Acpi(step) => acpi::table(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),

@@ -1,12 +1,14 @@
 //! Carrying out one step, and judging what was seen.
 //!
 //! - [`machine`]: what a guest does and sees.
+//! - `acpi`: what the ACPI tables in guest memory say.
 //! - `dma`: what a device's engine copies, and what was planned about it.
 //! - [`user`]: what a user of VFIO asks of a device, and what it answers.
 
 pub mod machine;
 pub mod user;
 
+mod acpi;
 mod dma;
 mod info;
 

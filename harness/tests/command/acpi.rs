@@ -7,6 +7,7 @@ use rstest::rstest;
 
 use crate::complaint;
 use crate::cxl_sim;
+use crate::run;
 use crate::scenario_file;
 
 const TWO: &str = "window/two-devices-get-two-windows";
@@ -54,7 +55,7 @@ fn every_table_is_named_with_its_length_and_its_address() {
     let done = acpi(TWO, &out.path().join("new/folder"), &[]);
     let said = String::from_utf8(done.stdout).unwrap();
     assert_eq!(said.lines().count(), std::fs::read_dir(out.path().join("new/folder")).unwrap().count());
-    assert!(said.lines().next().unwrap().ends_with("/RSDP.dat: 36 bytes for 0x3f00000"), "{said}");
+    assert!(said.lines().next().unwrap().ends_with("/RSDP.dat: 36 bytes for 0xe0000"), "{said}");
 }
 
 #[rstest]
@@ -90,4 +91,53 @@ fn what_cannot_be_told_says_why(#[case] arguments: &[&str], #[case] code: i32, #
     let ended = cxl_sim(Path::new("/tmp")).arg("acpi").args(arguments).output().unwrap();
     assert_eq!(ended.status.code(), Some(code));
     assert!(complaint(&ended).contains(message), "{}", complaint(&ended));
+}
+
+/// One device, and these steps, of which the last fails with this reason.
+fn fails(steps: &[&str], reason: &str) {
+    let steps: Vec<_> = steps.iter().map(|step| format!("[[step]]\n{step}\n")).collect();
+    let text = format!("proves = \"x\"\n[[device]]\nname = \"gpu0\"\n{}", steps.concat());
+    let (_folder, path) = scenario_file(&text);
+    let ran = run(&path, &[]);
+    assert_eq!((ran.code, ran.failed_steps()), (1, vec![steps.len()]));
+    assert!(ran.reason().contains(reason), "{}", ran.reason());
+}
+
+/// The guest spoils its own memory first. The root pointer is at `0xe_0000` and the DSDT, the first of the others,
+/// at `0x3f0_0000`.
+#[rstest]
+#[case::no_root_pointer(0xe_0000, "RSDP: found nowhere from 0xe0000 to 0x100000")]
+#[case::root_pointer(0xe_000a, "RSDP: checksum of the first 20 bytes is ")]
+#[case::extended_root_pointer(0xe_0021, "RSDP: checksum is ")]
+#[case::signature(0x3f0_0000, "DSDT: signature at 0x3f00000")]
+#[case::length(0x3f0_0007, "DSDT: length is 0xee000")]
+#[case::checksum(0x3f0_0010, "DSDT: checksum is ")]
+fn a_table_that_is_spoilt_in_guest_memory_is_not_believed(#[case] at: u64, #[case] reason: &str) {
+    let store = format!("store = {{ at = {at:#x}, width = 1, value = 0xee }}");
+    fails(&[&store, "acpi = { table = \"DSDT\", revision = 2 }"], reason);
+}
+
+/// What a scenario says of a table can be a mistake of the file.
+#[rstest]
+#[case("table = \"BERT\", absent = true", "table = \"BERT\": must be one of CEDT, IORT, APIC, MCFG, ")]
+#[case("table = \"CEDT\"", "either `absent` or what the table says")]
+#[case("table = \"CEDT\", absent = true, chbs = []", "either `absent` or what the table says")]
+#[case("table = \"CEDT\", chbss = []", "CEDT.chbss: must be one of chbs, cfmws, revision")]
+#[case("table = \"CEDT\", chbs = [{ uids = 1 }]", "CEDT.chbs[0].uids: must be one of uid, cxl_version, base")]
+#[case("table = \"CEDT\", chbs = 1", "CEDT.chbs: must be a list")]
+#[case("table = \"CEDT\", chbs = [1]", "CEDT.chbs[0]: must be fields in braces")]
+#[case("table = \"CEDT\", revision = []", "CEDT.revision: must be a number or a text")]
+#[case("table = \"CEDT\", cfmws = [{ targets = [[]] }]", "CEDT.cfmws[0].targets: must be a number or a text")]
+#[case(
+    "table = \"CEDT\", cfmws = [{ restrictions = [\"hdm\"] }]",
+    "CEDT.cfmws[0].restrictions: must be some of dev"
+)]
+#[case("table = \"CEDT\", cfmws = [{ base = \"gpu1.window\" }]", "device \"gpu1\": there is only gpu0")]
+#[case("table = \"DSDT\", acpi0016 = [{ _CRS = 1 }]", "DSDT.acpi0016[0]._CRS: must be one of _UID, _BBN")]
+fn what_no_table_could_say_is_a_mistake_of_the_file(#[case] step: &str, #[case] message: &str) {
+    let text = format!("proves = \"x\"\n[[device]]\nname = \"gpu0\"\n[[step]]\nacpi = {{ {step} }}\n");
+    let (_folder, path) = scenario_file(&text);
+    let ran = cxl_sim(Path::new("/tmp")).arg("run").arg(&path).output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(complaint(&ran).contains(message), "{}", complaint(&ran));
 }

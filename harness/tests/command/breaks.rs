@@ -46,6 +46,104 @@ const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_unc
 /// All bundled scenarios, in the order of their names.
 pub(crate) const ALL: &[Broken] = &[
     Broken {
+        scenario: "acpi/a-window-of-nobody-is-not-fixed",
+        breaks: &["with.memory.coherency = \"hdm-db\""],
+    },
+    Broken {
+        scenario: "acpi/a-window-of-two-bridges-is-not-announced",
+        breaks: &["targets = [\"a\", \"b\"] => targets = [\"b\"]"],
+    },
+    Broken {
+        scenario: "acpi/configuration-space-is-in-the-mcfg",
+        breaks: &["arch = \"x86_64\" => arch = \"aarch64\""],
+    },
+    Broken {
+        scenario: "acpi/each-bridge-is-a-generic-port",
+        breaks: &["bridge = [{ name = \"a\" }, { name = \"b\" }] => bridge = [{ name = \"a\" }]"],
+    },
+    Broken {
+        scenario: "acpi/memory-that-the-device-asks-for-itself-is-hdm-d",
+        breaks: &["with.memory.coherency = \"hdm-db\""],
+    },
+    Broken { scenario: "acpi/memory-with-back-invalidation-is-hdm-db", breaks: &[""] },
+    Broken {
+        scenario: "acpi/no-bridge-has-the-range-of-the-windows",
+        breaks: &["arch = \"x86_64\" => fmws_in_crs = \"first-bridge\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-ats-is-told-where-the-machine-has-it",
+        breaks: &["ats = true => ats = false"],
+    },
+    Broken {
+        scenario: "acpi/on-virt-configuration-space-is-in-the-mcfg",
+        breaks: &["arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-each-bridge-is-a-generic-port",
+        breaks: &["bridge = [{ name = \"a\" }, { name = \"b\" }] => bridge = [{ name = \"a\" }]"],
+    },
+    Broken {
+        scenario: "acpi/on-virt-each-bus-with-an-smmu-has-a-node",
+        breaks: &["bus = \"pcie.0\" => bus = \"gpu0 bridge\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-the-first-bridge-has-the-range-of-the-windows",
+        breaks: &["arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-the-interrupt-controller-is-a-gic",
+        breaks: &["arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-the-machine-can-have-the-range-nowhere",
+        breaks: &["fmws_in_crs = \"nowhere\" => fmws_in_crs = \"first-bridge\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-the-root-pointer-is-where-firmware-hands-it-over",
+        breaks: &["ram = \"64MiB\" => ram = \"128MiB\"", "arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-windows-and-bridges-are-announced",
+        breaks: &["arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-virt-without-ats-the-root-complex-says-none",
+        breaks: &["ats = false => ats = true"],
+    },
+    Broken {
+        scenario: "acpi/on-virt-without-smmus-every-id-goes-to-the-its",
+        breaks: &["arch = \"aarch64\" => arch = \"x86_64\""],
+    },
+    Broken {
+        scenario: "acpi/on-x86-64-no-table-speaks-of-ats-or-smmus",
+        breaks: &["arch = \"x86_64\" => arch = \"aarch64\""],
+    },
+    Broken {
+        scenario: "acpi/the-guest-is-told-to-keep-what-is-placed",
+        breaks: &["arch = \"x86_64\" => preserve_config = false"],
+    },
+    Broken {
+        scenario: "acpi/the-interrupt-controllers-are-apics",
+        breaks: &["arch = \"x86_64\" => arch = \"aarch64\""],
+    },
+    Broken {
+        scenario: "acpi/the-machine-can-have-the-range-in-the-first-bridge",
+        breaks: &["fmws_in_crs = \"first-bridge\" => fmws_in_crs = \"nowhere\""],
+    },
+    Broken {
+        scenario: "acpi/the-root-pointer-is-where-a-guest-searches",
+        breaks: &["arch = \"x86_64\" => arch = \"aarch64\""],
+    },
+    Broken {
+        scenario: "acpi/there-is-one-cxl-root-and-a-device-for-each-bridge",
+        breaks: &["bus = 20 => bus = 24"],
+    },
+    Broken {
+        scenario: "acpi/where-the-guest-may-move-things-there-is-no-dsm",
+        breaks: &["preserve_config = false => preserve_config = true"],
+    },
+    Broken { scenario: "acpi/windows-and-bridges-are-announced", breaks: &["with.memory.size = \"512MiB\""] },
+    Broken {
         scenario: "decoder/a-lock-that-shows-is-cleared-first",
         breaks: &[
             "with.kernel.show_lock = false",

@@ -62,6 +62,7 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
 #[rstest]
 fn every_expectation_fails_on_a_device_that_is_broken_for_it(
     #[values(
+        "acpi/",
         "decoder/",
         "dma/",
         "overlay/",
@@ -167,6 +168,27 @@ fn a_device_that_fails_while_attaching_is_named_with_the_register(#[case] lines:
     "hidden = { address = \"0x1_1000_0000\", from = \"gpu0.hdm+0x10\", size = 8 }",
     "0x110000000 shows at +0x0"
 )]
+#[case("acpi = { table = \"CEDT\", absent = true }", "CEDT: 108 bytes, expected none")]
+#[case("acpi = { table = \"IORT\", its_group = [] }", "IORT: there is none, expected one")]
+#[case("acpi = { table = \"CEDT\", chbs = [] }", "CEDT.chbs: there are 1, expected 0")]
+#[case(
+    "acpi = { table = \"CEDT\", cfmws = [{ targets = [1, 2] }] }",
+    "CEDT.cfmws[0].targets: there are 1, expected 2; CEDT.cfmws[0].targets[0]: 0xc, expected 0x1"
+)]
+#[case(
+    "acpi = { table = \"CEDT\", chbs = [{ uid = \"gpu7 bridge\" }] }",
+    "CEDT.chbs[0].uid: \"gpu7 bridge\" is no number, no place and no host bridge"
+)]
+#[case(
+    "acpi = { table = \"CEDT\", cfmws = [{ restrictions = [\"persistent\"] }] }",
+    "CEDT.cfmws[0].restrictions: device-coherent, fixed-device-configuration, volatile, expected persistent"
+)]
+#[case(
+    "acpi = { table = \"SRAT\", generic_port = [{ acpi_hid = \"ACPI0017\" }] }",
+    "SRAT.generic_port[0].acpi_hid: \"ACPI0016\", expected \"ACPI0017\""
+)]
+#[case("acpi = { table = \"DSDT\", revision = 1 }", "DSDT.revision: 0x2, expected 0x1")]
+#[case("acpi = { table = \"DSDT\", acpi0017 = [{ _UID = 1 }] }", "DSDT.acpi0017[0]._UID: is not there")]
 #[case("load = { at = \"gpu0.bar4\", width = 4, is = 0 }", "gpu0.bar4: the machine has no such place")]
 fn an_expectation_that_is_wrong_fails_and_says_what_was_seen(#[case] step: &str, #[case] reason: &str) {
     let text = format!("proves = \"x\"\n[[device]]\nname = \"gpu0\"\n[[step]]\n{step}\n");

@@ -170,6 +170,12 @@ fn a_plan_is_printed_for_people_and_for_scripts() {
         (ram.len(), ram[0]["start"].as_str(), ram[0]["size"].as_str()),
         (1, Some("0x0"), Some("0x4000000"))
     );
+    let tables: Vec<_> = plan["map"].as_array().unwrap().iter().filter(|at| at["kind"] == "tables").collect();
+    let tables: Vec<_> = tables.iter().map(|at| [&at["name"], &at["start"], &at["size"]]).collect();
+    assert_eq!(
+        tables,
+        [["acpi root pointer", "0xe0000", "0x1000"], ["acpi tables", "0x3f00000", "0x100000"]]
+    );
     assert_eq!(plan["windows"][0]["start"], "0x110000000");
     assert_eq!(plan["windows"][0]["targets"], serde_json::json!(["gpu0 bridge"]));
     assert_eq!(plan["windows"][0]["why"], "the first multiple of 0x10000000 behind gpu0 bar2");

@@ -15,6 +15,7 @@ use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 
 use super::TABLES_SIZE;
+use super::rsdp;
 use super::system::Bridge;
 use super::system::BridgeKind;
 use super::system::CHBCR_SIZE;
@@ -136,7 +137,20 @@ impl System {
         count("ram", self.ram.len(), 1..=MOST)?;
         aligned("tables", self.tables, 0x1000)?;
         let inside = self.ram.iter().any(|ram| ram.span.covers(self.tables, TABLES_SIZE));
-        require(inside, || "tables".into(), self.tables.get(), "the tables must lie in RAM")
+        require(inside, || "tables".into(), self.tables.get(), "the tables must lie in RAM")?;
+        self.root_pointer()
+    }
+
+    fn root_pointer(&self) -> Result<(), SystemError> {
+        let root = || "root".to_owned();
+        let at = self.root.get();
+        require(at.is_multiple_of(16), root, at, "must be a multiple of 16")?;
+        let inside = self.ram.iter().any(|ram| ram.span.covers(self.root, rsdp::SIZE));
+        require(inside, root, at, "the root pointer must lie in RAM")?;
+        let tables = Span::new(self.tables, TABLES_SIZE);
+        let span = Span::new(self.root, rsdp::SIZE);
+        let apart = !tables.zip(span).is_some_and(|(tables, span)| tables.overlaps(span));
+        require(apart, root, at, "is among the other tables")
     }
 
     fn configuration_space(&self) -> Result<(), SystemError> {

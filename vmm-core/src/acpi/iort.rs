@@ -75,7 +75,7 @@ pub(super) fn table(system: &System, smmus: &[Smmu]) -> Vec<u8> {
     for (index, smmu) in (1..).zip(smmus) {
         smmu_v3(&mut body, index, smmu);
     }
-    root_complex(&mut body, count + 1, system.ecam.segment, &mappings(system, smmus));
+    root_complex(&mut body, count + 1, system, &mappings(system, smmus));
     sealed(*b"IORT", REVISION, &body)
 }
 
@@ -142,12 +142,12 @@ fn smmu_v3(body: &mut Vec<u8>, id: u32, smmu: &Smmu) {
     mapping(body, &Mapping { first: 0, last: LAST_ID, to: ITS_GROUP });
 }
 
-fn root_complex(body: &mut Vec<u8>, id: u32, segment: u16, mappings: &[Mapping]) {
+fn root_complex(body: &mut Vec<u8>, id: u32, system: &System, mappings: &[Mapping]) {
     node(body, (2, 3), id, ROOT_COMPLEX_BODY_SIZE, mappings.len() as u32);
     body.dword(COHERENT);
     body.vec(&[0, 0, 0, THROUGH_CACHES]);
-    body.dword(ATS);
-    body.dword(segment.into());
+    body.dword(if system.ats { ATS } else { 0 });
+    body.dword(system.ecam.segment.into());
     body.vec(&[ADDRESS_BITS, 0, 0, 0]);
     mappings.iter().for_each(|one| mapping(body, one));
 }

@@ -14,6 +14,7 @@
 
 pub mod check;
 pub mod of_plan;
+pub mod read;
 pub mod sample;
 pub mod system;
 
@@ -54,21 +55,18 @@ pub const TABLES_SIZE: u64 = 1 << 20;
 /// What the address of a table is a multiple of.
 const ALIGNMENT: u64 = 64;
 
-/// The tables of a machine. The first is the root pointer, at [`System::tables`].
+/// The tables of a machine. The first is the root pointer, at [`System::root`].
 pub fn tables(machine: &Checked) -> Vec<Table> {
     let system = machine.system();
     let mut shelf = Shelf { next: system.tables.get(), tables: Vec::new() };
-    // Its bytes come last, when it is known what it points to.
-    shelf.put("RSDP", vec![0; rsdp::SIZE]);
     let dsdt = shelf.put("DSDT", dsdt::table(system));
     let first = shelf.put("FACP", fadt::table(system, dsdt));
     let mut entries = vec![first];
     entries.extend(described(system).into_iter().map(|(name, bytes)| shelf.put(name, bytes)));
     let xsdt = shelf.put("XSDT", xsdt::table(&entries));
-    if let Some(root) = shelf.tables.first_mut() {
-        root.bytes = rsdp::table(xsdt);
-    }
-    shelf.tables
+    // Its bytes come last, when it is known what it points to.
+    let root = Table { name: "RSDP", address: system.root, bytes: rsdp::table(xsdt) };
+    std::iter::once(root).chain(shelf.tables).collect()
 }
 
 /// The tables that only the XSDT refers to.

@@ -6,7 +6,6 @@
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 
-use super::TABLES_SIZE;
 use super::system::Access;
 use super::system::Bridge;
 use super::system::BridgeKind;
@@ -33,38 +32,6 @@ use crate::plan::aarch64;
 use crate::plan::machine::Arch;
 use crate::plan::x86_64;
 
-/// What can be chosen about how a machine is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Telling {
-    /// The guest must keep BARs, bridge windows and bus numbers as they are. They are where the plan put them, and
-    /// the overlay of component registers depends on it.
-    pub preserve_config: bool,
-    /// Which bridge's resources name the range of the windows; nothing for what is usual on the architecture.
-    pub fmws_in_crs: Option<FmwsInCrs>,
-}
-
-impl Default for Telling {
-    fn default() -> Self {
-        Self { preserve_config: true, fmws_in_crs: None }
-    }
-}
-
-/// Why a plan cannot be told in tables.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Untold {
-    /// There is no RAM to put the tables into.
-    #[error("ram: no room for {TABLES_SIZE:#x} bytes of tables")]
-    NoRam,
-    /// A window leads to several bridges, or to none.
-    #[error("{window}: leads to {targets} host bridges; only a window of one is told of")]
-    Targets {
-        /// The window.
-        window: String,
-        /// How many targets it has.
-        targets: usize,
-    },
-}
-
 /// How far memory is: one machine's measure is as good as another's, and without one a guest derives nothing.
 const ACCESS: Access = Access {
     local: Distance { latency: 80, bandwidth: 200 },
@@ -82,25 +49,26 @@ const UART_INTERRUPT: u32 = 33;
 const SMMU_INTERRUPTS: u32 = 106;
 
 impl System {
-    /// What is told of a planned machine.
-    ///
-    /// # Errors
-    /// If there is no room for the tables, or a window has not exactly one target.
-    pub fn of(plan: &Plan, telling: Telling) -> Result<Self, Untold> {
+    /// What is told of a planned machine. A window that does not lead to exactly one host bridge is not told of:
+    /// nothing decodes there.
+    pub fn of(plan: &Plan) -> Self {
         let platform = platform(plan);
-        Ok(Self {
+        let telling = plan.machine.telling;
+        Self {
             fmws_in_crs: telling.fmws_in_crs.unwrap_or(FmwsInCrs::of(&platform)),
             uart: uart(plan),
             platform,
             cpus: (0..plan.cpus).map(|id| Cpu { id: id.into(), node: NODE }).collect(),
             ram: spans(plan, Kind::Ram).map(|span| Ram { span, node: NODE }).collect(),
-            tables: tables(plan)?,
+            root: plan.tables.root.span.start(),
+            tables: plan.tables.others.span.start(),
             ecam: Ecam { segment: 0, base: plan.ecam.start(), buses: buses(plan.ecam) },
             bridges: bridges(plan),
-            windows: plan.windows.iter().map(|window| told_window(plan, window)).collect::<Result<_, _>>()?,
+            windows: plan.windows.iter().filter_map(|window| told_window(plan, window)).collect(),
             access: ACCESS,
+            ats: plan.machine.dma.ats,
             preserve_config: telling.preserve_config,
-        })
+        }
     }
 }
 
@@ -111,13 +79,6 @@ fn spans(plan: &Plan, kind: Kind) -> impl Iterator<Item = Span<Gpa>> {
 /// Where something with this name is.
 fn named(plan: &Plan, name: &str) -> Option<Span<Gpa>> {
     plan.map.iter().find(|placed| placed.name == name).map(|placed| placed.span)
-}
-
-/// The tables are at the end of the first RAM.
-fn tables(plan: &Plan) -> Result<Gpa, Untold> {
-    let first = spans(plan, Kind::Ram).next().ok_or(Untold::NoRam)?;
-    let offset = first.size().checked_sub(TABLES_SIZE).ok_or(Untold::NoRam)?;
-    first.start().checked_add(offset).ok_or(Untold::NoRam)
 }
 
 fn buses(ecam: Span<Gpa>) -> u16 {
@@ -205,12 +166,9 @@ fn io_ports(plan: &Plan) -> Option<IoWindow> {
     (plan.machine.arch == Arch::Aarch64).then_some(IoWindow { first: 0, last: u16::MAX, at })
 }
 
-fn told_window(plan: &Plan, window: &plan::FixedWindow) -> Result<FixedWindow, Untold> {
-    let targets = window.targets.len();
-    let wrong = || Untold::Targets { window: window.name.clone(), targets };
-    let [target] = window.targets.as_slice() else { return Err(wrong()) };
-    let bridge = plan.bridges.get(*target).ok_or_else(wrong)?;
-    Ok(FixedWindow {
+fn told_window(plan: &Plan, window: &plan::FixedWindow) -> Option<FixedWindow> {
+    let bridge = plan.bridges.get(window.only_target()?)?;
+    Some(FixedWindow {
         span: window.span,
         target: bridge.bus,
         coherency: if window.back_invalidate { Coherency::HdmDb } else { Coherency::HdmD },

@@ -1,4 +1,4 @@
-//! RSDP: the root pointer, which says where the XSDT is. A loader tells the guest where it is itself.
+//! RSDP: the root pointer, which says where the XSDT is. Where it is itself, a guest is told or searches.
 
 use acpi_tables::Aml;
 use acpi_tables::rsdp::Rsdp;
@@ -7,7 +7,7 @@ use cxl_spec::address::Gpa;
 use super::sealed::OEM_ID;
 
 /// Its length.
-pub(super) const SIZE: usize = 36;
+pub(super) const SIZE: u64 = 36;
 
 /// The root pointer, to the XSDT that is here.
 pub(super) fn table(xsdt: Gpa) -> Vec<u8> {

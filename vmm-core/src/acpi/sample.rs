@@ -50,6 +50,7 @@ pub fn virt() -> System {
         platform,
         cpus: vec![Cpu { id: 0, node: 0 }, Cpu { id: 1, node: 0 }, Cpu { id: 0x100, node: 1 }],
         ram: ram(&[(GIB, GIB, 0), (2 * GIB, GIB, 1)]),
+        root: Gpa::new(2 * GIB - 3 * MIB),
         tables: Gpa::new(2 * GIB - 2 * MIB),
         ecam: Ecam { segment: 0, base: Gpa::new(0x40_1000_0000), buses: 256 },
         bridges: vec![
@@ -70,6 +71,7 @@ pub fn virt() -> System {
             .filter_map(|(base, target, coherency)| window(base, target, coherency, true))
             .collect(),
         access: ACCESS,
+        ats: true,
         uart: Some(Uart { at: Gpa::new(0x0900_0000), interrupt: 33 }),
         preserve_config: true,
     }
@@ -86,6 +88,7 @@ pub fn q35() -> System {
         platform,
         cpus: vec![Cpu { id: 0, node: 0 }, Cpu { id: 2, node: 0 }],
         ram: ram(&[(0, 2 * GIB, 0), (4 * GIB, GIB, 0)]),
+        root: Gpa::new(0xe_0000),
         tables: Gpa::new(2 * GIB - 2 * MIB),
         ecam: Ecam { segment: 0, base: Gpa::new(0xb000_0000), buses: 256 },
         bridges: vec![
@@ -102,6 +105,7 @@ pub fn q35() -> System {
         ],
         windows: window(0x40_0000_0000, 52, Coherency::HdmD, false).into_iter().collect(),
         access: ACCESS,
+        ats: false,
         uart: Some(Uart { at: Gpa::new(0x3f8), interrupt: 4 }),
         preserve_config: false,
     }

@@ -14,7 +14,9 @@ pub struct System {
     pub cpus: Vec<Cpu>,
     /// The memory of the machine, without that of devices.
     pub ram: Vec<Ram>,
-    /// Where the tables are put: [`super::TABLES_SIZE`] bytes of RAM from here on. The first is the RSDP.
+    /// Where the RSDP is put, which is the root pointer: in RAM, and not among the other tables.
+    pub root: Gpa,
+    /// Where the other tables are put: [`super::TABLES_SIZE`] bytes of RAM from here on.
     pub tables: Gpa,
     /// Configuration space.
     pub ecam: Ecam,
@@ -24,6 +26,8 @@ pub struct System {
     pub windows: Vec<FixedWindow>,
     /// How long memory is away.
     pub access: Access,
+    /// Root ports answer the devices' address translation requests (ATS).
+    pub ats: bool,
     /// The console.
     pub uart: Option<Uart>,
     /// The guest must keep BARs, bridge windows and bus numbers as they are.

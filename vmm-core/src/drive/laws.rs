@@ -46,7 +46,7 @@ pub(crate) fn check_plan(plan: &Plan, inventories: &[&Inventory]) {
             Kind::Window => hdm::GRANULE,
             Kind::Registers => BLOCK_SIZE,
             Kind::Smmu => REGISTERS_SIZE,
-            Kind::Ram | Kind::Ecam | Kind::Doorbell | Kind::Platform => 0x1000,
+            Kind::Ram | Kind::Ecam | Kind::Doorbell | Kind::Platform | Kind::Tables => 0x1000,
         };
         assert!(placed.span.start().get().is_multiple_of(natural), "{} is not aligned", placed.name);
     }

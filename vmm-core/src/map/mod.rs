@@ -44,6 +44,9 @@ use space::Trap;
 use space::Window;
 use space::WindowId;
 
+use crate::acpi;
+use crate::acpi::check::SystemError;
+use crate::acpi::system::System;
 use crate::backend::BackendError;
 use crate::backend::Shared;
 use crate::backend::enabled::Enabled;
@@ -122,6 +125,9 @@ pub enum MapError {
         /// Why.
         error: SpaceError,
     },
+    /// The ACPI tables cannot tell of it.
+    #[error("acpi tables: {0}")]
+    Tables(#[from] SystemError),
     /// A device does not do its part.
     #[error(transparent)]
     Backend(#[from] BackendError),
@@ -163,6 +169,7 @@ pub fn map(plan: Plan, devices: Vec<Attached>, slots: Arc<dyn Slots>) -> Result<
     };
     mappings.map_smmus()?;
     mappings.map_ram(&ram)?;
+    mappings.put_tables()?;
     mappings.map_devices()?;
     mappings.give_bars()?;
     Ok(mappings)
@@ -203,6 +210,23 @@ impl Mappings {
             self.dma.extend(self.requesters.give(&name, span, &memory)?);
             self.enter(&name, |space| space.map(span, memory))?;
             offset = offset.saturating_add(span.size());
+        }
+        Ok(())
+    }
+
+    /// Leaves the ACPI tables in RAM, as firmware does. The plan has put all of them into the first RAM.
+    fn put_tables(&mut self) -> Result<(), MapError> {
+        let checked = System::of(&self.plan).check()?;
+        let ram = self.plan.map.iter().find(|placed| placed.kind == Kind::Ram).map(|ram| ram.span.start());
+        for table in acpi::tables(&checked) {
+            let offset = ram.and_then(|ram| table.address.offset_from(ram));
+            let written = offset.and_then(|offset| self.low_ram.write(offset, &table.bytes));
+            let outside = || SystemError::Field {
+                field: table.name.to_owned(),
+                value: table.address.get(),
+                why: "the table must lie in the first RAM",
+            };
+            written.ok_or_else(outside)?;
         }
         Ok(())
     }

@@ -58,6 +58,30 @@ fn ram_bars_and_configuration_are_where_the_plan_says() {
 }
 
 #[test]
+fn the_tables_are_in_ram_as_firmware_leaves_them() {
+    let (plan, devices, slots) = ready(&[Fake::committed()]);
+    let tables = acpi::tables(&System::of(&plan).check().unwrap());
+    let mappings = map(plan, devices, slots).unwrap();
+    assert_eq!((tables[0].name, tables[0].address), ("RSDP", Gpa::new(0xe_0000)));
+    for table in tables {
+        let Some(Target::Memory(memory, offset)) = target(&mappings, table.address.get()) else {
+            panic!("not memory")
+        };
+        let mut bytes = vec![0; table.bytes.len()];
+        memory.read(offset, &mut bytes).unwrap();
+        assert_eq!(bytes, table.bytes, "{}", table.name);
+    }
+}
+
+#[test]
+fn a_machine_that_no_table_can_tell_of_is_not_built() {
+    let (mut plan, devices, slots) = ready(&[Fake::committed()]);
+    plan.bridges[0].last_bus = 0;
+    let error = map(plan, devices, slots).unwrap_err().to_string();
+    assert_eq!(error, "acpi tables: bridges[1].last_bus = 0x0: is before the first bus");
+}
+
+#[test]
 fn a_mapped_part_of_a_bar_is_the_devices_own() {
     let fakes = [Fake::committed()];
     let (plan, devices, slots) = ready(&fakes);

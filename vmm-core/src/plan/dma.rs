@@ -204,7 +204,7 @@ fn memory(placed: &Placed, devices: &[(&Device, &Inventory)]) -> Option<(Memory,
             let device = devices.find(|device| device.window.span.start() == placed.span.start())?;
             Some((Memory::Window, device.window.mapped))
         }
-        Kind::Ecam | Kind::Doorbell | Kind::Platform | Kind::Registers | Kind::Smmu => None,
+        Kind::Ecam | Kind::Doorbell | Kind::Platform | Kind::Registers | Kind::Smmu | Kind::Tables => None,
     }
 }
 

@@ -10,6 +10,7 @@ use cxl_spec::address::Span;
 use super::PlanError;
 use super::aarch64;
 use super::dma::Wish;
+use super::firmware::Telling;
 use super::iommu::SmmuIntent;
 use super::layout::Cursor;
 use super::topology::Topology;
@@ -33,6 +34,8 @@ pub struct Machine {
     pub dma: Wish,
     /// Its SMMUs.
     pub smmus: Vec<SmmuIntent>,
+    /// How the guest is told of it.
+    pub telling: Telling,
 }
 
 /// Whose layout a machine has.
@@ -123,6 +126,7 @@ impl Default for Machine {
             topology: Topology::default(),
             dma: Wish::default(),
             smmus: Vec::new(),
+            telling: Telling::default(),
         }
     }
 }

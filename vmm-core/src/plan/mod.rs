@@ -12,6 +12,7 @@
 pub mod aarch64;
 pub mod bar;
 pub mod dma;
+pub mod firmware;
 pub mod iommu;
 pub mod machine;
 pub mod programme;
@@ -34,6 +35,7 @@ pub use dma::Decision;
 pub use dma::Dma;
 pub use error::PlanError;
 pub use error::Refusal;
+use firmware::Tables;
 pub use iommu::Smmu;
 pub use layout::Reason;
 use machine::Machine;
@@ -52,6 +54,8 @@ pub struct Plan {
     pub machine: Machine,
     /// The guest address map, by rising address.
     pub map: Vec<Placed>,
+    /// Where firmware leaves the ACPI tables in RAM.
+    pub tables: Tables,
     /// Configuration space of all buses, from bus 0 on.
     pub ecam: Span<Gpa>,
     /// How many processors there are: the guest program's.
@@ -111,6 +115,8 @@ pub enum Kind {
     Bar,
     /// A CXL fixed memory window: a device's memory.
     Window,
+    /// ACPI tables, which are in RAM.
+    Tables,
 }
 
 impl Kind {
@@ -125,6 +131,7 @@ impl Kind {
             Self::Smmu => "smmu",
             Self::Bar => "bar",
             Self::Window => "window",
+            Self::Tables => "tables",
         }
     }
 }
@@ -237,16 +244,19 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
     let (smmus, placed) = iommu::place(&mut layout.smmus, &machine.smmus, &bridges)?;
     map.extend(placed);
     map.sort_by_key(|placed| placed.span);
+    let tables = firmware::place(machine, &map)?;
     let inventories = devices.iter().map(|(_, inventory)| *inventory);
     let known: Vec<_> = planned.iter().zip(inventories).collect();
     let (dma, said) = dma::decide(machine, &known, &map, &smmus);
     let mut notes = shown.into_notes();
     notes.extend(said);
     notes.extend(overlaps(&windows, &bridges));
+    notes.extend(firmware::silent(&windows));
     let (machine, rest_32) = (machine.clone(), layout.low.rest());
     Ok(Plan {
         machine,
         map,
+        tables,
         ecam: layout.ecam,
         cpus: 1,
         rest_32,

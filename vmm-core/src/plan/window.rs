@@ -49,6 +49,14 @@ pub(super) fn place(cursor: &mut Cursor, wired: &[WiredWindow]) -> Result<Vec<Fi
 }
 
 impl FixedWindow {
+    /// The bridge that it leads to, if that is one alone.
+    pub fn only_target(&self) -> Option<usize> {
+        match self.targets.as_slice() {
+            [target] => Some(*target),
+            _ => None,
+        }
+    }
+
     /// The window in the map.
     pub(super) fn placed(&self) -> Placed {
         Placed { name: self.name.clone(), kind: Kind::Window, span: self.span, why: self.why.clone() }

@@ -60,6 +60,13 @@ fn the_samples_can_be_told_and_stay_as_they_are() {
 #[case::tables_outside(
     |s: &mut System| s.tables = Gpa::new(0x1_3ff0_1000),
     "tables = 0x13ff01000: the tables must lie in RAM")]
+#[case::root_odd(|s: &mut System| s.root = Gpa::new(0x7000_0008), "root = 0x70000008: must be a multiple of 16")]
+#[case::root_outside(
+    |s: &mut System| s.root = Gpa::new(0xbfff_fff0),
+    "root = 0xbffffff0: the root pointer must lie in RAM")]
+#[case::root_among_tables(
+    |s: &mut System| s.root = Gpa::new(0x7fef_fff0),
+    "root = 0x7feffff0: is among the other tables")]
 #[case::buses(|s: &mut System| s.ecam.buses = 96, "ecam.buses = 0x60: must be a power of two, at most 256")]
 #[case::all_buses(|s: &mut System| s.ecam.buses = 512, "ecam.buses = 0x200: must be a power of two, at most 256")]
 #[case::ecam(

@@ -35,6 +35,8 @@ pub(super) fn device(system: &System, bridge: &Bridge) -> Code {
     bridge.node.iter().for_each(|node| inside.add(&name("_PXM", node)));
     inside.add(&name("_CRS", &resources::of_bridge(system, bridge)));
     inside.add(&osc::method(bridge.is_cxl()));
-    inside.add(&dsm::method(system.preserve_config));
+    if system.preserve_config {
+        inside.add(&dsm::method());
+    }
     named(&format!("PC{:02X}", bridge.bus), &inside)
 }

@@ -1,6 +1,6 @@
 //! `_DSM` of a host bridge: may the guest move what firmware has placed?
 //!
-//! Function 5 answers 0: it may not. Where it may, there is no function 5, and so no function at all.
+//! Function 5 answers 0: it may not. Where it may, there would be no function, and so there is no method.
 
 use acpi_tables::aml::Arg;
 use acpi_tables::aml::BufferData;
@@ -37,11 +37,9 @@ const REVISION: Arg = Arg(1);
 const FUNCTION: Arg = Arg(2);
 
 /// The method.
-pub(super) fn method(preserve_config: bool) -> Code {
+pub(super) fn method() -> Code {
     let mut body = Code::default();
-    if preserve_config {
-        body.add(&If::new(&Equal::new(&UUID, &Uuid::new(PCI)), vec![&known()]));
-    }
+    body.add(&If::new(&Equal::new(&UUID, &Uuid::new(PCI)), vec![&known()]));
     // No function is known.
     body.add(&Return::new(&BufferData::new(vec![0])));
     Code::of(&Method::new(Path::new("_DSM"), 4, true, vec![&body]))

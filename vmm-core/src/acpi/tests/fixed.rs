@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::bytes::Bytes;
-use super::bytes::Read;
+use crate::acpi::read::Bytes;
+use crate::acpi::read::Read;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cedt {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use super::bytes::Bytes;
-use super::bytes::Read;
+use crate::acpi::read::Bytes;
+use crate::acpi::read::Read;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Smmu {
@@ -18,6 +18,7 @@ pub(super) struct Smmu {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Iort {
     pub(super) segment: u32,
+    pub(super) ats: bool,
     /// The IDs of the interrupt translation services.
     pub(super) its: Vec<u32>,
     pub(super) smmus: Vec<Smmu>,
@@ -43,7 +44,7 @@ pub(super) fn iort(table: Bytes<'_>) -> Read<Iort> {
     let nodes: BTreeMap<usize, Bytes<'_>> = nodes.into_iter().collect();
     let roots: Vec<_> = nodes.values().filter(|node| node.bytes[0] == 2).collect();
     table.holds(roots.len() == 1, &format!("{} root complex nodes of one segment", roots.len()))?;
-    let mut seen = Iort { segment: roots[0].u32(28)?, ..Iort::default() };
+    let mut seen = Iort { segment: roots[0].u32(28)?, ats: roots[0].u32(24)? == 1, ..Iort::default() };
     let ways = root_complex(*roots[0], &nodes)?;
     for (at, node) in &nodes {
         match node.u8(0)? {
@@ -69,7 +70,7 @@ fn root_complex(node: Bytes<'_>, nodes: &BTreeMap<usize, Bytes<'_>>) -> Read<Vec
     node.is("CCA", node.u32(16)?, 1)?;
     node.zero(20, 3)?;
     node.is("memory flags", node.u8(23)?, 3)?;
-    node.is("ATS attribute", node.u32(24)? & 1, 1)?;
+    node.is("ATS attribute", node.u32(24)? & !1, 0)?;
     node.is("address size", node.u8(32)?, 64)?;
     node.zero(33, 3)?;
     let ways = mappings(node, 36, nodes)?;

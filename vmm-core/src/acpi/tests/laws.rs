@@ -3,16 +3,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use super::aml;
-use super::aml::BUS;
-use super::aml::Device;
-use super::aml::IO;
-use super::aml::MEMORY;
-use super::aml::Resource;
-use super::aml::Value;
-use super::bytes::Bytes;
-use super::bytes::Read;
-use super::bytes::sum;
 use super::fixed;
 use super::fixed::Cedt;
 use super::fixed::Hmat;
@@ -21,6 +11,16 @@ use super::fixed::Srat;
 use super::iort;
 use super::iort::Iort;
 use crate::acpi::Table;
+use crate::acpi::read::Bytes;
+use crate::acpi::read::Read;
+use crate::acpi::read::aml;
+use crate::acpi::read::aml::BUS;
+use crate::acpi::read::aml::Device;
+use crate::acpi::read::aml::IO;
+use crate::acpi::read::aml::MEMORY;
+use crate::acpi::read::aml::Resource;
+use crate::acpi::read::aml::Value;
+use crate::acpi::read::sum;
 
 /// A host bridge as the DSDT tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(super) struct Bridge {
     pub(super) io: Vec<(u64, u64, u64)>,
     /// Bits, first and last address.
     pub(super) memory: Vec<(u8, u64, u64)>,
+    /// It has a `_DSM`.
+    pub(super) dsm: bool,
 }
 
 /// What the tables say.
@@ -150,10 +152,10 @@ fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
             continue;
         }
         let cid = if is_cxl { Value::Package(vec![PNP0A08, PNP0A03]) } else { PNP0A03 };
-        let methods = ["_DSM", "_OSC"].into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        let methods = device.methods.iter().filter(|method| *method != "_DSM");
         let uid = device.integer("_UID")?;
         let path = &device.path;
-        if device.values.get("_CID") != Some(&cid) || device.methods != methods {
+        if device.values.get("_CID") != Some(&cid) || !methods.eq(["_OSC"]) {
             return wrong(format!("{path}: _CID or methods"));
         }
         let same = device.integer("_BBN")? == uid && device.integer("_SEG")? == u64::from(seen.ecam.1);
@@ -166,7 +168,8 @@ fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
 }
 
 fn bridge(device: &Device, uid: u64, is_cxl: bool) -> Read<Bridge> {
-    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new() };
+    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new(), dsm: false };
+    bridge.dsm = device.methods.contains("_DSM");
     for (index, resource) in device.resources()?.into_iter().enumerate() {
         match resource {
             Resource::Range { bits: 16, kind: BUS, consumer: false, first, last, translation: 0 }

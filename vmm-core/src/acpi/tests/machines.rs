@@ -64,6 +64,7 @@ fn build(
     system.ecam.segment = cpus.len() as u16 - 1;
     system.fmws_in_crs = if announce { FmwsInCrs::FirstBridge } else { FmwsInCrs::Nowhere };
     system.preserve_config = preserve;
+    system.ats = choices.len().is_multiple_of(2);
     system.uart = system.uart.filter(|_| uart);
     let (mut bridges, mut windows) = (Vec::new(), Vec::new());
     let (mut bus, mut low, mut high, mut port) = (0, 0x1000_0000, 0x80_0000_0000, 0x1000);
