@@ -253,6 +253,11 @@ pub const PL011_SIZE: u64 = 0x1000;
 pub const NS16550_PORTS: u8 = 8;
 
 /// Which bridge's resources name the range of the CXL fixed memory windows.
+///
+/// What it means for a guest: a range in a bridge's resources is memory for the PCI devices below it, and Linux deals
+/// it out. It puts the prefetchable window of a root port that can be plugged at the start of the first CXL window
+/// (`cargo ci linux` sees it), and the other bridges' windows are the first bridge's, too. Out of all resources, the
+/// windows are memory that nobody but the CXL driver touches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FmwsInCrs {
     /// The CXL host bridge with the lowest bus: as the QEMU series does for aarch64.

@@ -128,6 +128,8 @@ pub(super) const MACHINES: [Machine; 2] = [
             "pci_bus 0000:0c: root bus resource [mem 0x8000000000-0x80000fffff window]",
             // All windows are in the _CRS of the first bridge.
             "pci_bus 0000:0c: root bus resource [mem 0x10000000000-0x1002fffffff window]",
+            // Linux takes them for memory of PCI devices, and deals a part out.
+            "pci 0000:0c:00.0: bridge window [mem 0x10000000000-0x100001fffff 64bit pref]: assigned",
             "pci_bus 0000:14: root bus resource [mem 0x10200000-0x103fffff window]",
             "pci_bus 0000:14: root bus resource [mem 0x8000100000-0x80001fffff window]",
             "/sys/bus/cxl/devices/decoder0.0/start is 0x10000000000",
