@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rstest::rstest;
 use sim_device::server::Ending;
+use sim_device::server::Wrong;
 
 use crate::Server;
 
@@ -111,7 +112,9 @@ fn a_client_that_stops_in_the_middle_of_a_message_is_left(#[case] bytes: Vec<u8>
     let server = Server::start("", IMPATIENT);
     let mut stream = connect(&server);
     stream.write_all(&bytes).unwrap();
-    assert!(matches!(server.next_served().ending, Ending::OutOfPatience));
+    let served = server.next_served();
+    assert!(matches!(served.ending, Ending::OutOfPatience(Wrong::Unfinished)));
+    assert_eq!(served.wrongs.of(Wrong::Unfinished), 1);
 }
 
 #[test]
@@ -122,7 +125,9 @@ fn a_client_that_trickles_is_left_although_it_never_pauses() {
     while stream.write_all(&[0]).is_ok() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(matches!(server.next_served().ending, Ending::OutOfPatience));
+    let served = server.next_served();
+    assert!(matches!(served.ending, Ending::OutOfPatience(Wrong::Unfinished)));
+    assert_eq!(served.wrongs.to_string(), "unfinished messages: 1");
 }
 
 #[test]
@@ -142,7 +147,7 @@ fn a_client_that_does_not_read_its_answers_is_left() {
     read.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x10, 0]);
     while stream.write_all(&read).is_ok() {}
     let ending = server.next_served().ending;
-    assert!(matches!(ending, Ending::OutOfPatience), "{ending:?}");
+    assert!(matches!(ending, Ending::OutOfPatience(Wrong::Unread)), "{ending:?}");
 }
 
 #[test]
@@ -240,7 +245,7 @@ fn a_client_that_does_not_answer_the_device_is_not_waited_for_and_lives_on() {
     drop(stream);
     let served = server.next_served();
     assert!(matches!(served.ending, Ending::ClientLeft));
-    assert_eq!((served.unanswered, served.refused), (1, 0));
+    assert_eq!((served.wrongs.of(Wrong::Unanswered), served.refused), (1, 0));
 }
 
 #[test]
