@@ -12,32 +12,32 @@ use sim_device::server::Wrong;
 use crate::Server;
 
 /// Long enough that no test of another matter meets it.
-const PATIENT: Duration = Duration::from_secs(60);
+pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
 /// Short, for the tests that wait for it.
-const IMPATIENT: Duration = Duration::from_millis(100);
+pub(crate) const IMPATIENT: Duration = Duration::from_millis(100);
 
 /// A `VERSION` without a text, with id 1.
-const VERSION: [u8; 20] = [1, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+pub(crate) const VERSION: [u8; 20] = [1, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// A `DEVICE_RESET` with id 2.
-const RESET: [u8; 16] = [2, 0, 13, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const RESET: [u8; 16] = [2, 0, 13, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-fn connect(server: &Server) -> UnixStream {
+pub(crate) fn connect(server: &Server) -> UnixStream {
     let mut stream = UnixStream::connect(&server.path).unwrap();
     stream.write_all(&VERSION).unwrap();
     answer(&mut stream, 20);
     stream
 }
 
-fn answer(stream: &mut UnixStream, length: usize) -> Vec<u8> {
+pub(crate) fn answer(stream: &mut UnixStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
 
 /// A header with id 3.
-fn header(command: u16, size: u32) -> Vec<u8> {
+pub(crate) fn header(command: u16, size: u32) -> Vec<u8> {
     let mut bytes = vec![3, 0];
     bytes.extend_from_slice(&command.to_le_bytes());
     bytes.extend_from_slice(&size.to_le_bytes());
@@ -217,7 +217,7 @@ fn ask_status(stream: &mut UnixStream) {
 
 /// A client that maps a page without a file at 0x1000 and lets the device read 16 bytes of it. What the device asks
 /// for has arrived.
-fn connect_and_copy(server: &Server) -> UnixStream {
+pub(crate) fn connect_and_copy(server: &Server) -> UnixStream {
     let mut stream = connect(server);
     let mut map = header(2, 48);
     map.extend_from_slice(&[32, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod accidents;
 mod foreign;
 mod hostile;
 
@@ -57,10 +58,15 @@ impl Server {
 
     /// What the next client to leave did.
     fn next_served(&self) -> Served {
-        match self.reports.recv().unwrap() {
+        match self.next_report() {
             Report::Served(served) => served,
             Report::Refused(stranger) => panic!("{stranger:?}"),
         }
+    }
+
+    /// What the server tells next.
+    fn next_report(&self) -> Report {
+        self.reports.recv().unwrap()
     }
 }
 
