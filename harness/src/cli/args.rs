@@ -115,7 +115,7 @@ pub(super) struct Serve {
     /// The kernel interface that is simulated
     #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
     pub(super) abi: &'static Abi,
-    /// How long a client may take over the middle of a message, or leave an answer unread
+    /// How long a client may take to negotiate, over the middle of a message, or over reading an answer
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
     /// The most ranges that a client may map for DMA

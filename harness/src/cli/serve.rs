@@ -4,6 +4,7 @@ use std::io::Read;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
@@ -96,12 +97,17 @@ impl Drop for Folder {
     }
 }
 
-/// Stops the server when `wait` returns. The thread is left alone: it ends with the process.
+/// Stops the server when `wait` returns. The thread has begun when this returns, so a sandbox may be entered; it is
+/// left alone and ends with the process.
 fn stop_when(stop: Stop, wait: impl FnOnce() + Send + 'static) {
+    let (begun, has_begun) = mpsc::channel();
     std::thread::spawn(move || {
+        drop(begun);
         wait();
         stop.stop();
     });
+    // Nothing is ever sent: the thread has dropped its end, which is what it begins with.
+    let _: Result<(), _> = has_begun.recv();
 }
 
 fn wait_for_end_of_input() {

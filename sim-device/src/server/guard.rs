@@ -24,7 +24,8 @@
 //! with the older.
 //!
 //! Landlock holds for the threads that are started after it, seccomp for all that are there. So files come first, then
-//! the threads are started, then come the calls; the types leave no other order.
+//! the threads are started, then come the calls; the types leave no other order. A thread must have begun its work by
+//! then: what the C library does to begin one is not in the list, and it ends the process where that fails.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -110,7 +111,7 @@ impl Fenced {
         self.landlock
     }
 
-    /// Keeps system calls away from all threads of this process, for ever.
+    /// Keeps system calls away from all threads of this process, for ever. All must have begun their work.
     ///
     /// # Errors
     /// If the system refuses.
