@@ -1,6 +1,6 @@
 //! A process that confined itself tries what it may not, and what it may. The test starts itself as that process.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
