@@ -8,10 +8,12 @@ use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
+use clap::value_parser;
 use regex::Regex;
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
 use sim_device::kernel::DEFAULT_ABI;
+use sim_device::server::Limits;
 use vmm_core::plan::machine::Arch;
 
 use super::Failure;
@@ -113,12 +115,40 @@ pub(super) struct Serve {
     /// The kernel interface that is simulated
     #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
     pub(super) abi: &'static Abi,
-    /// How long a client may take over the middle of a message, or leave an answer unread
+    /// How long a client may take to negotiate, over the middle of a message, or over reading an answer
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
+    /// The most ranges that a client may map for DMA
+    #[arg(long, value_name = "N", default_value_t = Limits::MAX_DMA_MAPS,
+        value_parser = value_parser!(u32).range(1..=i64::from(Limits::MAX_DMA_MAPS)))]
+    pub(super) max_dma_maps: u32,
+    /// The most files that may be behind these ranges
+    #[arg(long, value_name = "N", default_value_t = Limits::default().dma_files)]
+    pub(super) max_dma_files: u32,
+    /// The most bytes of data in one message
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::MAX_DATA,
+        value_parser = value_parser!(u32).range(i64::from(Limits::MIN_DATA)..=i64::from(Limits::MAX_DATA)))]
+    pub(super) max_data: u32,
+    /// Processes of this user may connect, too, not only of our own and root; may be given more than once
+    #[arg(long, value_name = "UID")]
+    pub(super) allow_uid: Vec<u32>,
+    /// Give up what the server does not need, with seccomp and Landlock; best-effort does without Landlock where the
+    /// kernel has none
+    #[arg(long, value_enum, value_name = "full|best-effort", num_args = 0..=1, require_equals = true,
+        default_missing_value = "full", hide_possible_values = true, conflicts_with = "lifeline")]
+    pub(super) sandbox: Option<Sandbox>,
     /// End when standard input closes, too, and remove this folder at the end
     #[arg(long, hide = true, value_name = "FOLDER")]
     pub(super) lifeline: Option<PathBuf>,
+}
+
+/// How much of a sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sandbox {
+    /// All of it, or no server
+    Full,
+    /// What the kernel has
+    BestEffort,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
@@ -12,12 +13,22 @@ use sim_device::kernel::Kernel;
 use sim_device::profile::Profile;
 use sim_device::server;
 use sim_device::server::Ending;
+use sim_device::server::Limits;
 use sim_device::server::Listener;
+use sim_device::server::Peers;
+use sim_device::server::Report;
 use sim_device::server::Served;
 use sim_device::server::Stop;
+use sim_device::server::Stranger;
+use sim_device::server::Terms;
+use sim_device::server::guard;
+use sim_device::server::guard::Fenced;
+use sim_device::server::guard::GuardError;
+use sim_device::server::guard::Strictness;
 use sim_device::silicon::Silicon;
 
 use super::Failure;
+use super::args::Sandbox;
 use super::args::Serve;
 use super::complain_of;
 use crate::process::LISTENING;
@@ -30,19 +41,50 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let mut kernel = bound.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
     let _folder = args.lifeline.clone().map(Folder);
-    let listener = Listener::bind(&args.socket).map_err(|error| Failure::Failed(error.to_string()))?;
-    let stop = listener.stop();
+    let peers = Peers::own().and(args.allow_uid.iter().copied());
+    let bound = Listener::bind_for(&args.socket, peers);
+    let listener = bound.map_err(|error| Failure::Failed(error.to_string()))?;
+    // Files are kept away before there are threads, system calls once they are there.
+    let fenced = args.sandbox.map(|sandbox| fence(&listener, sandbox)).transpose()?;
     stop_when(listener.stop(), move || {
         signals.forever().next();
     });
     if args.lifeline.is_some() {
         stop_when(listener.stop(), wait_for_end_of_input);
     }
+    fenced.map(Fenced::keep_calls_away).transpose().map_err(no_sandbox)?;
     let mut out = std::io::stdout().lock();
     // Whoever waits for this line must get it; if nobody does, it is not missed.
     let _ = writeln!(out, "{LISTENING}{}", args.socket.display()).and_then(|()| out.flush());
-    server::serve(&listener, &mut kernel, &stop, args.timeout.0, complain).map_err(failed)?;
+    server::serve(&listener, &mut kernel, &terms(args), tell).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the command line grants a client.
+fn terms(args: &Serve) -> Terms {
+    let limits = Limits { dma_maps: args.max_dma_maps, dma_files: args.max_dma_files, data: args.max_data };
+    Terms { patience: args.timeout.0, limits }
+}
+
+/// Keeps files away from this process.
+fn fence(listener: &Listener, sandbox: Sandbox) -> Result<Fenced, Failure> {
+    let strictness = match sandbox {
+        Sandbox::Full => Strictness::Full,
+        Sandbox::BestEffort => Strictness::BestEffort,
+    };
+    let fenced = guard::keep_files_away(listener.path(), strictness).map_err(no_sandbox)?;
+    if !fenced.has_landlock() {
+        complain_of("the sandbox is without Landlock, which this kernel does not have");
+    }
+    Ok(fenced)
+}
+
+fn no_sandbox(error: GuardError) -> Failure {
+    let way_out = match error {
+        GuardError::NoLandlock(_) => "; --sandbox=best-effort does without",
+        _ => "",
+    };
+    Failure::Failed(format!("no sandbox: {error}{way_out}"))
 }
 
 /// A folder that goes when the server goes, after the socket in it.
@@ -55,12 +97,17 @@ impl Drop for Folder {
     }
 }
 
-/// Stops the server when `wait` returns. The thread is left alone: it ends with the process.
+/// Stops the server when `wait` returns. The thread has begun when this returns, so a sandbox may be entered; it is
+/// left alone and ends with the process.
 fn stop_when(stop: Stop, wait: impl FnOnce() + Send + 'static) {
+    let (begun, has_begun) = mpsc::channel();
     std::thread::spawn(move || {
+        drop(begun);
         wait();
         stop.stop();
     });
+    // Nothing is ever sent: the thread has dropped its end, which is what it begins with.
+    let _: Result<(), _> = has_begun.recv();
 }
 
 fn wait_for_end_of_input() {
@@ -69,15 +116,32 @@ fn wait_for_end_of_input() {
     while !matches!(input.read(&mut scrap), Ok(0) | Err(_)) {}
 }
 
-/// Says what a client did wrong, once, when it has gone.
-fn complain(served: Served) {
-    let wrong = match served.ending {
-        Ending::ClientLeft | Ending::Stopped | Ending::Fault => return,
-        Ending::OutOfPatience => {
-            "it stopped in the middle of a message, or does not read its answers".to_owned()
+fn tell(report: Report) {
+    match report {
+        Report::Served(served) => complain(&served),
+        Report::Refused(Stranger { uid: Some(uid) }) => {
+            complain_of(&format!("client refused: user {uid} is not allowed to connect"));
         }
-        Ending::Malformed(malformed) => format!("it sent what is no message: {malformed}"),
+        Report::Refused(Stranger { uid: None }) => {
+            complain_of("client refused: the kernel does not say whose process it is");
+        }
+    }
+}
+
+/// Says what a client did wrong, once and in one line, when it has gone.
+fn complain(served: &Served) {
+    if served.wrongs.is_none() {
+        return;
+    }
+    let end = match &served.ending {
+        Ending::ClientLeft => "it left".to_owned(),
+        Ending::Stopped => "the server was stopped".to_owned(),
+        Ending::Fault => "the profile has a fault here".to_owned(),
+        Ending::CutOff => "it left in the middle of a message".to_owned(),
+        Ending::OutOfPatience(wrong) => format!("dropped for {}", wrong.name()),
+        Ending::Malformed(malformed) => format!("dropped because it sent what is no message: {malformed}"),
         Ending::Broken(error) => format!("the connection broke: {error}"),
     };
-    complain_of(&format!("client dropped after {} messages: {wrong}", served.messages));
+    let Served { messages, wrongs, .. } = served;
+    complain_of(&format!("client gone after {messages} messages, {end}; wrong were: {wrongs}"));
 }

@@ -11,6 +11,7 @@
 mod acpi;
 mod breaks;
 mod broken;
+mod confined;
 mod defects;
 mod files;
 mod lost;

@@ -22,14 +22,14 @@ use crate::run;
 use crate::scenario_files;
 
 /// A server that a test started. It is ended when dropped.
-struct Serving {
-    child: Child,
-    socket: PathBuf,
+pub(crate) struct Serving {
+    pub(crate) child: Child,
+    pub(crate) socket: PathBuf,
     folder: TempDir,
 }
 
 impl Serving {
-    fn start(more: &[&str]) -> Self {
+    pub(crate) fn start(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("device.sock");
         let mut command = cxl_sim(folder.path());
@@ -41,12 +41,12 @@ impl Serving {
         Self { child, socket, folder }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let process = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         rustix::process::kill_process(process, signal).unwrap();
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("vfio-user:{}", self.socket.display())
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Serving {
     }
 }
 
-fn output(arguments: &[&str]) -> Output {
+pub(crate) fn output(arguments: &[&str]) -> Output {
     cxl_sim(Path::new("/tmp")).args(arguments).output().unwrap()
 }
 

@@ -42,7 +42,6 @@ pub(super) struct Carrier {
     /// Bytes of data in one message, as both sides agreed.
     limit: usize,
     last_id: u16,
-    unanswered: u64,
 }
 
 #[derive(Debug)]
@@ -90,17 +89,12 @@ enum Step {
 impl Carrier {
     /// No copy is under way.
     pub(super) fn new() -> Self {
-        Self { job: None, data: Vec::new(), limit: 1, last_id: 0, unanswered: 0 }
+        Self { job: None, data: Vec::new(), limit: 1, last_id: 0 }
     }
 
     /// One message may carry so many bytes of data, and at least one.
     pub(super) fn agree(&mut self, limit: u32) {
         self.limit = (limit as usize).max(1);
-    }
-
-    /// How many requests the client left unanswered for too long.
-    pub(super) fn unanswered(&self) -> u64 {
-        self.unanswered
     }
 
     /// Begins a copy. What is wrong with it before it begins, the next [`carry_on`](Self::carry_on) tells the device.
@@ -223,14 +217,12 @@ impl Carrier {
         true
     }
 
-    /// The client did not answer in time.
-    pub(super) fn give_up(&mut self) {
-        if let Some(job) = &mut self.job
-            && job.asked.take().is_some()
-        {
-            job.fault = Some(CopyError::Unanswered);
-            self.unanswered += 1;
-        }
+    /// The client has not answered in time, if it was asked.
+    pub(super) fn give_up(&mut self) -> bool {
+        let Some(job) = self.job.as_mut().filter(|job| job.asked.is_some()) else { return false };
+        job.asked = None;
+        job.fault = Some(CopyError::Unanswered);
+        true
     }
 }
 

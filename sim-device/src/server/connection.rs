@@ -18,7 +18,9 @@ use vfio_abi::inbox::Taken;
 use vfio_abi::socket;
 
 use super::Ending;
-use super::session::MAX_PAYLOAD;
+use super::Terms;
+use super::Wrong;
+use super::session::max_payload;
 
 /// A client's socket and the bytes that came from it.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Connection {
     patience: Duration,
     /// Since when the client owes an answer.
     asked: Option<Instant>,
+    /// Since when it owes the negotiation.
+    connected: Option<Instant>,
 }
 
 impl AsFd for Connection {
@@ -37,10 +41,17 @@ impl AsFd for Connection {
 }
 
 impl Connection {
-    /// A connection whose client may take `patience` over the middle of a message, and over an answer.
-    pub(super) fn new(stream: UnixStream, patience: Duration) -> io::Result<Self> {
-        stream.set_write_timeout(Some(patience))?;
-        Ok(Self { stream, inbox: Inbox::new(MAX_PAYLOAD), patience, asked: None })
+    /// A connection with a client that has said nothing yet.
+    pub(super) fn new(stream: UnixStream, terms: &Terms) -> io::Result<Self> {
+        stream.set_write_timeout(Some(terms.patience))?;
+        let inbox = Inbox::new(max_payload(terms.limits));
+        let connected = Some(Instant::now());
+        Ok(Self { stream, inbox, patience: terms.patience, asked: None, connected })
+    }
+
+    /// The client has negotiated.
+    pub(super) fn negotiated(&mut self) {
+        self.connected = None;
     }
 
     /// The client owes an answer, from now on, or does not.
@@ -48,24 +59,29 @@ impl Connection {
         self.asked = answer.then(Instant::now);
     }
 
-    /// The next message; nothing once an answer that the client owes is late. Between messages a client may
-    /// otherwise wait for ever.
+    /// The next message; nothing once an answer that the client owes is late. Between messages a client that has
+    /// negotiated may otherwise wait for ever.
     pub(super) fn take(&mut self) -> Result<Option<Taken<'_, OwnedFd>>, Ending> {
         let mut begun: Option<Instant> = None;
-        if self.asked.is_some_and(|asked| asked.elapsed() >= self.patience) {
+        let late = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= self.patience);
+        if late(self.connected) {
+            return Err(Ending::OutOfPatience(Wrong::NoVersion));
+        }
+        if late(self.asked) {
             return Ok(None);
         }
         while !self.inbox.is_ready().map_err(Ending::Malformed)? {
             if self.inbox.is_midway() {
-                if !self.wait_for_more(*begun.get_or_insert_with(Instant::now))? {
-                    return Err(Ending::OutOfPatience);
-                }
+                self.wait_or(*begun.get_or_insert_with(Instant::now), Wrong::Unfinished)?;
+            } else if let Some(connected) = self.connected {
+                self.wait_or(connected, Wrong::NoVersion)?;
             } else if let Some(asked) = self.asked
                 && !self.wait_for_more(asked)?
             {
                 return Ok(None);
             }
             match socket::receive(&self.stream, &mut self.inbox) {
+                Ok(0) if self.inbox.is_midway() => return Err(Ending::CutOff),
                 Ok(0) => return Err(Ending::ClientLeft),
                 Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(Ending::Broken(error.into())),
@@ -75,11 +91,16 @@ impl Connection {
         self.inbox.take().map_err(Ending::Malformed)?.ok_or(Ending::ClientLeft).map(Some)
     }
 
+    /// Waits for more since `begun`, for which it would be wrong to take too long.
+    fn wait_or(&self, begun: Instant, wrong: Wrong) -> Result<(), Ending> {
+        if self.wait_for_more(begun)? { Ok(()) } else { Err(Ending::OutOfPatience(wrong)) }
+    }
+
     /// Waits for the rest of what began at `begun`. False if it takes too long. The usual message comes whole, and
     /// costs neither this call nor a look at the clock.
     fn wait_for_more(&self, begun: Instant) -> Result<bool, Ending> {
         let left = self.patience.saturating_sub(begun.elapsed());
-        let left = Timespec::try_from(left).map_err(|_| Ending::OutOfPatience)?;
+        let left = Timespec::try_from(left).map_err(|_| Ending::OutOfPatience(Wrong::Unfinished))?;
         let mut readable = [PollFd::new(&self.stream, PollFlags::IN)];
         match rustix::event::poll(&mut readable, Some(&left)) {
             Ok(0) => Ok(false),
@@ -88,16 +109,21 @@ impl Connection {
         }
     }
 
-    /// Sends a frame, with a file if there is one.
+    /// Sends a frame, with a file if there is one. The system waits for room, for as long as our patience lasts; one
+    /// who reads a little now and then does not make us wait for longer.
     pub(super) fn send(&mut self, frame: &[u8], file: Option<&OwnedFd>) -> Result<(), Ending> {
         let mut sent = 0;
+        let mut begun: Option<Instant> = None;
         while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
             // The file goes with the first byte and not a second time.
             match socket::send(&self.stream, rest, file.filter(|_| sent == 0).map(AsFd::as_fd)) {
                 Ok(count) => sent = sent.saturating_add(count),
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Err(Ending::OutOfPatience),
+                Err(Errno::AGAIN) => return Err(Ending::OutOfPatience(Wrong::Unread)),
                 Err(error) => return Err(Ending::Broken(error.into())),
+            }
+            if sent < frame.len() && begun.get_or_insert_with(Instant::now).elapsed() >= self.patience {
+                return Err(Ending::OutOfPatience(Wrong::Unread));
             }
         }
         Ok(())

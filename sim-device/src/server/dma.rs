@@ -17,10 +17,10 @@ use vfio_abi::request::DmaMap;
 use vfio_abi::request::DmaUnmap;
 use vfio_abi::request::UnmapFlags;
 
+use super::Limits;
+use super::wrong::Refusal;
+use super::wrong::Wrong;
 use crate::silicon::engine::CopyError;
-
-/// The most ranges that a client may map.
-pub(super) const MAX_MAPS: usize = 65535;
 
 /// Device, inode and access mode: what makes two file descriptors the same to us.
 type Identity = (u64, u64, u32);
@@ -30,6 +30,7 @@ type Identity = (u64, u64, u32);
 pub(super) struct DmaTable {
     maps: BTreeMap<u64, Mapping>,
     files: HashMap<Identity, Weak<OwnedFd>>,
+    limits: Limits,
 }
 
 /// One range.
@@ -52,19 +53,24 @@ pub(super) struct Run<'a> {
 }
 
 impl DmaTable {
+    /// An empty table that is never beyond these limits.
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// Maps a range. Ranges must not overlap; the one that is there stays.
-    pub(super) fn map(&mut self, request: &DmaMap, files: Vec<OwnedFd>) -> Result<(), Errno> {
+    pub(super) fn map(&mut self, request: &DmaMap, files: Vec<OwnedFd>) -> Result<(), Refusal> {
         let flags = DmaFlags::from_bits(request.flags.get()).filter(|flags| !flags.is_empty());
         let flags = flags.ok_or(Errno::EINVAL)?;
         if (request.argsz.get() as usize) < size_of::<DmaMap>() {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         }
         let range = Span::new(Iova::new(request.address.get()), request.size.get()).ok_or(Errno::EINVAL)?;
-        if self.maps.len() >= MAX_MAPS {
-            return Err(Errno::ENOSPC);
+        if self.maps.len() >= self.limits.dma_maps as usize {
+            return Err(Wrong::OverLimit.refused());
         }
         if self.overlapping(range).is_some() {
-            return Err(Errno::EEXIST);
+            return Err(Errno::EEXIST.into());
         }
         let (file, allowed) = match <[OwnedFd; 1]>::try_from(files) {
             Ok([file]) => {
@@ -72,7 +78,7 @@ impl DmaTable {
                 (Some((file, request.offset.get())), flags & mode)
             }
             Err(files) if files.is_empty() => (None, flags),
-            Err(_) => return Err(Errno::EINVAL),
+            Err(_) => return Err(Errno::EINVAL.into()),
         };
         self.maps.insert(range.start().get(), Mapping { range, allowed, file });
         Ok(())
@@ -123,13 +129,13 @@ impl DmaTable {
     }
 
     /// The file, held once however often it comes, and what may be done with it. A regular file must be long enough.
-    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<(Rc<OwnedFd>, DmaFlags), Errno> {
+    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<(Rc<OwnedFd>, DmaFlags), Refusal> {
         let status = rustix::fs::fstat(&file).map_err(|_| Errno::EINVAL)?;
         let mode = rustix::fs::fcntl_getfl(&file).map_err(|_| Errno::EINVAL)? & OFlags::RWMODE;
         let end = request.offset.get().checked_add(request.size.get()).ok_or(Errno::EINVAL)?;
         let regular = rustix::fs::FileType::from_raw_mode(status.st_mode).is_file();
         if regular && end > u64::try_from(status.st_size).unwrap_or(0) {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         }
         let identity = (status.st_dev, status.st_ino, mode.bits());
         let allowed = allowed_by(mode);
@@ -137,6 +143,9 @@ impl DmaTable {
             return Ok((held, allowed));
         }
         self.files.retain(|_, held| held.strong_count() > 0);
+        if self.files.len() >= self.limits.dma_files as usize {
+            return Err(Wrong::OverLimit.refused());
+        }
         let held = Rc::new(file);
         self.files.insert(identity, Rc::downgrade(&held));
         Ok((held, allowed))
@@ -194,7 +203,7 @@ mod tests {
     #[case::inside(request(3, 0x1800, 0x10), Errno::EEXIST)]
     #[case::a_short_structure(DmaMap { argsz: 31.into(), ..request(3, 0x10000, 0x1000) }, Errno::EINVAL)]
     fn a_range_that_cannot_be_is_refused(#[case] request: DmaMap, #[case] errno: Errno) {
-        assert_eq!(table().map(&request, Vec::new()), Err(errno));
+        assert_eq!(table().map(&request, Vec::new()), Err(errno.into()));
     }
 
     #[test]
@@ -243,8 +252,8 @@ mod tests {
         let memory = Memory::new("ram", 0x1000).unwrap();
         let copy = || memory.file().as_fd().try_clone_to_owned().unwrap();
         let mut table = DmaTable::default();
-        assert_eq!(table.map(&request(3, 0, 0x1001), vec![copy()]), Err(Errno::EINVAL));
-        assert_eq!(table.map(&request(3, 0, 0x1000), vec![copy(), copy()]), Err(Errno::EINVAL));
+        assert_eq!(table.map(&request(3, 0, 0x1001), vec![copy()]), Err(Errno::EINVAL.into()));
+        assert_eq!(table.map(&request(3, 0, 0x1000), vec![copy(), copy()]), Err(Errno::EINVAL.into()));
         assert_eq!(table.map(&request(3, 0, 0x1000), vec![copy()]), Ok(()));
     }
 
@@ -286,12 +295,31 @@ mod tests {
         assert_eq!(run(&table, 0x1_0010, DmaFlags::WRITE), Err(CopyError::NotPermitted));
     }
 
-    #[test]
-    fn a_client_cannot_map_without_end() {
-        let mut table = DmaTable::default();
-        for page in 0..MAX_MAPS as u64 {
+    #[rstest]
+    #[case::by_default(DmaTable::default(), 65535)]
+    #[case::of_three(DmaTable::new(Limits { dma_maps: 3, ..Limits::default() }), 3)]
+    fn a_client_cannot_map_without_end(#[case] mut table: DmaTable, #[case] most: u64) {
+        for page in 0..most {
             table.map(&request(3, page << 12, 0x1000), Vec::new()).unwrap();
         }
-        assert_eq!(table.map(&request(3, 1 << 40, 0x1000), Vec::new()), Err(Errno::ENOSPC));
+        let over = Refusal { errno: Errno::ENOSPC, wrong: Some(Wrong::OverLimit) };
+        assert_eq!(table.map(&request(3, 1 << 40, 0x1000), Vec::new()), Err(over));
+        table.unmap(&unmapping(0, 0, 0x1000)).unwrap();
+        assert_eq!(table.map(&request(3, 1 << 40, 0x1000), Vec::new()), Ok(()));
+    }
+
+    #[test]
+    fn a_client_cannot_have_files_held_without_end_and_one_that_is_held_needs_no_room() {
+        let memories: Vec<_> = (0..3).map(|_| Memory::new("ram", 0x1000).unwrap()).collect();
+        let copy = |memory: usize| vec![memories[memory].file().as_fd().try_clone_to_owned().unwrap()];
+        let mut table = DmaTable::new(Limits { dma_files: 2, ..Limits::default() });
+        table.map(&request(3, 0, 0x1000), copy(0)).unwrap();
+        table.map(&request(3, 0x1000, 0x1000), copy(1)).unwrap();
+        let over = Refusal { errno: Errno::ENOSPC, wrong: Some(Wrong::OverLimit) };
+        assert_eq!(table.map(&request(3, 0x2000, 0x1000), copy(2)), Err(over));
+        assert_eq!(table.map(&request(3, 0x2000, 0x1000), copy(1)), Ok(()));
+        assert_eq!(table.map(&request(3, 0x3000, 0x1000), Vec::new()), Ok(()));
+        table.unmap(&unmapping(0, 0, 0x1000)).unwrap();
+        assert_eq!(table.map(&request(3, 0, 0x1000), copy(2)), Ok(()));
     }
 }

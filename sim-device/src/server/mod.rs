@@ -9,28 +9,38 @@
 //! ```
 //!
 //! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
-//! counted. The next client meets a device that was just opened.
+//! counted. What it made the server hold is dropped when it has gone: maps, files, interrupts. The next client meets
+//! a device that was just opened. A second client waits until the first has gone.
 
 pub mod drive;
+pub mod guard;
 
 mod carry;
 mod connection;
 mod dma;
 mod irqs;
+mod limits;
 mod listener;
+mod peers;
 mod session;
 mod stop;
+mod wrong;
 
 use std::io;
 use std::time::Duration;
 
 use connection::Connection;
+pub use limits::Limits;
 pub use listener::ListenError;
 pub use listener::Listener;
+pub use peers::Peers;
+pub use peers::Stranger;
 pub use session::Answer;
 pub use session::Demand;
 pub use session::Session;
 pub use stop::Stop;
+pub use wrong::Wrong;
+pub use wrong::Wrongs;
 
 use crate::kernel::Kernel;
 
@@ -39,8 +49,10 @@ use crate::kernel::Kernel;
 pub enum Ending {
     /// The client closed the connection between two messages.
     ClientLeft,
-    /// The client stopped in the middle of a message, or does not read its answers.
-    OutOfPatience,
+    /// The client left in the middle of a message.
+    CutOff,
+    /// The client took too long over something.
+    OutOfPatience(Wrong),
     /// The client sent something from which no message can be told.
     Malformed(vfio_abi::malformed::Malformed),
     /// The connection broke.
@@ -60,73 +72,101 @@ pub struct Served {
     pub messages: u64,
     /// How many of them were answered with an error.
     pub refused: u64,
-    /// How many of the device's own requests it did not answer in time.
-    pub unanswered: u64,
+    /// What was wrong.
+    pub wrongs: Wrongs,
 }
 
-/// Serves `kernel`'s device to one client after another until `stop` says to end. A client may take `patience`
-/// over the middle of a message, leave an answer unread for so long, and take so long over an answer that the device
-/// waits for. After each, `report` is told.
+/// What a server has to tell of.
+#[derive(Debug)]
+pub enum Report {
+    /// A client has gone.
+    Served(Served),
+    /// Somebody who may not be a client was sent away.
+    Refused(Stranger),
+}
+
+/// What clients are granted.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// How long a client may take until it has negotiated, over the middle of a message, to read an answer, and over
+    /// an answer that the device waits for.
+    pub patience: Duration,
+    /// What it may make the server hold.
+    pub limits: Limits,
+}
+
+/// Serves `kernel`'s device to one client after another until the listener's [`Stop`] says to end. After each,
+/// `report` is told.
 ///
 /// # Errors
 /// If no client can be accepted any more.
 pub fn serve(
     listener: &Listener,
     kernel: &mut Kernel,
-    stop: &Stop,
-    patience: Duration,
-    mut report: impl FnMut(Served),
+    terms: &Terms,
+    report: impl FnMut(Report),
 ) -> io::Result<()> {
-    let mut session = Session::new();
-    while let Some(stream) = listener.accept(stop)? {
-        let Some(connection) = Connection::new(stream, patience).ok().filter(|client| stop.watch(client))
-        else {
-            continue;
-        };
-        session = session.successor(kernel);
-        let served = serve_one(connection, &mut session, kernel, stop);
-        stop.forget();
-        report(served);
-    }
-    Ok(())
-}
-
-/// Lets a client wait for its answer, if the profile says so.
-fn delay(kernel: &Kernel) {
-    let after = kernel.silicon().profile().profile().faults.answer_after_ms;
-    if after > 0 {
-        std::thread::sleep(Duration::from_millis(after));
-    }
+    let (stop, report) = (listener.stop(), std::cell::RefCell::new(report));
+    let tell = |what| (*report.borrow_mut())(what);
+    let mut session = Session::with_limits(terms.limits);
+    let next = || {
+        let stream = listener.accept(|stranger| tell(Report::Refused(stranger)))?;
+        // A client that left at once has no socket to set up.
+        Ok(stream.and_then(|stream| Connection::new(stream, terms).ok()))
+    };
+    stop.serve_each(next, |connection| {
+        let served = serve_one(connection, &mut session, kernel, &stop);
+        session.end(kernel);
+        tell(Report::Served(served));
+    })
 }
 
 fn serve_one(mut connection: Connection, session: &mut Session, kernel: &mut Kernel, stop: &Stop) -> Served {
     kernel.open();
     let ending = loop {
-        if let Err(ending) = take_one(&mut connection, session, kernel)
+        if let Err(ending) = take_one(&mut connection, session, kernel, stop)
             .and_then(|()| carry_on(&mut connection, session, kernel))
         {
             break ending;
         }
     };
     let ending = if stop.is_stopping() { Ending::Stopped } else { ending };
-    Served {
-        ending,
-        messages: session.messages(),
-        refused: session.refused(),
-        unanswered: session.unanswered(),
+    let mut wrongs = *session.wrongs();
+    if let Some(wrong) = ending.wrong() {
+        wrongs.note(wrong);
+    }
+    Served { ending, messages: session.messages(), refused: session.refused(), wrongs }
+}
+
+impl Ending {
+    /// What the client did wrong to end so.
+    fn wrong(&self) -> Option<Wrong> {
+        match self {
+            Self::ClientLeft | Self::Fault | Self::Stopped => None,
+            Self::CutOff => Some(Wrong::Unfinished),
+            Self::OutOfPatience(wrong) => Some(*wrong),
+            Self::Malformed(_) => Some(Wrong::NoMessage),
+            Self::Broken(_) => Some(Wrong::Vanished),
+        }
     }
 }
 
 /// Takes a message, or has waited too long for one, and answers it.
-fn take_one(connection: &mut Connection, session: &mut Session, kernel: &mut Kernel) -> Result<(), Ending> {
+fn take_one(
+    connection: &mut Connection,
+    session: &mut Session,
+    kernel: &mut Kernel,
+    stop: &Stop,
+) -> Result<(), Ending> {
     let Some(taken) = connection.take()? else {
         session.give_up();
         return Ok(());
     };
-    match session.answer(kernel, taken) {
+    let answer = session.answer(kernel, taken);
+    match answer {
         Answer::Nothing => Ok(()),
         Answer::Reply { frame, file } => {
-            delay(kernel);
+            stop.rest(delay(kernel));
             connection.send(frame, file.as_ref())
         }
         Answer::Half { frame } => {
@@ -135,7 +175,16 @@ fn take_one(connection: &mut Connection, session: &mut Session, kernel: &mut Ker
         }
         Answer::HangUp => Err(Ending::Fault),
         Answer::Silence => connection.wait_for_end(),
+    }?;
+    if session.is_negotiated() {
+        connection.negotiated();
     }
+    Ok(())
+}
+
+/// How long the profile lets a client wait for an answer.
+fn delay(kernel: &Kernel) -> Duration {
+    Duration::from_millis(kernel.silicon().profile().profile().faults.answer_after_ms)
 }
 
 /// Sends what the device wants to ask the client, if it does.

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every command is answered once, with its own id, unless it asks for no reply; then it is not answered even if
-//! it fails. What a client may make us hold is bounded: the length of a message, the files with it, the DMA table.
+//! it fails. What a client may make us hold is bounded: see [`Limits`].
 //!
 //! The device may ask, too: after every message comes [`Session::carry_on`], which may have a request for the
 //! client. One is on its way at a time. While it is unanswered everything else is answered as ever, and it must be:
@@ -29,19 +29,21 @@ use vfio_abi::socket;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
 
+use super::Limits;
 use super::carry::Carrier;
 use super::carry::Progress;
 use super::dma::DmaTable;
-use super::dma::MAX_MAPS;
 use super::irqs::Irqs;
+use super::wrong::Refusal;
+use super::wrong::Wrong;
+use super::wrong::Wrongs;
 use crate::kernel::Kernel;
 use crate::silicon::Effect;
 
-/// Bytes of data in one message.
-pub(super) const MAX_DATA: u32 = version::DEFAULT_MAX_DATA_XFER_SIZE;
-
 /// Bytes of a message behind its header: the largest structure before data is far below 64.
-pub(super) const MAX_PAYLOAD: usize = MAX_DATA as usize + 64;
+pub(super) fn max_payload(limits: Limits) -> usize {
+    (limits.possible().data as usize).saturating_add(64)
+}
 
 /// File descriptors in one message.
 const MAX_FDS: usize = socket::MAX_FILES;
@@ -89,41 +91,57 @@ pub enum Demand<'a> {
 /// What is known of a client.
 #[derive(Debug)]
 pub struct Session {
+    limits: Limits,
     negotiated: bool,
     dma: DmaTable,
     irqs: Irqs,
     carrier: Carrier,
     messages: u64,
     refused: u64,
+    wrongs: Wrongs,
     /// The answer's frame and the data of a read: kept, so that an answer allocates nothing.
     out: Vec<u8>,
     data: Vec<u8>,
 }
 
 /// An answer before it is a frame: the reply, and a file that goes with it.
-type Done<'a> = Result<(Reply<'a>, Option<OwnedFd>), Errno>;
+type Done<'a> = Result<(Reply<'a>, Option<OwnedFd>), Refusal>;
 
 impl Session {
     /// A client that has said nothing yet.
     pub fn new() -> Self {
+        Self::with_limits(Limits::default())
+    }
+
+    /// A client that has said nothing yet and may make us hold so much.
+    pub fn with_limits(limits: Limits) -> Self {
+        let limits = limits.possible();
         Self {
+            limits,
             negotiated: false,
-            dma: DmaTable::default(),
+            dma: DmaTable::new(limits),
             irqs: Irqs::default(),
             carrier: Carrier::new(),
             messages: 0,
             refused: 0,
+            wrongs: Wrongs::default(),
             out: Vec::new(),
             data: Vec::new(),
         }
     }
 
-    /// The next client's, which has said nothing yet. A server that is broken so keeps what this one mapped.
-    #[must_use]
-    pub(super) fn successor(self, kernel: &Kernel) -> Self {
-        let keeps = kernel.silicon().profile().profile().faults.maps_outlive_client;
-        let dma = if keeps { self.dma } else { DmaTable::default() };
-        Self { dma, ..Self::new() }
+    /// The client has gone, and with it what it made us hold; the next has said nothing yet. A server that is broken
+    /// so keeps what this one mapped.
+    pub(super) fn end(&mut self, kernel: &Kernel) {
+        let gone = std::mem::replace(self, Self::with_limits(self.limits));
+        if kernel.silicon().profile().profile().faults.maps_outlive_client {
+            self.dma = gone.dma;
+        }
+    }
+
+    /// Whether the client has said which version it speaks.
+    pub fn is_negotiated(&self) -> bool {
+        self.negotiated
     }
 
     /// How many messages came.
@@ -136,9 +154,9 @@ impl Session {
         self.refused
     }
 
-    /// How many of the device's requests it left unanswered for too long.
-    pub fn unanswered(&self) -> u64 {
-        self.carrier.unanswered()
+    /// What the client did wrong so far.
+    pub fn wrongs(&self) -> &Wrongs {
+        &self.wrongs
     }
 
     /// Carries on with what the device is at. To be called when a message was answered, or given up.
@@ -155,7 +173,9 @@ impl Session {
 
     /// The client did not answer the device in time.
     pub fn give_up(&mut self) {
-        self.carrier.give_up();
+        if self.carrier.give_up() {
+            self.wrongs.note(Wrong::Unanswered);
+        }
     }
 
     /// Acts on what the device wants of the host.
@@ -191,18 +211,19 @@ impl Session {
                     // If the device waits for it, it gets an answer that fails.
                     self.carrier.answered(&header, None);
                 }
-                (header, Err(Errno::E2BIG))
+                (header, Err(Wrong::TooLarge.refused()))
             }
-            (Taken::Message { header, .. }, Some(wrong)) => (header, Err(Errno(wrong.errno))),
+            (Taken::Message { header, .. }, Some(wrong)) => (header, Err(Errno(wrong.errno).into())),
             (Taken::Message { header, payload, files }, None) => {
                 (header, self.handle(kernel, &header, payload, files))
             }
         };
         // A stray reply answers nothing that was asked, and an answer to it would answer nothing either.
         let silent = header.is_no_reply() || header.is_reply();
-        let file = done.unwrap_or_else(|errno| {
+        let file = done.unwrap_or_else(|refusal| {
             self.refused += 1;
-            frame::encode_error(&mut self.out, header.id.get(), header.command.get(), errno);
+            refusal.wrong.into_iter().for_each(|wrong| self.wrongs.note(wrong));
+            frame::encode_error(&mut self.out, header.id.get(), header.command.get(), refusal.errno);
             None
         });
         match (silent, half) {
@@ -219,16 +240,21 @@ impl Session {
         header: &Header,
         payload: &[u8],
         files: Vec<OwnedFd>,
-    ) -> Result<Option<OwnedFd>, Errno> {
+    ) -> Result<Option<OwnedFd>, Refusal> {
+        if !files.is_empty() && !takes_files(header) {
+            // They are closed, and the message is answered as ever.
+            self.wrongs.note(Wrong::StrayFiles);
+        }
         if header.is_reply() {
             let awaited = self.carrier.answered(header, Some(payload));
-            return if awaited { Ok(None) } else { Err(Errno::EINVAL) };
+            return if awaited { Ok(None) } else { Err(Wrong::StrayReply.refused()) };
         }
-        let command = Command::from_number(header.command.get()).ok_or(Errno::ENOSYS)?;
-        let request = Request::parse(command, payload).map_err(|_| Errno::EINVAL)?;
+        let command =
+            Command::from_number(header.command.get()).ok_or_else(|| Wrong::UnknownCommand.refused())?;
+        let request = Request::parse(command, payload).map_err(|_| Wrong::BadPayload.refused())?;
         if matches!(request, Request::Version(..)) == self.negotiated {
             // First a version, and then never again.
-            return Err(Errno::EINVAL);
+            return Err(Wrong::OutOfTurn.refused());
         }
         let mut data = std::mem::take(&mut self.data);
         let done = self.carry_out(kernel, request, files, &mut data);
@@ -250,13 +276,15 @@ impl Session {
         match request {
             Request::Version(numbers, text) => self.negotiate(numbers, text, data),
             Request::DmaMap(map) => self.dma.map(&map, files).map(|()| (Reply::DmaMap, None)),
-            Request::DmaUnmap(unmap) => self.dma.unmap(&unmap).map(|()| (Reply::DmaUnmap(unmap), None)),
+            Request::DmaUnmap(unmap) => {
+                Ok(self.dma.unmap(&unmap).map(|()| (Reply::DmaUnmap(unmap), None))?)
+            }
             Request::DeviceGetInfo { argsz } => {
                 *data = kernel.device_info().encode(argsz);
                 Ok((Reply::DeviceGetInfo(data), None))
             }
             Request::DeviceGetRegionInfo { argsz, .. } if (argsz as usize) < RegionInfo::FIXED_SIZE => {
-                Err(Errno::EINVAL)
+                Err(Errno::EINVAL.into())
             }
             Request::DeviceGetRegionInfo { argsz, index } => {
                 let region = kernel.region(index)?;
@@ -266,44 +294,57 @@ impl Session {
                 Ok((Reply::DeviceGetRegionInfo(data), file))
             }
             Request::DeviceGetIrqInfo { argsz, .. } if (argsz as usize) < size_of::<IrqInfo>() => {
-                Err(Errno::EINVAL)
+                Err(Errno::EINVAL.into())
             }
             Request::DeviceGetIrqInfo { index, .. } => {
                 Ok((Reply::DeviceGetIrqInfo(kernel.irq(index)?), None))
             }
             Request::DeviceSetIrqs(irqs, bools) => {
-                self.irqs.set(kernel, &irqs, bools, files).map(|()| (Reply::DeviceSetIrqs, None))
+                Ok(self.irqs.set(kernel, &irqs, bools, files).map(|()| (Reply::DeviceSetIrqs, None))?)
             }
-            Request::RegionRead(access) => read(kernel, access, data),
+            Request::RegionRead(access) => self.read(kernel, access, data),
             Request::RegionWrite(access, bytes) => write(kernel, access, bytes),
             Request::DeviceReset => {
                 kernel.user_resets()?;
                 Ok((Reply::DeviceReset, None))
             }
             // These two go from server to client.
-            Request::DmaRead(_) | Request::DmaWrite(..) => Err(Errno::EINVAL),
-            Request::DeviceGetRegionIoFds { .. } | Request::Other(..) => Err(Errno::EOPNOTSUPP),
+            Request::DmaRead(_) | Request::DmaWrite(..) => Err(Errno::EINVAL.into()),
+            Request::DeviceGetRegionIoFds { .. } | Request::Other(..) => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 
     fn negotiate<'a>(&mut self, numbers: VersionNumbers, text: &[u8], data: &'a mut Vec<u8>) -> Done<'a> {
-        let theirs = Capabilities::parse(text).map_err(|_| Errno::EINVAL)?;
+        let theirs = Capabilities::parse(text).map_err(|_| Wrong::BadPayload.refused())?;
         if numbers.major.get() != version::MAJOR {
-            return Err(Errno::EINVAL);
+            return Err(Errno::EINVAL.into());
         }
         let ours = Capabilities {
             max_msg_fds: Some(MAX_FDS as u32),
-            max_data_xfer_size: Some(MAX_DATA),
-            max_dma_maps: Some(MAX_MAPS as u32),
+            max_data_xfer_size: Some(self.limits.data),
+            max_dma_maps: Some(self.limits.dma_maps),
             pgsizes: Some(PAGE_SIZES),
             write_multiple: Some(false),
         };
         // An answer must not be longer than the question, for one client; so it has the question's keys.
         *data = if text.is_empty() { Vec::new() } else { ours.limited_to_keys_of(&theirs).encode() };
         self.negotiated = true;
-        self.carrier.agree(theirs.data_xfer_size().min(MAX_DATA));
+        self.carrier.agree(theirs.data_xfer_size().min(self.limits.data));
         let numbers = VersionNumbers { minor: numbers.minor.get().min(version::MINOR).into(), ..numbers };
         Ok((Reply::Version(numbers, data), None))
+    }
+
+    fn read<'a>(&self, kernel: &Kernel, access: RegionAccess, data: &'a mut Vec<u8>) -> Done<'a> {
+        let count = access.count.get();
+        if count > self.limits.data {
+            return Err(Wrong::TooLarge.refused());
+        }
+        data.clear();
+        data.resize(count as usize, 0);
+        let taken = kernel.read(access.region.get(), access.offset.get(), data)?;
+        data.truncate(taken);
+        let access = RegionAccess { count: (taken as u32).into(), ..access };
+        Ok((Reply::RegionRead(access, data), None))
     }
 }
 
@@ -313,17 +354,10 @@ impl Default for Session {
     }
 }
 
-fn read<'a>(kernel: &Kernel, access: RegionAccess, data: &'a mut Vec<u8>) -> Done<'a> {
-    let count = access.count.get();
-    if count > MAX_DATA {
-        return Err(Errno::E2BIG);
-    }
-    data.clear();
-    data.resize(count as usize, 0);
-    let taken = kernel.read(access.region.get(), access.offset.get(), data)?;
-    data.truncate(taken);
-    let access = RegionAccess { count: (taken as u32).into(), ..access };
-    Ok((Reply::RegionRead(access, data), None))
+/// Whether files may come with this message.
+fn takes_files(header: &Header) -> bool {
+    let command = Command::from_number(header.command.get());
+    !header.is_reply() && matches!(command, Some(Command::DmaMap | Command::DeviceSetIrqs))
 }
 
 fn write<'a>(kernel: &mut Kernel, access: RegionAccess, bytes: &[u8]) -> Done<'a> {

@@ -7,36 +7,37 @@ use std::time::Duration;
 
 use rstest::rstest;
 use sim_device::server::Ending;
+use sim_device::server::Wrong;
 
 use crate::Server;
 
 /// Long enough that no test of another matter meets it.
-const PATIENT: Duration = Duration::from_secs(60);
+pub(crate) const PATIENT: Duration = Duration::from_secs(60);
 
 /// Short, for the tests that wait for it.
-const IMPATIENT: Duration = Duration::from_millis(100);
+pub(crate) const IMPATIENT: Duration = Duration::from_millis(100);
 
 /// A `VERSION` without a text, with id 1.
-const VERSION: [u8; 20] = [1, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+pub(crate) const VERSION: [u8; 20] = [1, 0, 1, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 /// A `DEVICE_RESET` with id 2.
-const RESET: [u8; 16] = [2, 0, 13, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(crate) const RESET: [u8; 16] = [2, 0, 13, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-fn connect(server: &Server) -> UnixStream {
+pub(crate) fn connect(server: &Server) -> UnixStream {
     let mut stream = UnixStream::connect(&server.path).unwrap();
     stream.write_all(&VERSION).unwrap();
     answer(&mut stream, 20);
     stream
 }
 
-fn answer(stream: &mut UnixStream, length: usize) -> Vec<u8> {
+pub(crate) fn answer(stream: &mut UnixStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
 
 /// A header with id 3.
-fn header(command: u16, size: u32) -> Vec<u8> {
+pub(crate) fn header(command: u16, size: u32) -> Vec<u8> {
     let mut bytes = vec![3, 0];
     bytes.extend_from_slice(&command.to_le_bytes());
     bytes.extend_from_slice(&size.to_le_bytes());
@@ -111,7 +112,9 @@ fn a_client_that_stops_in_the_middle_of_a_message_is_left(#[case] bytes: Vec<u8>
     let server = Server::start("", IMPATIENT);
     let mut stream = connect(&server);
     stream.write_all(&bytes).unwrap();
-    assert!(matches!(server.next_served().ending, Ending::OutOfPatience));
+    let served = server.next_served();
+    assert!(matches!(served.ending, Ending::OutOfPatience(Wrong::Unfinished)));
+    assert_eq!(served.wrongs.of(Wrong::Unfinished), 1);
 }
 
 #[test]
@@ -122,7 +125,9 @@ fn a_client_that_trickles_is_left_although_it_never_pauses() {
     while stream.write_all(&[0]).is_ok() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(matches!(server.next_served().ending, Ending::OutOfPatience));
+    let served = server.next_served();
+    assert!(matches!(served.ending, Ending::OutOfPatience(Wrong::Unfinished)));
+    assert_eq!(served.wrongs.to_string(), "unfinished messages: 1");
 }
 
 #[test]
@@ -142,7 +147,7 @@ fn a_client_that_does_not_read_its_answers_is_left() {
     read.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x10, 0]);
     while stream.write_all(&read).is_ok() {}
     let ending = server.next_served().ending;
-    assert!(matches!(ending, Ending::OutOfPatience), "{ending:?}");
+    assert!(matches!(ending, Ending::OutOfPatience(Wrong::Unread)), "{ending:?}");
 }
 
 #[test]
@@ -212,7 +217,7 @@ fn ask_status(stream: &mut UnixStream) {
 
 /// A client that maps a page without a file at 0x1000 and lets the device read 16 bytes of it. What the device asks
 /// for has arrived.
-fn connect_and_copy(server: &Server) -> UnixStream {
+pub(crate) fn connect_and_copy(server: &Server) -> UnixStream {
     let mut stream = connect(server);
     let mut map = header(2, 48);
     map.extend_from_slice(&[32, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -240,7 +245,7 @@ fn a_client_that_does_not_answer_the_device_is_not_waited_for_and_lives_on() {
     drop(stream);
     let served = server.next_served();
     assert!(matches!(served.ending, Ending::ClientLeft));
-    assert_eq!((served.unanswered, served.refused), (1, 0));
+    assert_eq!((served.wrongs.of(Wrong::Unanswered), served.refused), (1, 0));
 }
 
 #[test]

@@ -5,7 +5,8 @@
 //! came with, so those of one receive belong to the message that holds its last byte.
 //!
 //! The buffer has one size for ever. A message that does not fit is reported by its header and its bytes are
-//! thrown away as they come: nothing is allocated because a size field says so.
+//! thrown away as they come: nothing is allocated because a size field says so. A message with more file descriptors
+//! than [`MAX_FILES`], or with some that got lost on the way, does not fit either.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -14,6 +15,9 @@ use alloc::vec::Vec;
 use crate::frame::HEADER_SIZE;
 use crate::frame::Header;
 use crate::malformed::Malformed;
+
+/// File descriptors that come with one message.
+pub const MAX_FILES: usize = 16;
 
 /// A buffer between a socket and its messages; `F` is a file descriptor.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Inbox<F> {
     discard: u64,
     /// File descriptors, with the position in the stream behind the bytes that they came with.
     files: VecDeque<(u64, Vec<F>)>,
+    /// The last position behind bytes that file descriptors came with which are not all here.
+    lost: Option<u64>,
 }
 
 /// What was taken out of an inbox.
@@ -43,7 +49,8 @@ pub enum Taken<'a, F> {
         /// What came with it.
         files: Vec<F>,
     },
-    /// The header of a message that is longer than the inbox; its payload is thrown away.
+    /// The header of a message that is longer than the inbox, or not all of whose file descriptors are here; its
+    /// payload is thrown away.
     TooLong(Header),
 }
 
@@ -51,7 +58,7 @@ impl<F> Inbox<F> {
     /// An inbox for messages with payloads of at most `payload` bytes.
     pub fn new(payload: usize) -> Self {
         let buffer = vec![0; payload.saturating_add(HEADER_SIZE)];
-        Self { buffer, start: 0, end: 0, taken: 0, discard: 0, files: VecDeque::new() }
+        Self { buffer, start: 0, end: 0, taken: 0, discard: 0, files: VecDeque::new(), lost: None }
     }
 
     /// Where the next receive puts its bytes. Never empty after [`take`](Self::take) returned nothing.
@@ -67,13 +74,26 @@ impl<F> Inbox<F> {
     /// Says that `count` bytes were put into the space, and which file descriptors came with them.
     pub fn received(&mut self, count: usize, files: Vec<F>) {
         self.end = self.end.saturating_add(count).min(self.buffer.len());
-        if !files.is_empty() {
-            let behind = self.taken.saturating_add((self.end - self.start) as u64);
-            self.files.push_back((behind, files));
+        // Of what is here one message at most is not whole, and what now came may end it and be with the next.
+        let held: usize = self.files.iter().map(|(_, files)| files.len()).sum();
+        if held.saturating_add(files.len()) > 2 * MAX_FILES {
+            self.files_lost();
+        } else if !files.is_empty() {
+            self.files.push_back((self.received_until(), files));
         }
         let dropped = self.discard.min((self.end - self.start) as u64);
         self.discard -= dropped;
         drop(self.advance(dropped as usize));
+    }
+
+    /// Says that file descriptors that came with the last bytes are not here.
+    pub fn files_lost(&mut self) {
+        self.lost = Some(self.received_until());
+    }
+
+    /// How many bytes of the stream were received.
+    fn received_until(&self) -> u64 {
+        self.taken.saturating_add((self.end - self.start) as u64)
     }
 
     /// Whether a message has begun and is not complete.
@@ -110,7 +130,12 @@ impl<F> Inbox<F> {
             return Ok(None);
         }
         let payload = self.start.saturating_add(HEADER_SIZE)..self.start.saturating_add(size);
+        let before = self.taken;
         let files = self.advance(size);
+        let lost = self.lost.is_some_and(|behind| before < behind && behind <= self.taken);
+        if lost || files.len() > MAX_FILES {
+            return Ok(Some(Taken::TooLong(header)));
+        }
         let payload = self.buffer.get(payload).unwrap_or_default();
         Ok(Some(Taken::Message { header, payload, files }))
     }
@@ -159,6 +184,43 @@ mod tests {
         feed(&mut inbox, &reset(1)[9..], &[]);
         assert_eq!(taken(&mut inbox), Some((1, 0, vec![])));
         assert!(!inbox.is_midway());
+    }
+
+    #[test]
+    fn a_message_has_sixteen_files_and_no_more() {
+        let files: Vec<u32> = (0..17).collect();
+        let mut inbox = Inbox::new(64);
+        feed(&mut inbox, &reset(1), &files[..16]);
+        assert_eq!(taken(&mut inbox), Some((1, 0, files[..16].to_vec())));
+        feed(&mut inbox, &reset(2)[..4], &files[..16]);
+        feed(&mut inbox, &reset(2)[4..], &files[16..]);
+        feed(&mut inbox, &reset(3), &files[16..]);
+        assert_eq!(taken(&mut inbox), Some((2, usize::MAX, vec![])), "its files are not given to another");
+        assert_eq!(taken(&mut inbox), Some((3, 0, vec![16])));
+    }
+
+    #[test]
+    fn files_that_trickle_in_with_a_message_that_never_ends_are_not_held() {
+        let mut inbox = Inbox::new(64);
+        feed(&mut inbox, &reset(1)[..4], &[]);
+        for byte in &reset(1)[4..15] {
+            feed(&mut inbox, &[*byte], &[7; 16]);
+        }
+        assert_eq!(inbox.files.iter().map(|(_, files)| files.len()).sum::<usize>(), 32);
+        feed(&mut inbox, &[reset(1)[15]], &[]);
+        assert_eq!(taken(&mut inbox), Some((1, usize::MAX, vec![])));
+        assert!(inbox.files.is_empty());
+    }
+
+    #[test]
+    fn a_message_that_lost_files_is_no_message_without_files() {
+        let mut inbox = Inbox::new(64);
+        feed(&mut inbox, &[reset(1), reset(2)].concat(), &[]);
+        inbox.files_lost();
+        feed(&mut inbox, &reset(3), &[5]);
+        assert_eq!(taken(&mut inbox), Some((1, 0, vec![])));
+        assert_eq!(taken(&mut inbox), Some((2, usize::MAX, vec![])));
+        assert_eq!(taken(&mut inbox), Some((3, 0, vec![5])));
     }
 
     #[test]

@@ -16,14 +16,13 @@ use rustix::io::Errno;
 use rustix::net::RecvAncillaryBuffer;
 use rustix::net::RecvAncillaryMessage;
 use rustix::net::RecvFlags;
+use rustix::net::ReturnFlags;
 use rustix::net::SendAncillaryBuffer;
 use rustix::net::SendAncillaryMessage;
 use rustix::net::SendFlags;
 
 use crate::inbox::Inbox;
-
-/// File descriptors that one receive takes; the kernel closes what is more.
-pub const MAX_FILES: usize = 16;
+pub use crate::inbox::MAX_FILES;
 
 /// Sends as many of `bytes` as there is room for, with `file` beside the first of them. Returns how many.
 ///
@@ -42,7 +41,8 @@ pub fn send(socket: impl AsFd, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> Re
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
 }
 
-/// Receives what there is into `inbox`. Returns how many bytes; 0 says that the peer is gone.
+/// Receives what there is into `inbox`. File descriptors for which there is no room are closed by the kernel, and the
+/// inbox is told. Returns how many bytes; 0 says that the peer is gone.
 ///
 /// # Errors
 /// As `recvmsg`.
@@ -57,6 +57,9 @@ pub fn receive(socket: impl AsFd, inbox: &mut Inbox<OwnedFd>) -> Result<usize, E
     });
     let files: Vec<OwnedFd> = rights.flatten().collect();
     inbox.received(received.bytes, files);
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        inbox.files_lost();
+    }
     Ok(received.bytes)
 }
 
@@ -121,6 +124,19 @@ mod tests {
         receive_bytes(&theirs, &mut inbox).unwrap();
         assert_eq!(taken(&mut inbox), vec![(1, 0)]);
         assert_eq!(receive_bytes(&watched, &mut Inbox::new(256)), Ok(0), "the other end is closed");
+    }
+
+    #[test]
+    fn a_message_with_more_files_than_are_taken_is_not_taken_for_one_with_fewer() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let files = [ours.as_fd(); MAX_FILES + 1];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES + 1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
+        rustix::net::sendmsg(&ours, &[IoSlice::new(&frame(1))], &mut control, SendFlags::NOSIGNAL).unwrap();
+        let mut inbox = Inbox::new(256);
+        receive(&theirs, &mut inbox).unwrap();
+        assert!(matches!(inbox.take(), Ok(Some(Taken::TooLong(header))) if header.id.get() == 1));
     }
 
     #[test]

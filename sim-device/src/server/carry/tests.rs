@@ -327,13 +327,13 @@ fn a_client_that_does_not_answer_is_given_up_counted_and_heard_no_more() {
     let late = host.asked.clone();
     host.session.give_up();
     host.hear();
-    assert_eq!((host.status(), host.session.unanswered()), (UNANSWERED, 1));
+    assert_eq!((host.status(), host.session.wrongs().of(crate::server::Wrong::Unanswered)), (UNANSWERED, 1));
     host.asked = late;
     host.reply(|_, _| {});
     assert_eq!((host.status(), host.session.refused()), (UNANSWERED, 1));
     assert_eq!(host.device(0, 0x100), [0; 0x100]);
     host.session.give_up();
-    assert_eq!(host.session.unanswered(), 1, "nothing is owed");
+    assert_eq!(host.session.wrongs().of(crate::server::Wrong::Unanswered), 1, "nothing is owed");
 }
 
 #[test]
