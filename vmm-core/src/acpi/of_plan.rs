@@ -29,6 +29,7 @@ use crate::plan;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::aarch64;
+use crate::plan::life::Committer;
 use crate::plan::machine::Arch;
 use crate::plan::x86_64;
 
@@ -168,12 +169,13 @@ fn io_ports(plan: &Plan) -> Option<IoWindow> {
 
 fn told_window(plan: &Plan, window: &plan::FixedWindow) -> Option<FixedWindow> {
     let bridge = plan.bridges.get(window.only_target()?)?;
+    let device = window.device.and_then(|device| plan.devices.get(device));
     Some(FixedWindow {
         span: window.span,
         target: bridge.bus,
         coherency: if window.back_invalidate { Coherency::HdmDb } else { Coherency::HdmD },
-        // Firmware has committed what is decoded there.
-        fixed: window.device.is_some(),
+        // Firmware has committed what is decoded there, unless that is left to the guest.
+        fixed: device.is_some_and(|device| device.committer == Committer::Machine),
     })
 }
 

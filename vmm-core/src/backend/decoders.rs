@@ -163,7 +163,7 @@ fn decoder_at(offset: u64) -> Option<(usize, u64)> {
 }
 
 /// What a register reads after `written` was written over `before`: only what software may write is taken.
-fn merged(before: u32, written: u32, fields: &[Field]) -> u32 {
+pub(crate) fn merged(before: u32, written: u32, fields: &[Field]) -> u32 {
     let writable = fields.iter().filter(|field| matches!(field.attribute, Attribute::Rw | Attribute::Rwl));
     // The registers here have 32 bits, and so have the masks of their fields.
     let mask = writable.fold(0, |mask, field| mask | field.mask() as u32);

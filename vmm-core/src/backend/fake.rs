@@ -77,10 +77,21 @@ pub(crate) struct State {
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
+    /// What is looked at while the device is in reset.
+    pub(crate) at_reset: Option<AtReset>,
     /// What answers the device.
     pub(crate) asks: Option<Arc<dyn DmaMemory>>,
     /// Writes to this offset of the component registers have no effect.
     pub(crate) stuck: Option<u64>,
+}
+
+/// Somebody who looks at everything else while a device is in reset.
+pub(crate) struct AtReset(pub(crate) Box<dyn Fn() + Send>);
+
+impl std::fmt::Debug for AtReset {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("AtReset")
+    }
 }
 
 /// A region of a fake device.
@@ -174,18 +185,9 @@ impl Fake {
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
         let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
-        let state = State {
-            kernel,
-            info,
-            regions,
-            calls,
-            fail_at: None,
-            dma,
-            files,
-            refuses_from,
-            asks,
-            stuck: None,
-        };
+        let (fail_at, at_reset, stuck) = (None, None, None);
+        let state =
+            State { kernel, info, regions, calls, fail_at, dma, files, refuses_from, at_reset, asks, stuck };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -286,6 +288,19 @@ impl State {
             0x1120..=0x112c if control & 0x500 == 0 => self.set(9, offset, value),
             0x1134..=0x113c => self.set(9, offset, value),
             _ => {}
+        }
+    }
+
+    /// The kernel of April hides the host's base anew, and the base that it was given with it.
+    fn was_reset(&mut self) {
+        if let Some(AtReset(look)) = &self.at_reset {
+            look();
+        }
+        if self.kernel == Kernel::April {
+            let control = self.dword(10, CONTROL) & !0x100;
+            for (at, value) in [(DECODER, 0), (DECODER + 4, 0), (CONTROL, control)] {
+                self.set(10, at, value);
+            }
         }
     }
 
@@ -420,6 +435,11 @@ impl Backend for Fake {
             return Ok(());
         }
         state.bytes(region)[offset as usize..offset as usize + data.len()].copy_from_slice(data);
+        // Initiate Function Level Reset, in the upper byte of Device Control, which reads 0.
+        if region == region::CONFIG && state.bytes(region)[0x49] & 0x80 != 0 {
+            state.bytes(region)[0x49] = 0;
+            state.was_reset();
+        }
         Ok(())
     }
 
@@ -462,6 +482,7 @@ impl Backend for Fake {
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {
-        self.called(Call::Reset).map(drop)
+        self.called(Call::Reset)?.was_reset();
+        Ok(())
     }
 }

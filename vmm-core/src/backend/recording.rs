@@ -41,38 +41,63 @@ impl fmt::Display for Access {
 }
 
 /// What was written down so far. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// Nothing once nobody wants to know any more.
-    accesses: Arc<Mutex<Option<Vec<Access>>>>,
+    notes: Arc<Mutex<Notes>>,
 }
 
-impl Default for Recording {
-    fn default() -> Self {
-        Self { accesses: Arc::new(Mutex::new(Some(Vec::new()))) }
-    }
+#[derive(Debug, Default)]
+struct Notes {
+    accesses: Vec<Access>,
+    wanted: Wanted,
+}
+
+/// What is written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Wanted {
+    #[default]
+    Everything,
+    /// Writes to this region alone: a guest that runs for long makes many other accesses.
+    WritesTo(u32),
+    Nothing,
 }
 
 impl Recording {
     /// Everything written down so far, in order.
     pub fn accesses(&self) -> Vec<Access> {
-        self.accesses.lock().clone().unwrap_or_default()
+        self.notes.lock().accesses.clone()
     }
 
     /// Takes what was written down so far; what comes is written down anew.
     pub fn take(&self) -> Vec<Access> {
-        self.accesses.lock().as_mut().map(std::mem::take).unwrap_or_default()
+        std::mem::take(&mut self.notes.lock().accesses)
     }
 
     /// Takes what was written down so far; what comes is not written down.
     pub fn stop(&self) -> Vec<Access> {
-        self.accesses.lock().take().unwrap_or_default()
+        self.go_on_with(Wanted::Nothing)
+    }
+
+    /// Takes what was written down so far; of what comes, only writes to this region are written down.
+    pub fn go_on_with_writes_to(&self, region: u32) -> Vec<Access> {
+        self.go_on_with(Wanted::WritesTo(region))
+    }
+
+    fn go_on_with(&self, wanted: Wanted) -> Vec<Access> {
+        let fresh = Notes { accesses: Vec::new(), wanted };
+        std::mem::replace(&mut *self.notes.lock(), fresh).accesses
     }
 
     fn push(&self, is_write: bool, region: u32, offset: u64, bytes: &[u8]) {
-        if let Some(accesses) = self.accesses.lock().as_mut() {
+        let mut notes = self.notes.lock();
+        let wanted = match notes.wanted {
+            Wanted::Everything => true,
+            Wanted::WritesTo(only) => is_write && region == only,
+            Wanted::Nothing => false,
+        };
+        if wanted {
             let value = bytes.iter().take(8).rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
-            accesses.push(Access { is_write, region, offset, count: bytes.len(), value });
+            notes.accesses.push(Access { is_write, region, offset, count: bytes.len(), value });
         }
     }
 }
@@ -144,5 +169,28 @@ impl<B: Backend> Backend for Recorded<B> {
 
     fn reset(&mut self) -> Result<(), BackendError> {
         self.inner.reset()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_is_written_down_and_nothing_else() {
+        let recording = Recording::default();
+        let pass = || {
+            for (is_write, region) in [(false, 9), (true, 9), (false, 10), (true, 10)] {
+                recording.push(is_write, region, 0x120, &[1, 2]);
+            }
+        };
+        pass();
+        assert_eq!(recording.go_on_with_writes_to(10).len(), 4);
+        pass();
+        let write = Access { is_write: true, region: 10, offset: 0x120, count: 2, value: 0x201 };
+        assert_eq!(recording.accesses(), [write]);
+        assert_eq!((recording.stop(), recording.accesses()), (vec![write], Vec::new()));
+        pass();
+        assert_eq!(recording.take(), []);
     }
 }

@@ -93,6 +93,10 @@ fn attach(device: Device, slots: &Arc<LawfulSlots>) -> Reached {
     let Ok(mut running) = programmed.run(&Hypervisor::Soft, Duration::MAX) else { return Reached::Mapped };
     let planned = running.plan().clone();
     touch(&mut running, &planned);
+    // Whatever the device does of it, nobody is harmed, and what cannot come back is out.
+    if running.reset().is_ok() {
+        touch(&mut running, &planned);
+    }
     Reached::Running
 }
 

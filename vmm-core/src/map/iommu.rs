@@ -84,6 +84,16 @@ impl Unit {
         self.follow(&mut mirrors)
     }
 
+    /// Everything is as after reset, and so is what mirrors show.
+    pub(crate) fn reset(&self) {
+        let Self { mirrors, smmu, ram: _, tally } = self;
+        let mut mirrors = mirrors.lock();
+        *smmu.lock() = Smmu::new(Features::default());
+        *tally.lock() = Tally::default();
+        // What a device refuses is counted.
+        let _ = self.follow(&mut mirrors);
+    }
+
     /// The guest reads registers.
     pub(crate) fn read(&self, access: Access) -> u64 {
         let _settled = self.mirrors.lock();

@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use cxl_spec::pci;
+use cxl_spec::pci::power;
 use dma::BarMemory;
 use dma::BarReach;
 use dma::Pieces;
@@ -43,6 +45,7 @@ use space::SpaceError;
 use space::Trap;
 use space::Window;
 use space::WindowId;
+use vfio_abi::info::region;
 
 use crate::acpi;
 use crate::acpi::check::SystemError;
@@ -68,6 +71,20 @@ pub struct Attached {
     pub backend: Shared,
     /// What is known of it.
     pub inventory: Inventory,
+}
+
+impl Attached {
+    /// The device is at work from now on, whatever power state a guest has put it into. A reset through VFIO
+    /// keeps that.
+    fn wake(&self) -> Result<(), BackendError> {
+        let mut capabilities = self.inventory.config.capabilities.iter();
+        let Some(found) = capabilities.find(|found| found.id == pci::capability::POWER) else {
+            return Ok(());
+        };
+        let at = u64::from(found.offset).saturating_add(power::CONTROL_STATUS);
+        let state = power::ControlStatus::new(0).with_state(power::D0);
+        self.backend.lock().write(region::CONFIG, at, &state.raw().to_le_bytes())
+    }
 }
 
 /// A machine without the devices' memory. Dropping it undoes everything, in reverse order.
@@ -194,6 +211,43 @@ impl Mappings {
     /// What was planned.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// The machine is reset: BARs are where they were planned, devices have gone through a reset of their own and
+    /// answer again, SMMUs and what devices reach of each other are as at the start. RAM is kept, and so is what
+    /// devices reach of it; the ACPI tables are there anew. What else the guest wrote to a device's configuration
+    /// space is the device's to keep or lose: VFIO saves it over a reset.
+    ///
+    /// # Errors
+    /// If a device does not do its part.
+    pub(crate) fn reset(&mut self) -> Result<(), MapError> {
+        #[rustfmt::skip]
+        let Self {
+            bar_reach, enabled, bars, devices, space, smmus, plan,
+            dma: _, windows: _, requesters: _, ram: _, bar_memory: _, low_ram: _,
+        } = self;
+        for owner in 0..devices.len() {
+            bar_reach.decode(owner, false)?;
+        }
+        space.place(&bars.iter().map(|(.., window)| (*window, None)).collect::<Vec<_>>());
+        enabled.clear();
+        smmus.iter().for_each(|smmu| smmu.reset());
+        for device in devices.iter() {
+            device.wake()?;
+            device.backend.lock().reset()?;
+        }
+        for device in devices.iter() {
+            enabled.push(Enabled::with_requests(&device.backend)?);
+        }
+        let planned = |(device, index, window): &(usize, u8, WindowId)| {
+            let mut bars = plan.devices.get(*device)?.bars.iter();
+            Some((*window, Some(bars.find(|bar| bar.index == *index)?.span.start())))
+        };
+        space.place(&bars.iter().filter_map(planned).collect::<Vec<_>>());
+        for owner in 0..devices.len() {
+            bar_reach.decode(owner, true)?;
+        }
+        self.put_tables()
     }
 
     /// RAM goes into the guest, and to every device that may reach it.

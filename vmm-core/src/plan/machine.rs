@@ -13,6 +13,7 @@ use super::dma::Wish;
 use super::firmware::Telling;
 use super::iommu::SmmuIntent;
 use super::layout::Cursor;
+use super::life::Life;
 use super::topology::Topology;
 use super::x86_64;
 use crate::plan::Placed;
@@ -36,6 +37,8 @@ pub struct Machine {
     pub smmus: Vec<SmmuIntent>,
     /// How the guest is told of it.
     pub telling: Telling,
+    /// Who commits decoders, and what follows a reset.
+    pub life: Life,
 }
 
 /// Whose layout a machine has.
@@ -127,6 +130,7 @@ impl Default for Machine {
             dma: Wish::default(),
             smmus: Vec::new(),
             telling: Telling::default(),
+            life: Life::default(),
         }
     }
 }

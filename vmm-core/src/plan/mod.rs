@@ -14,6 +14,7 @@ pub mod bar;
 pub mod dma;
 pub mod firmware;
 pub mod iommu;
+pub mod life;
 pub mod machine;
 pub mod programme;
 pub mod topology;
@@ -38,6 +39,7 @@ pub use error::Refusal;
 use firmware::Tables;
 pub use iommu::Smmu;
 pub use layout::Reason;
+use life::Committer;
 use machine::Machine;
 use place::Candidate;
 use place::Shown;
@@ -159,6 +161,12 @@ pub struct Device {
     pub programme: Programme,
     /// Offset in configuration space of the CXL device DVSEC, whose range bases the guest sees as the window's.
     pub device_dvsec: u64,
+    /// Offset in configuration space of the PCI Express capability, if it has one.
+    pub express: Option<u64>,
+    /// Who commits decoder 0.
+    pub committer: Committer,
+    /// Where the decoder may be: the CXL fixed memory window that leads to the device.
+    pub fixed_window: Span<Gpa>,
 }
 
 /// A BAR at its place.
@@ -208,8 +216,10 @@ pub const OVERLAY_PRIORITY: u32 = 1;
 pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, PlanError> {
     machine.check()?;
     let mut layout = machine.layout()?;
-    let candidates: Vec<Candidate> =
-        devices.iter().map(|(name, inventory)| Candidate::new(name, inventory)).collect::<Result<_, _>>()?;
+    let candidates: Vec<Candidate> = devices
+        .iter()
+        .map(|(name, inventory)| Candidate::new(machine, name, inventory))
+        .collect::<Result<_, _>>()?;
     let wiring = topology::wire(&machine.topology, &candidates)?;
     let mut map = std::mem::take(&mut layout.fixed);
     let mut bridges = Vec::new();
@@ -238,8 +248,9 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
         window.back_invalidate = candidate.back_invalidates();
         let bars = shown.bars(candidate, places)?;
         let memory = shown.window(candidate, window.span)?;
+        let windows = (window.span, memory);
         let function = bridge.endpoint(layout.ecam).ok_or_else(|| candidate.refused(Refusal::NoFunction))?;
-        planned.push(candidate.device(function, number, bars, memory)?);
+        planned.push(candidate.device(function, number, bars, windows)?);
     }
     let (smmus, placed) = iommu::place(&mut layout.smmus, &machine.smmus, &bridges)?;
     map.extend(placed);

@@ -7,6 +7,7 @@ use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 use cxl_spec::component::array;
 use cxl_spec::component::hdm;
+use cxl_spec::pci;
 use vfio_abi::cxl::Committed;
 use vfio_abi::cxl::Description;
 
@@ -19,6 +20,7 @@ use super::Window;
 use super::bar;
 use super::bar::Reach;
 use super::bridge::Wanted;
+use super::life::Committer;
 use super::machine::Machine;
 use super::programme::Programme;
 use crate::discover::Inventory;
@@ -33,6 +35,7 @@ pub(super) struct Candidate<'a> {
     inventory: &'a Inventory,
     cxl: &'a Cxl,
     memory: &'a Region,
+    committer: Committer,
 }
 
 /// A device's BARs and memory, once they have their places, and what there is to say about them.
@@ -47,9 +50,10 @@ fn refused(device: &str, why: Refusal) -> PlanError {
 
 impl<'a> Candidate<'a> {
     /// The device, if it can be attached.
-    pub(super) fn new(name: &'a str, inventory: &'a Inventory) -> Result<Self, PlanError> {
+    pub(super) fn new(machine: &Machine, name: &'a str, inventory: &'a Inventory) -> Result<Self, PlanError> {
+        let committer = machine.life.committer(name);
         let cxl = inventory.cxl.as_ref().ok_or_else(|| refused(name, Refusal::NotCxl))?;
-        if !cxl.firmware_committed {
+        if !cxl.firmware_committed && committer == Committer::Machine {
             let flag = match cxl.description.committed {
                 Committed::Flag { name, .. } => name,
                 Committed::Decoder => "COMMITTED",
@@ -74,10 +78,11 @@ impl<'a> Candidate<'a> {
             return Err(refused(name, Refusal::Interleaved(ways)));
         }
         let decoder = decoder.map_or(0, |decoder| decoder.size);
-        if decoder != memory.size {
+        // What the guest commits has the size that the guest gives it.
+        if decoder != memory.size && committer == Committer::Machine {
             return Err(refused(name, Refusal::DecoderSize { decoder, memory: memory.size }));
         }
-        Ok(Self { name, inventory, cxl, memory })
+        Ok(Self { name, inventory, cxl, memory, committer })
     }
 
     /// What the component registers cover of a BAR, by offsets in it.
@@ -121,7 +126,7 @@ impl<'a> Candidate<'a> {
         function: (Bdf, Span<Gpa>),
         bridge: usize,
         bars: Vec<Bar>,
-        window: Window,
+        (fixed_window, window): (Span<Gpa>, Window),
     ) -> Result<Device, PlanError> {
         let (bdf, config) = function;
         let description = &self.cxl.description;
@@ -138,6 +143,8 @@ impl<'a> Candidate<'a> {
             window: window.span,
         };
         let span = covered.ok_or_else(no_memory)?;
+        let mut capabilities = self.inventory.config.capabilities.iter();
+        let express = capabilities.find(|capability| capability.id == pci::capability::EXPRESS);
         Ok(Device {
             name: self.name.to_owned(),
             bdf,
@@ -149,6 +156,9 @@ impl<'a> Candidate<'a> {
             window,
             programme,
             device_dvsec: self.cxl.device_dvsec,
+            express: express.map(|capability| capability.offset.into()),
+            committer: self.committer,
+            fixed_window,
         })
     }
 }

@@ -27,6 +27,10 @@ pub enum Register {
     BaseLow,
     /// High half of the base.
     BaseHigh,
+    /// Low half of the size, which is only read.
+    SizeLow,
+    /// High half of the size.
+    SizeHigh,
     /// Control.
     Control,
 }
@@ -52,6 +56,8 @@ impl Register {
         match self {
             Self::BaseLow => hdm::BASE_LOW,
             Self::BaseHigh => hdm::BASE_HIGH,
+            Self::SizeLow => hdm::SIZE_LOW,
+            Self::SizeHigh => hdm::SIZE_HIGH,
             Self::Control => hdm::CONTROL,
         }
     }
@@ -62,6 +68,8 @@ impl fmt::Display for Register {
         out.write_str(match self {
             Self::BaseLow => hdm::BaseLow::NAME,
             Self::BaseHigh => hdm::BaseHigh::NAME,
+            Self::SizeLow => hdm::SizeLow::NAME,
+            Self::SizeHigh => hdm::SizeHigh::NAME,
             Self::Control => hdm::Control::NAME,
         })
     }

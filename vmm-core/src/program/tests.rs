@@ -8,6 +8,7 @@ use vfio_abi::errno::Errno;
 use super::*;
 use crate::backend::Call;
 use crate::backend::Failure;
+use crate::backend::Shared;
 use crate::backend::fake::CONTROL;
 use crate::backend::fake::CountedSlots;
 use crate::backend::fake::DECODER;
@@ -17,7 +18,10 @@ use crate::backend::recording::Recording;
 use crate::discover::discover;
 use crate::map::Attached;
 use crate::map::map;
+use crate::map::space::Behind;
+use crate::map::space::Shape;
 use crate::map::space::Target;
+use crate::map::space::Trap;
 use crate::plan::machine::Machine;
 use crate::plan::plan;
 

@@ -18,7 +18,6 @@ use vfio_abi::info::region;
 use super::config::ConfigView;
 use crate::backend::BackendError;
 use crate::backend::Shared;
-use crate::map::Mappings;
 use crate::map::dma::BarReach;
 use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
@@ -29,6 +28,10 @@ use crate::map::space::Trap;
 use crate::plan::machine::ECAM_FUNCTION_SIZE;
 use crate::ports::Component;
 use crate::ports::HostBridge;
+use crate::program::DeviceMemory;
+use crate::program::ProgramError;
+use crate::program::Programmed;
+use crate::program::Reset;
 
 /// The way from a guest's access to what it reaches.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ pub struct Bus {
 struct Device {
     backend: Shared,
     config: Mutex<ConfigView>,
+    memory: Arc<DeviceMemory>,
 }
 
 /// A function in configuration space.
@@ -61,14 +65,15 @@ enum Function {
 
 impl Bus {
     /// The bus of a machine.
-    pub(crate) fn new(mappings: &Mappings) -> Self {
+    pub(crate) fn new(programmed: &Programmed) -> Self {
+        let mappings = &programmed.mappings;
         let plan = &mappings.plan;
-        let devices = mappings.devices.iter().zip(&plan.devices).enumerate();
-        let devices = devices.map(|(number, (device, planned))| {
+        let devices = mappings.devices.iter().zip(&plan.devices).zip(&programmed.memories).enumerate();
+        let devices = devices.map(|(number, ((device, planned), memory))| {
             let own = mappings.bars.iter().filter(|(device, ..)| *device == number);
             let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
             let config = Mutex::new(ConfigView::new(planned, &windows));
-            Device { backend: device.backend.clone(), config }
+            Device { backend: device.backend.clone(), config, memory: memory.clone() }
         });
         let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
         let ports = bridges.iter().enumerate();
@@ -185,9 +190,11 @@ impl Bus {
 
     fn region_load(&self, behind: &Behind, access: Access) -> u64 {
         let load = |piece: Access| {
-            let device = self.devices.get(behind.device);
-            let value = device.and_then(|device| self.answered(read(&device.backend, behind.region, piece)));
-            value.unwrap_or(piece.width().mask())
+            let Some(device) = self.devices.get(behind.device) else { return piece.width().mask() };
+            if let Some(value) = device.memory.decoder_read(behind.region, piece) {
+                return value.into();
+            }
+            self.answered(read(&device.backend, behind.region, piece)).unwrap_or(piece.width().mask())
         };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
@@ -201,9 +208,12 @@ impl Bus {
 
     fn region_store(&self, behind: &Behind, access: Access, value: u64) {
         let Some(device) = self.devices.get(behind.device) else { return };
-        let store = |piece: Access, value| {
-            self.answered(write(&device.backend, behind.region, piece, value));
-        };
+        let store =
+            |piece: Access, value| match device.memory.decoder_write(behind.region, piece, value as u32) {
+                Some(true) => {}
+                Some(false) => drop(self.nothing_there()),
+                None => drop(self.answered(write(&device.backend, behind.region, piece, value))),
+            };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => store(access, value),
             (Shape::Dwords, Width::Qword) => {
@@ -265,6 +275,10 @@ impl Bus {
             self.space.place(&config.places());
             return self.decode_changed(index, &config);
         }
+        if let Some(reset) = config.reset_in(access, value) {
+            let begin = || self.answered(write(&device.backend, region::CONFIG, access, value)).is_some();
+            return self.over_reset(index, &mut config, reset, begin);
+        }
         let memory_space = ConfigView::memory_space_in(access, value);
         // The BARs are out before the device stops answering, and in only after it has begun to.
         if memory_space == Some(false) {
@@ -279,6 +293,44 @@ impl Bus {
         if memory_space.is_some() {
             self.decode_changed(index, &config);
         }
+    }
+
+    /// A device is reset. Nobody sees its BARs and its memory meanwhile; its command register is as before then.
+    fn over_reset(&self, index: usize, config: &mut ConfigView, reset: Reset, begin: impl FnOnce() -> bool) {
+        let Some(device) = self.devices.get(index) else { return };
+        let memory_space = config.memory_space();
+        config.set_memory_space(false);
+        self.space.place(&config.places());
+        self.decode_changed(index, config);
+        device.memory.take_out();
+        let begun = begin();
+        config.set_memory_space(memory_space);
+        self.space.place(&config.places());
+        self.decode_changed(index, config);
+        // What could not begin has reset nothing.
+        let reset = if begun { reset } else { Reset::FunctionLevel };
+        match device.memory.after(reset) {
+            Ok(()) => {}
+            Err(ProgramError::Register { error, .. }) => drop(self.answered::<()>(Err(error))),
+            Err(_) => drop(self.nothing_there()),
+        }
+    }
+
+    /// The machine resets a device through VFIO while the guest runs.
+    pub(crate) fn reset_device(&self, index: usize) -> Result<(), BackendError> {
+        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let mut outcome = Ok(());
+        let begin = || {
+            outcome = device.backend.lock().reset();
+            outcome.is_ok()
+        };
+        self.over_reset(index, &mut device.config.lock(), Reset::Device, begin);
+        outcome
+    }
+
+    /// Why a device's memory is not where it should be, if it is not.
+    pub(crate) fn unplaced(&self, index: usize) -> Option<String> {
+        self.devices.get(index)?.memory.unplaced()
     }
 
     /// Other devices reach the BARs of a device only while it decodes them, and where the plan put them.

@@ -10,16 +10,21 @@
 //!   in use and reads 0.
 //!
 //! And one bit is the device's and the machine's: **Memory Space Enable**. While it is off, no BAR is anywhere.
+//!
+//! Two bits the machine must hear of: those by which a guest resets the function, or CXL.
 
 use cxl_spec::access::Access;
 use cxl_spec::address::Gpa;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::device;
+use cxl_spec::pci::express;
 use cxl_spec::pci::header;
 
 use crate::map::space::WindowId;
 use crate::plan::Bar;
 use crate::plan::Device;
+use crate::plan::life::Committer;
+use crate::program::Reset;
 
 /// The dwords of configuration space that are the machine's, and what they say of the BARs.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub(super) struct ConfigView {
     bars: Vec<Placeable>,
     /// The function answers memory accesses.
     memory_space: bool,
+    /// The bits by which the guest resets it: where, and what is reset.
+    resets: Vec<(u64, u8, Reset)>,
 }
 
 /// A dword that is the machine's.
@@ -53,7 +60,12 @@ impl ConfigView {
     /// What the guest sees of a device that answers memory accesses. `windows` are those of its BARs.
     pub(super) fn new(planned: &Device, windows: &[(u8, WindowId)]) -> Self {
         let fixed = |offset, value| Dword { offset, value, writable: 0 };
-        let (low, high) = hdm::split(planned.window.span.start().get());
+        // Nobody has put the memory anywhere yet if that is the guest's to do.
+        let base = match planned.committer {
+            Committer::Machine => planned.window.span.start().get(),
+            Committer::Guest => 0,
+        };
+        let (low, high) = hdm::split(base);
         let ranges = [
             (device::RANGE_1_BASE_HIGH, high),
             (device::RANGE_1_BASE_LOW, low),
@@ -63,7 +75,8 @@ impl ConfigView {
         let ranges = ranges.map(|(offset, value)| fixed(planned.device_dvsec.saturating_add(offset), value));
         let unused = (0..header::BARS).map(|bar| fixed(header::bar_offset(bar), 0));
         let dwords = unused.chain(ranges).collect();
-        let mut view = Self { dwords, bars: Vec::new(), memory_space: true };
+        let resets = resets(planned);
+        let mut view = Self { dwords, bars: Vec::new(), memory_space: true, resets };
         for bar in &planned.bars {
             view.show(bar);
             let window = windows.iter().find(|(index, _)| *index == bar.index);
@@ -119,6 +132,21 @@ impl ConfigView {
         inside.map(|byte| header::Command::new((value >> (8 * byte)) as u16).memory_space())
     }
 
+    /// What a write resets, if anything.
+    pub(super) fn reset_in(&self, access: Access, value: u64) -> Option<Reset> {
+        let written = |at: u64| {
+            let byte = at.checked_sub(access.offset()).filter(|byte| *byte < access.width().bytes())?;
+            Some((value >> (8 * byte)) as u8)
+        };
+        let mut resets = self.resets.iter();
+        resets.find(|(at, bit, _)| written(*at).is_some_and(|byte| byte & bit != 0)).map(|(.., reset)| *reset)
+    }
+
+    /// Whether the function answers memory accesses.
+    pub(super) fn memory_space(&self) -> bool {
+        self.memory_space
+    }
+
     /// The function answers memory accesses from now on, or does not.
     pub(super) fn set_memory_space(&mut self, on: bool) {
         self.memory_space = on;
@@ -143,4 +171,20 @@ impl ConfigView {
         let high = if bar.is_64_bit { half(bar.index.checked_add(1)?)? } else { 0 };
         Some(Gpa::new(high << 32 | low))
     }
+}
+
+/// Byte and bit of each register that starts a reset, the greater reset first.
+fn resets(planned: &Device) -> Vec<(u64, u8, Reset)> {
+    let cxl = device::Control2::new(0).with_initiate_cxl_reset(true).raw();
+    let function = express::DeviceControl::new(0).with_initiate_function_level_reset(true).raw();
+    let cxl = (planned.device_dvsec.saturating_add(device::CONTROL_2), cxl, Reset::Cxl);
+    let function = planned.express.map(|capability| {
+        (capability.saturating_add(express::DEVICE_CONTROL), function, Reset::FunctionLevel)
+    });
+    let bytes = |(at, bits, reset): (u64, u16, Reset)| {
+        let [low, high] = bits.to_le_bytes();
+        [(at, low, reset), (at.saturating_add(1), high, reset)]
+    };
+    let all = [cxl].into_iter().chain(function).flat_map(bytes);
+    all.filter(|(_, bits, _)| *bits != 0).collect()
 }

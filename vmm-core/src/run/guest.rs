@@ -36,6 +36,11 @@ pub enum Order {
         /// What.
         value: u64,
     },
+    /// Call the code at an address. It may change the register that its result comes back in, and no other.
+    Run {
+        /// Where.
+        at: Gpa,
+    },
 }
 
 /// The most bytes that one [`Order::Fill`] may cover: the guest program sees so much at a time.
@@ -48,6 +53,26 @@ pub trait Guest: Send {
     /// # Errors
     /// If the guest does not come back. It takes no further orders then.
     fn obey(&mut self, order: Order) -> Result<u64, GuestError>;
+
+    /// Starts again from the beginning, on this bus. What is in RAM stays, but for the guest program's own part.
+    ///
+    /// # Errors
+    /// If the guest was given up before, or the hypervisor does not do its part.
+    fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError>;
+}
+
+/// A guest that has no machine any more: it obeys nothing.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+impl Guest for Stopped {
+    fn obey(&mut self, _order: Order) -> Result<u64, GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn start_again(&mut self, _bus: Arc<Bus>) -> Result<(), GuestError> {
+        Err(GuestError::Stopped)
+    }
 }
 
 /// Why a guest did not do as it was told.
@@ -100,6 +125,7 @@ impl Order {
         let (at, length) = match self {
             Self::Load { at, width } | Self::Store { at, width, .. } => (at, width.bytes()),
             Self::Fill { at, count, .. } => (at, count.saturating_mul(8)),
+            Self::Run { at } => (at, 1),
         };
         if length == 0 || length > MAX_FILL {
             return impossible("between 1 byte and 2 MiB at a time");
@@ -125,6 +151,12 @@ impl Soft {
 }
 
 impl Guest for Soft {
+    fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
+        let Self { bus: old } = self;
+        *old = bus;
+        Ok(())
+    }
+
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
         match order.checked()? {
             Order::Load { at, width } => {
@@ -146,6 +178,7 @@ impl Guest for Soft {
                 }
                 Ok(0)
             }
+            Order::Run { .. } => Err(GuestError::Impossible { order, why: "a soft guest runs no code" }),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod bus;
 pub mod guest;
 
 mod config;
+mod reset;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use guest::Guest;
 use guest::GuestError;
 use guest::Order;
 use guest::Soft;
+pub use reset::ResetError;
 
 use crate::backend::BackendError;
 use crate::backend::kvm;
@@ -80,7 +82,7 @@ impl Programmed {
     /// # Errors
     /// If the hypervisor does not do its part.
     pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
-        let bus = Arc::new(Bus::new(&self.mappings));
+        let bus = Arc::new(Bus::new(&self));
         let arch = self.plan().machine.arch;
         let guest: Box<dyn Guest> = match hypervisor {
             Hypervisor::Kvm(_) if !kvm_can_run(arch) => {
@@ -122,6 +124,14 @@ impl Running {
     /// If the guest does not come back.
     pub fn fill(&mut self, at: Gpa, count: u64, value: u64) -> Result<(), GuestError> {
         self.obey(Order::Fill { at, count, value }).map(drop)
+    }
+
+    /// The guest calls the code at an address, and what that returns comes back.
+    ///
+    /// # Errors
+    /// If the guest does not come back, or is one that runs no code.
+    pub fn run_code(&mut self, at: Gpa) -> Result<u64, GuestError> {
+        self.obey(Order::Run { at })
     }
 
     /// Whatever a device asks meanwhile is answered before and after.

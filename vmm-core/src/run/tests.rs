@@ -1,3 +1,7 @@
+mod attach;
+mod commits;
+mod resets;
+
 use cxl_spec::address::Span;
 use rstest::rstest;
 use vfio_abi::errno::Errno;

@@ -91,7 +91,13 @@ pub(super) fn address_bits(kvm: &Kvm, _vm: &VmFd) -> u32 {
         .map_or(DEFAULT_ADDRESS_BITS, |bits| bits.min(DEFAULT_ADDRESS_BITS))
 }
 
-pub(super) fn prepare_vcpu(_kvm: &Kvm, vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
+/// There is nothing that is done only once.
+pub(super) fn prepare_vcpu(_kvm: &Kvm, _vcpu: &VcpuFd) -> Result<(), Error> {
+    Ok(())
+}
+
+/// Puts the vCPU at the beginning of the guest program.
+pub(super) fn start_vcpu(vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
     let mut target = kvm_vcpu_init::default();
     vm.get_preferred_target(&mut target)?;
     vcpu.vcpu_init(&target)?;

@@ -39,6 +39,10 @@ pub(super) const CODE: u64 = 0x1_0000;
 /// Where the mailbox is in guest memory.
 pub(super) const MAILBOX: u64 = 0x1_1000;
 
+/// Where the stack ends, in the same large page as code and mailbox.
+#[cfg(target_arch = "x86_64")]
+pub(super) const STACK: u64 = 0x1_3000;
+
 /// Offsets in the mailbox.
 const ADDRESS: u64 = 0;
 const OPERATION: u64 = 8;
@@ -48,6 +52,7 @@ const COUNT: u64 = 24;
 /// Operations: loads from 0, stores from 4, by the width's power of two.
 const STORE: u64 = 4;
 const FILL: u64 = 8;
+const RUN: u64 = 9;
 
 /// The code.
 fn code() -> &'static [u8] {
@@ -70,6 +75,7 @@ pub(super) fn post(ram: &HostMemory, order: Order, address: u64) -> Option<()> {
         Order::Load { width, .. } => (power(width), 0, 0),
         Order::Store { width, value, .. } => (STORE + power(width), value, 0),
         Order::Fill { count, value, .. } => (FILL, value, count),
+        Order::Run { .. } => (RUN, 0, 0),
     };
     for (offset, word) in [(ADDRESS, address), (OPERATION, operation), (VALUE, value), (COUNT, count)] {
         ram.store(MAILBOX + offset, Width::Qword, word)?;
@@ -81,6 +87,7 @@ pub(super) fn post(ram: &HostMemory, order: Order, address: u64) -> Option<()> {
 pub(super) fn collect(ram: &HostMemory, order: Order) -> Option<u64> {
     match order {
         Order::Load { width, .. } => Some(ram.load(MAILBOX + VALUE, Width::Qword)? & width.mask()),
+        Order::Run { .. } => ram.load(MAILBOX + VALUE, Width::Qword),
         Order::Store { .. } | Order::Fill { .. } => Some(0),
     }
 }
@@ -88,7 +95,7 @@ pub(super) fn collect(ram: &HostMemory, order: Order) -> Option<u64> {
 /// The address that an order is about.
 pub(super) fn address_of(order: Order) -> Gpa {
     match order {
-        Order::Load { at, .. } | Order::Store { at, .. } | Order::Fill { at, .. } => at,
+        Order::Load { at, .. } | Order::Store { at, .. } | Order::Fill { at, .. } | Order::Run { at } => at,
     }
 }
 

@@ -1,7 +1,7 @@
 // The guest program for aarch64, at EL1 with the MMU on. See program.rs for what it does.
 //
 // x0   address of the mailbox           x1   address of the doorbell
-// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill
+// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call
 // +16  value                            +24  count of qwords to fill
 
     .pushsection .rodata.cxl_sim_guest_program, "a"
@@ -35,6 +35,8 @@ cxl_sim_guest_program:
     b.eq 27f
     cmp x3, #8
     b.eq 28f
+    cmp x3, #9
+    b.eq 32f
     // No such operation: stop in a way that is noticed.
     brk #0
 20: ldrb w5, [x2]
@@ -58,6 +60,11 @@ cxl_sim_guest_program:
     subs x5, x5, #1
     b.ne 29b
     b 30f
+    // What is called may change x5 and no other register. It may have been stored just now.
+32: ic iallu
+    dsb nsh
+    isb
+    blr x2
 31: str x5, [x0, #16]
 30: dsb sy
     mov w5, #1

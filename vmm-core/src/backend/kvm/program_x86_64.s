@@ -1,7 +1,7 @@
 // The guest program for x86-64, in long mode. See program.rs for what it does.
 //
 // rdi  address of the mailbox           rsi  address of the doorbell
-// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill
+// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call
 // +16  value                            +24  count of qwords to fill
 //
 // Plain moves only: where KVM itself is software, every instruction is emulated.
@@ -34,6 +34,8 @@ cxl_sim_guest_program:
     je 27f
     cmp rcx, 8
     je 28f
+    cmp rcx, 9
+    je 31f
     // No such operation: stop in a way that is noticed.
     hlt
 20: mov al, [rbx]
@@ -61,6 +63,10 @@ cxl_sim_guest_program:
     add rbx, 8
     sub rcx, 1
     jne 29b
+    jmp 30f
+    // What is called may change rax and no other register.
+31: call rbx
+    mov [rdi + 16], rax
 30: mov dword ptr [rsi], 1
     jmp cxl_sim_guest_program
 cxl_sim_guest_program_end:

@@ -36,10 +36,18 @@ const NUDGE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Vcpu {
     /// Nothing once the guest is given up.
-    orders: Option<mpsc::Sender<Order>>,
+    tasks: Option<mpsc::Sender<Task>>,
     answers: mpsc::Receiver<Result<u64, GuestError>>,
     thread: Option<JoinHandle<()>>,
     timeout: Duration,
+}
+
+/// What the thread is told.
+enum Task {
+    /// An order for the guest.
+    Order(Order),
+    /// The guest begins again, on this bus.
+    StartAgain(Arc<Bus>),
 }
 
 /// What the thread has.
@@ -49,7 +57,7 @@ struct Worker {
     bus: Arc<Bus>,
     doorbell: Gpa,
     /// The virtual machine must not go before its vCPU.
-    _vm: Arc<Vm>,
+    vm: Arc<Vm>,
 }
 
 impl Vcpu {
@@ -62,17 +70,20 @@ impl Vcpu {
         let setup = |what| move |error: kvm_ioctls::Error| GuestError::Setup { what, why: error.to_string() };
         let no_room = |what| move || GuestError::Setup { what, why: "RAM is too small".to_owned() };
         let doorbell = machine::doorbell().ok_or_else(no_room("placing the doorbell"))?.start();
-        program::install(&ram).ok_or_else(no_room("installing the guest program"))?;
-        arch::install_tables(&ram, doorbell).ok_or_else(no_room("installing the guest's page tables"))?;
         let vcpu = vm.vm.create_vcpu(0).map_err(setup("creating a vCPU"))?;
-        arch::prepare_vcpu(&vm.kvm, &vm.vm, &vcpu, doorbell).map_err(setup("preparing a vCPU"))?;
+        arch::prepare_vcpu(&vm.kvm, &vcpu).map_err(setup("preparing a vCPU"))?;
         catch_nudges()?;
-        let (orders, orders_in) = mpsc::channel();
+        let (tasks, tasks_in) = mpsc::channel();
         let (answers_out, answers) = mpsc::channel();
-        let mut worker = Worker { vcpu, ram, bus, doorbell, _vm: vm };
+        let mut worker = Worker { vcpu, ram, bus, doorbell, vm };
+        worker.start()?;
         let work = move || {
-            for order in orders_in {
-                if answers_out.send(worker.carry_out(order)).is_err() {
+            for task in tasks_in {
+                let answer = match task {
+                    Task::Order(order) => worker.carry_out(order),
+                    Task::StartAgain(bus) => worker.start_again(bus),
+                };
+                if answers_out.send(answer).is_err() {
                     return;
                 }
             }
@@ -80,12 +91,12 @@ impl Vcpu {
         let named = std::thread::Builder::new().name("vcpu0".to_owned()).spawn(work);
         let thread = named
             .map_err(|error| GuestError::Setup { what: "starting a vCPU thread", why: error.to_string() })?;
-        Ok(Self { orders: Some(orders), answers, thread: Some(thread), timeout })
+        Ok(Self { tasks: Some(tasks), answers, thread: Some(thread), timeout })
     }
 
     /// Signals the thread until it comes back.
     fn recall(&mut self) {
-        self.orders = None;
+        self.tasks = None;
         while self.answers.recv_timeout(NUDGE) == Err(mpsc::RecvTimeoutError::Timeout) {
             let Some(thread) = self.thread.as_ref() else { return };
             // A thread that has ended has closed its channel, which ends this loop.
@@ -97,12 +108,12 @@ impl Vcpu {
 impl Guest for Vcpu {
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
         let order = order.checked()?;
-        let orders = self.orders.as_ref().ok_or(GuestError::Stopped)?;
-        orders.send(order).map_err(|_| GuestError::Stopped)?;
+        let tasks = self.tasks.as_ref().ok_or(GuestError::Stopped)?;
+        tasks.send(Task::Order(order)).map_err(|_| GuestError::Stopped)?;
         match self.answers.recv_timeout(self.timeout) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                self.orders = None;
+                self.tasks = None;
                 Err(error)
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -112,12 +123,19 @@ impl Guest for Vcpu {
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(GuestError::Stopped),
         }
     }
+
+    fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
+        let tasks = self.tasks.as_ref().ok_or(GuestError::Stopped)?;
+        tasks.send(Task::StartAgain(bus)).map_err(|_| GuestError::Stopped)?;
+        // The guest does not run meanwhile, so there is nothing to wait long for.
+        self.answers.recv().map_err(|_| GuestError::Stopped)?.map(drop)
+    }
 }
 
 impl Drop for Vcpu {
     fn drop(&mut self) {
         // Without orders the thread ends by itself: no order is under way when nobody waits for one.
-        self.orders = None;
+        self.tasks = None;
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing more to say.
             let _ = thread.join();
@@ -126,6 +144,31 @@ impl Drop for Vcpu {
 }
 
 impl Worker {
+    /// Puts the guest program into RAM and the vCPU at its beginning.
+    fn start(&mut self) -> Result<(), GuestError> {
+        let no_room = |what| move || GuestError::Setup { what, why: "RAM is too small".to_owned() };
+        program::install(&self.ram).ok_or_else(no_room("installing the guest program"))?;
+        let tables = arch::install_tables(&self.ram, self.doorbell);
+        tables.ok_or_else(no_room("installing the guest's page tables"))?;
+        let started = arch::start_vcpu(&self.vm.vm, &self.vcpu, self.doorbell);
+        started.map_err(|error| GuestError::Setup { what: "starting a vCPU", why: error.to_string() })
+    }
+
+    /// Begins again with another bus, and nothing of what went before.
+    fn start_again(&mut self, bus: Arc<Bus>) -> Result<u64, GuestError> {
+        self.bus = bus;
+        self.finish_access();
+        self.start().map(|()| 0)
+    }
+
+    /// The access that ended the last order is not complete until KVM is entered again, which must not run anything.
+    fn finish_access(&mut self) {
+        self.vcpu.set_kvm_immediate_exit(1);
+        // It ends at once, and says so as an error.
+        let _ = self.vcpu.run();
+        self.vcpu.set_kvm_immediate_exit(0);
+    }
+
     fn carry_out(&mut self, order: Order) -> Result<u64, GuestError> {
         let no_room = GuestError::Impossible { order, why: "RAM has no room for the mailbox" };
         let address = arch::aim(&self.ram, program::address_of(order)).ok_or(no_room.clone())?;

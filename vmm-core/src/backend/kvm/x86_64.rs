@@ -22,6 +22,7 @@ use kvm_ioctls::VmFd;
 
 use super::program::CODE;
 use super::program::MAILBOX;
+use super::program::STACK;
 use crate::map::memory::HostMemory;
 
 /// Pages of the tables, from the top level down.
@@ -73,8 +74,13 @@ pub(super) fn address_bits(kvm: &Kvm, _vm: &VmFd) -> u32 {
     leaf.unwrap_or(LEAST_ADDRESS_BITS)
 }
 
-pub(super) fn prepare_vcpu(kvm: &Kvm, _vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
-    vcpu.set_cpuid2(&kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?)?;
+/// What is done once.
+pub(super) fn prepare_vcpu(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), Error> {
+    vcpu.set_cpuid2(&kvm.get_supported_cpuid(KVM_MAX_CPUID_ENTRIES)?)
+}
+
+/// Puts the vCPU at the beginning of the guest program.
+pub(super) fn start_vcpu(_vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
     let mut special = vcpu.get_sregs()?;
     (special.cr0, special.cr3, special.cr4, special.efer) = (CR0, LEVEL_4, CR4, EFER);
     let code = kvm_segment {
@@ -93,7 +99,14 @@ pub(super) fn prepare_vcpu(kvm: &Kvm, _vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) 
     vcpu.set_sregs(&special)?;
     let doorbell = DOORBELL + doorbell.get() % LARGE_PAGE;
     // Bit 1 of the flags is always set.
-    vcpu.set_regs(&kvm_regs { rip: CODE, rflags: 2, rdi: MAILBOX, rsi: doorbell, ..kvm_regs::default() })
+    vcpu.set_regs(&kvm_regs {
+        rip: CODE,
+        rsp: STACK,
+        rflags: 2,
+        rdi: MAILBOX,
+        rsi: doorbell,
+        ..kvm_regs::default()
+    })
 }
 
 /// Writes the page tables, all but the aperture.

@@ -1,0 +1,67 @@
+//! Resets that the machine does: of itself, and of one device.
+//!
+//! ```text
+//!  machine   memory out ─▶ BARs out ─▶ VFIO reset of each device ─▶ BARs as planned ─▶ machine-done ─▶ guest starts
+//!  device    memory out ─▶ BARs out ─▶ VFIO reset ─▶ BARs in ─▶ decoder read, programmed if lost ─▶ memory in
+//! ```
+//!
+//! After a reset of the machine the guest starts at its beginning. RAM is kept, as a warm start keeps it. SMMUs, root
+//! ports and host bridges are new; configuration space is as planned. A device that the guest resets itself, by its
+//! function or by CXL, goes the second way, and [`bus`](super::bus) notices it.
+
+use std::sync::Arc;
+
+use super::Running;
+use super::bus::Bus;
+use super::guest::GuestError;
+use super::guest::Stopped;
+use crate::backend::BackendError;
+use crate::program::ProgramError;
+
+/// Why a machine did not come back from a reset.
+#[derive(Debug, thiserror::Error)]
+pub enum ResetError {
+    /// A device did not.
+    #[error("reset: {0}")]
+    Device(#[from] ProgramError),
+    /// The guest did not.
+    #[error("reset: {0}")]
+    Guest(#[from] GuestError),
+}
+
+impl Running {
+    /// Resets the machine.
+    ///
+    /// # Errors
+    /// If a device or the guest does not come back. The guest obeys no more then.
+    pub fn reset(&mut self) -> Result<(), ResetError> {
+        let outcome = self.begin_again();
+        if outcome.is_err() {
+            self.guest = Box::new(Stopped);
+        }
+        outcome
+    }
+
+    fn begin_again(&mut self) -> Result<(), ResetError> {
+        let Self { guest, bus, programmed } = self;
+        programmed.reset()?;
+        // Whatever the bus has gathered is forgotten with it.
+        *bus = Arc::new(Bus::new(programmed));
+        Ok(guest.start_again(bus.clone())?)
+    }
+
+    /// Resets one device through VFIO while the guest runs on.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses. What cannot be brought back afterwards is no error:
+    /// [`unplaced`](Self::unplaced) tells.
+    pub fn reset_device(&mut self, device: usize) -> Result<(), BackendError> {
+        self.bus.reset_device(device)
+    }
+
+    /// Why a device's memory is not where it should be, if it is not: a reset has taken its decoder, or the guest has
+    /// committed it where it cannot be.
+    pub fn unplaced(&self, device: usize) -> Option<String> {
+        self.bus.unplaced(device)
+    }
+}
