@@ -1,6 +1,8 @@
 //! What a scenario needs that may not be there: then it is skipped, and the report says why.
 
 use crate::scenario::Loaded;
+use crate::scenario::life::KVM;
+use crate::world::GuestKind;
 use crate::world::Maker;
 use crate::world::Source;
 
@@ -11,6 +13,10 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
         let names: Vec<_> = scenario.abis.iter().map(|abi| abi.name).collect();
         let about = if names.is_empty() { "vfio-cxl".to_owned() } else { names.join(", ") };
         return Some(format!("is about the kernel interface {about}, and --abi is {abi}"));
+    }
+    let guest = maker.guest_for(scenario);
+    if scenario.scenario.requires.iter().any(|name| name == KVM) && guest != GuestKind::Kvm {
+        return Some(format!("needs the guest kvm, and the guest is {}", guest.name()));
     }
     if maker.source == Source::Sim {
         return None;
@@ -40,7 +46,6 @@ mod tests {
     use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
 
     use super::*;
-    use crate::world::GuestKind;
 
     fn scenario(devices: &str) -> Loaded {
         Loaded::parse("x", "x.toml", &format!("proves = \"x\"\nrefused = \"y\"\n{devices}"), None).unwrap()
@@ -84,6 +89,19 @@ mod tests {
     fn one_default_device_can_be_anybodys() {
         let one = scenario("[[device]]\nname = \"a\"\nprofile = \"t2-committed\"");
         assert_eq!(missing(&one, &external()), None);
+    }
+
+    #[test]
+    fn what_requires_kvm_is_for_no_other_guest() {
+        let text = "proves = \"x\"\nrequires = [\"kvm\"]\nrefused = \"y\"\n[[device]]\nname = \"a\"";
+        let needs = Loaded::parse("x", "x.toml", text, None).unwrap();
+        assert_eq!(missing(&needs, &sim(None)).unwrap(), "needs the guest kvm, and the guest is soft");
+        let kvm = Maker { guest: GuestKind::Kvm, ..sim(None) };
+        assert_eq!(missing(&needs, &kvm), None);
+        // A machine in whose layout KVM's guest cannot run has a soft one.
+        let other = text.replace("refused", "machine.arch = \"aarch64\"\nrefused");
+        let other = Loaded::parse("x", "x.toml", &other, None).unwrap();
+        assert_eq!(missing(&other, &kvm).unwrap(), "needs the guest kvm, and the guest is soft");
     }
 
     #[test]

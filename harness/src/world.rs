@@ -110,6 +110,8 @@ pub struct World {
     pub running: Running,
     /// The device registers that were written at machine-done, for each device.
     pub machine_done: Vec<Vec<Access>>,
+    /// What is written to each device's component registers since, until somebody looks.
+    pub since: Vec<Recording>,
     _processes: Vec<DeviceProcess>,
 }
 
@@ -230,9 +232,13 @@ impl Maker {
             recording.take();
         }
         let programmed = mappings.machine_done()?;
-        let machine_done = devices.recordings.iter().map(Recording::stop).collect();
+        let recorded = devices.recordings.iter().zip(&programmed.plan().devices);
+        let machine_done = recorded
+            .map(|(recording, device)| recording.go_on_with_writes_to(device.programme.region))
+            .collect();
         let running = programmed.run(&hypervisor, self.timeout)?;
-        Ok(World { running, machine_done, _processes: devices.processes })
+        let since = devices.recordings;
+        Ok(World { running, machine_done, since, _processes: devices.processes })
     }
 }
 

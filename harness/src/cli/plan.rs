@@ -11,6 +11,7 @@ use vmm_core::plan::Device;
 use vmm_core::plan::FixedWindow;
 use vmm_core::plan::OVERLAY_PRIORITY;
 use vmm_core::plan::Plan;
+use vmm_core::plan::life::Committer;
 
 use super::Failure;
 use super::args;
@@ -341,7 +342,9 @@ impl Overlay {
 
 impl Step {
     fn all_of(device: &Device) -> impl Iterator<Item = Self> + '_ {
-        device.programme.steps().into_iter().map(|step| Self {
+        // What the guest commits, the machine does not programme.
+        let steps = device.programme.steps().into_iter().filter(|_| device.committer == Committer::Machine);
+        steps.map(|step| Self {
             device: device.name.clone(),
             action: if step.is_write() { "write" } else { "read" },
             register: step.register().to_string(),

@@ -95,6 +95,7 @@ impl<'a> Check<'a> {
             ("bridge", !scenario.bridges.is_empty()),
             ("window", !scenario.windows.is_empty()),
             ("smmu", !scenario.smmus.is_empty()),
+            ("commit", scenario.devices.iter().any(|device| device.commit.is_some())),
         ] {
             if there {
                 let message = format!("`{key}` is about attaching, and the scenario has `attach = false`");
@@ -111,10 +112,11 @@ impl<'a> Check<'a> {
             dma,
             ats,
             assume,
+            after_reset,
         } = &scenario.machine;
         let told = preserve_config.is_some() || fmws_in_crs.is_some();
         let layout = arch.is_some() || fixed_windows.is_some() || told || dma.is_some() || *ats;
-        if layout || ram.is_some() || address_bits.is_some() || assume.is_some() {
+        if layout || after_reset.is_some() || ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
         }

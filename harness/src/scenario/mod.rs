@@ -23,6 +23,7 @@
 pub mod acpi;
 pub mod dma;
 pub mod find;
+pub mod life;
 pub mod machine;
 pub mod place;
 pub mod region;
@@ -54,6 +55,9 @@ pub struct Scenario {
     /// The kernels that it is about; the first is taken when the user names none. Without this, all are.
     #[serde(default)]
     pub abi: Vec<String>,
+    /// What it needs that is not everywhere: `kvm`. Where that is not there, it is skipped.
+    #[serde(default)]
+    pub requires: Vec<String>,
     /// The devices are attached to a machine. Without one, there is no guest, and steps are calls on the devices.
     #[serde(default = "yes")]
     pub attach: bool,
@@ -103,6 +107,9 @@ pub struct MachineKeys {
     pub ats: bool,
     /// The only revision of vfio-cxl that the machine takes: v2, v3 or next. Without this, it takes all of them.
     pub assume: Option<String>,
+    /// What the machine does with a decoder that a reset has taken away: reprogram, or nothing. Without this, the
+    /// first.
+    pub after_reset: Option<String>,
 }
 
 impl MachineKeys {
@@ -136,6 +143,10 @@ pub struct Device {
     /// The host bridge that it is below. Without this, one of its own.
     #[serde(default)]
     pub bridge: Option<String>,
+    /// Who commits its decoder: firmware, or guest. Without this, the first: a device that firmware did not commit is
+    /// refused.
+    #[serde(default)]
+    pub commit: Option<String>,
     /// A preset, or a file beside the scenario.
     #[serde(default)]
     pub profile: Option<String>,
@@ -193,6 +204,8 @@ impl Loaded {
         let abis = check.abis(&scenario)?;
         let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;
         let machine = Machine { telling: scenario.machine.telling(), ..machine };
+        life::requires(&check, &scenario)?;
+        let machine = life::machine(&check, &scenario, machine)?;
         let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
         Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })

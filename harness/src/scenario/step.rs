@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::acpi;
 use super::dma;
+use super::life;
 use super::machine;
 use super::place::Place;
 use super::user;
@@ -34,6 +35,16 @@ pub enum Step {
     Acpi(acpi::Acpi),
     /// It is planned what a device may reach.
     Decided(dma::Decided),
+    /// The machine is reset.
+    MachineReset(life::MachineReset),
+    /// The machine resets a device.
+    VfioReset(life::VfioReset),
+    /// The registers were written since: exactly these, in this order.
+    Programmed(life::Programmed),
+    /// The guest calls code.
+    Run(life::Run),
+    /// A device's memory is not where it should be.
+    Unplaced(life::Unplaced),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -71,6 +82,11 @@ impl Step {
             Self::Copy(_) => "copy",
             Self::Acpi(_) => "acpi",
             Self::Decided(_) => "decided",
+            Self::MachineReset(_) => "machine_reset",
+            Self::VfioReset(_) => "vfio_reset",
+            Self::Programmed(_) => "programmed",
+            Self::Run(_) => "run",
+            Self::Unplaced(_) => "unplaced",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -90,6 +106,8 @@ impl Step {
             Self::Load(_) | Self::Store(_) | Self::DeviceHolds(_) | Self::DevicePuts(_) => true,
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
+            Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
+            Self::Run(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -106,6 +124,7 @@ impl Step {
             }
             Self::Store(store) => vec![("at", &store.at)],
             Self::Hidden(hidden) => vec![("from", &hidden.from)],
+            Self::Run(run) => vec![("at", &run.at)],
             Self::Copy(copy) => copy.places().collect(),
             Self::Acpi(acpi) => acpi.places().into_iter().map(|place| ("table", place)).collect(),
             Self::Decoder(decoder) => decoder.base.iter().map(|base| ("base", base)).collect(),
@@ -125,6 +144,9 @@ impl Step {
             Self::MachineDone(step) => &step.device,
             Self::Copy(step) => &step.device,
             Self::Decided(step) => &step.device,
+            Self::VfioReset(step) => &step.device,
+            Self::Programmed(step) => &step.device,
+            Self::Unplaced(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,
@@ -135,6 +157,7 @@ impl Step {
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
             Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
+            Self::MachineReset(_) | Self::Run(_) => return None,
         })
     }
 

@@ -5,12 +5,14 @@ use cxl_spec::address::Gpa;
 use cxl_spec::component::hdm;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::recording::Access;
+use vmm_core::plan::programme::Programme;
 use vmm_core::run::guest::GuestError;
 
 use super::Verdict;
 use super::acpi;
 use super::dma;
 use super::judged;
+use super::life;
 use crate::acpi::memory::Unread;
 use crate::scenario::machine as scenario;
 use crate::scenario::place::NoPlace;
@@ -50,6 +52,11 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::MachineDone(step) => machine_done(world, step),
         Step::Hidden(step) => hidden(world, step),
         Step::Acpi(step) => acpi::table(world, step),
+        Step::MachineReset(step) => life::machine_reset(world, step),
+        Step::VfioReset(step) => life::vfio_reset(world, step),
+        Step::Programmed(step) => life::programmed(world, step),
+        Step::Run(step) => life::run(world, step),
+        Step::Unplaced(step) => life::unplaced(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),
@@ -80,7 +87,7 @@ pub(super) fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
 }
 
 /// The device's number, and its memory region.
-fn device(world: &World, name: &str) -> Result<(usize, u32), Trouble> {
+pub(super) fn device(world: &World, name: &str) -> Result<(usize, u32), Trouble> {
     let mut devices = world.running.plan().devices.iter().enumerate();
     let found = devices.find(|(_, device)| device.name == name);
     let found = found.map(|(index, device)| (index, device.window.region));
@@ -178,20 +185,25 @@ fn window(world: &mut World, step: &scenario::Window) -> Result<Verdict, Trouble
 
 fn machine_done(world: &mut World, step: &scenario::MachineDone) -> Result<Verdict, Trouble> {
     let (index, _) = device(world, &step.device)?;
-    let planned = world.running.plan().devices.get(index);
-    let programme = planned.map(|device| device.programme);
-    let programme = programme.ok_or_else(|| Trouble::Device { name: step.device.clone() })?;
     let accesses = world.machine_done.get(index).map(Vec::as_slice).unwrap_or_default();
-    let written: Vec<_> = accesses
-        .iter()
-        .filter(|access| access.is_write)
-        .map(|access| written_line(access, programme.region, programme.decoder))
-        .collect();
+    let written = written_lines(accesses, programme(world, &step.device)?);
     let seen = format!("{}: machine-done writes {}", step.device, listed(&written));
     judge(written == step.writes, seen, || listed(&step.writes))
 }
 
-fn listed(lines: &[String]) -> String {
+/// What is written to a device's decoder, and where that is.
+pub(super) fn programme(world: &World, name: &str) -> Result<Programme, Trouble> {
+    let planned = world.running.plan().devices.iter().find(|device| device.name == name);
+    planned.map(|device| device.programme).ok_or_else(|| Trouble::Device { name: name.to_owned() })
+}
+
+/// The writes among these accesses as lines.
+pub(super) fn written_lines(accesses: &[Access], programme: Programme) -> Vec<String> {
+    let writes = accesses.iter().filter(|access| access.is_write);
+    writes.map(|access| written_line(access, programme.region, programme.decoder)).collect()
+}
+
+pub(super) fn listed(lines: &[String]) -> String {
     if lines.is_empty() { "nothing".to_owned() } else { lines.join("; ") }
 }
 

@@ -40,6 +40,52 @@ const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
 /// The device asks, and is not given anything.
 const ASKS: &str = "reach = \"mirror\" => reach = \"ask\"";
 
+/// The same of the kernel of June.
+const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 41";
+
+/// The same of the newest.
+const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 43";
+
+/// The machine commits the decoder, and not the guest.
+const MACHINE_COMMITS: &str = "commit = \"guest\" => commit = \"firmware\"";
+
+/// The same, and the memory is larger.
+const MACHINE_COMMITS_MORE: &str =
+    "commit = \"guest\" => commit = \"firmware\"\nwith.memory.size = \"512MiB\"";
+
+/// The code returns something else.
+const OTHER_CODE: &str = "store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x0000_c312_3456_78b8\" } => \
+     store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x0000_c311_1111_11b8\" }";
+
+/// The guest leaves the root pointer alone.
+const NO_STORE: &str = "store = { at = 0xe_0000, width = 8, value = 0 } => \
+     store = { at = 0x20_0000, width = 8, value = 0 }";
+
+/// The guest leaves the device awake.
+const NO_SLEEP: &str = "store = { at = \"gpu0.config+0x94\", width = 2, value = 3 } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The guest gives its decoder no size.
+const NO_SIZE: &str = "store = { at = \"gpu0.hdm+0x18\", width = 4, value = 0x1000_0000 } => \
+     store = { at = \"gpu0.hdm+0x18\", width = 4, value = 0 }";
+
+/// Nobody committed the decoder, and every access to the memory is a call.
+const UNCOMMITTED_NOT_MAPPED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true\n\
+     with.dvsec.mem_enable_at_reset = true\nwith.kernel.memory_without_mmap = true";
+
+/// Something else is done in place of a reset of the machine.
+const NO_RESET: &str = "machine_reset = {} => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The guest leaves the BAR where it is, and memory decode on.
+const STAYS_IN: &str = "store = { at = \"gpu0.config+0x18\", width = 4, value = 0xffff_ffff } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     store = { at = \"gpu0.config+4\", width = 2, value = 0 } => \
+     store = { at = \"gpu0.config+4\", width = 2, value = 6 }";
+
+/// The guest commits without its lock.
+const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x300 } => \
+     store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x200 }";
+
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
 
@@ -177,6 +223,25 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
     Broken {
+        scenario: "life/a-device-that-firmware-did-not-commit-is-the-guests",
+        breaks: &[MACHINE_COMMITS_MORE, UNCOMMITTED_NOT_MAPPED],
+    },
+    Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
+    Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },
+    Broken {
+        scenario: "life/a-guests-lock-holds-until-the-machine-is-reset",
+        breaks: &[MACHINE_COMMITS, NO_RESET, NO_LOCK],
+    },
+    Broken { scenario: "life/the-window-of-a-guests-decoder-is-not-fixed", breaks: &[MACHINE_COMMITS] },
+    Broken {
+        scenario: "life/what-cannot-be-committed-is-refused-in-the-decoder",
+        breaks: &[MACHINE_COMMITS, NO_SIZE, DETACHED],
+    },
+    Broken {
+        scenario: "life/what-the-guest-commits-is-mapped-and-what-it-uncommits-is-gone",
+        breaks: &[MACHINE_COMMITS, MACHINE_COMMITS_MORE],
+    },
+    Broken {
         scenario: "overlay/around-the-block-the-bar-is-memory",
         breaks: &[
             "with.faults.host_base_at = 0",
@@ -286,6 +351,66 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "regression/24-after-a-reset-the-device-can-be-used-again",
         breaks: &["with.faults.cannot_be_reset = true", GONE],
     },
+    Broken {
+        scenario: "reset/a-device-that-cannot-be-reset-is-named",
+        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 49"],
+    },
+    Broken {
+        scenario: "reset/a-device-that-sleeps-is-awake-after-a-machine-reset",
+        breaks: &[NO_RESET, NO_SLEEP, GONE_LATER],
+    },
+    Broken {
+        scenario: "reset/a-guests-cxl-reset-is-noticed-and-the-decoder-programmed-again",
+        breaks: &[GONE_LATER],
+    },
+    Broken {
+        scenario: "reset/a-guests-cxl-reset-leaves-the-window-where-it-is",
+        breaks: &[GONE_LATER_OF_NEXT],
+    },
+    Broken {
+        scenario: "reset/a-guests-flr-is-noticed-and-the-decoder-programmed-again",
+        breaks: &[GONE_LATER],
+    },
+    Broken {
+        scenario: "reset/a-guests-flr-leaves-the-machines-own-decoder-alone",
+        breaks: &[GONE_LATER_OF_JUNE, "abi = [\"v2\"]"],
+    },
+    Broken { scenario: "reset/a-kernel-that-keeps-the-base-has-the-lock-restored", breaks: &[GONE_LATER] },
+    Broken { scenario: "reset/a-machine-reset-keeps-ram-and-device-memory", breaks: &[GONE_LATER] },
+    Broken {
+        scenario: "reset/a-machine-reset-puts-moved-bars-back",
+        breaks: &[REGISTERS_DIE, NO_RESET, STAYS_IN],
+    },
+    Broken {
+        scenario: "reset/a-vfio-reset-of-one-device-leaves-the-other-alone",
+        breaks: &[GONE_LATER_OF_TWO],
+    },
+    Broken {
+        scenario: "reset/after-a-machine-reset-the-decoder-is-at-the-same-base",
+        breaks: &[GONE_LATER, REGISTERS_DIE],
+    },
+    Broken {
+        scenario: "reset/the-acpi-tables-are-there-again",
+        breaks: &["machine.arch = \"x86_64\" => machine.arch = \"aarch64\"", NO_RESET, NO_STORE],
+    },
+    Broken { scenario: "reset/the-guests-last-access-is-not-repeated", breaks: &[GONE_LATER] },
+    Broken {
+        scenario: "reset/the-newest-kernel-clears-the-memory-in-a-reset",
+        breaks: &["", GONE_LATER_OF_NEXT],
+    },
+    Broken {
+        scenario: "reset/the-series-does-not-notice-a-guests-flr",
+        breaks: &["after_reset = \"nothing\" => after_reset = \"reprogram\"", GONE_LATER],
+    },
+    Broken {
+        scenario: "reset/the-series-does-not-program-again-after-a-machine-reset",
+        breaks: &["after_reset = \"nothing\" => after_reset = \"reprogram\"", GONE_LATER, DETACHED],
+    },
+    Broken {
+        scenario: "reset/two-devices-come-back-from-a-machine-reset",
+        breaks: &[GONE_LATER_OF_TWO, DETACHED],
+    },
+    Broken { scenario: "reset/what-does-not-come-back-takes-the-memory-with-it", breaks: &["", GONE_LATER] },
     Broken {
         scenario: "selftest-next/a-decoder-cannot-be-released",
         breaks: &["with.faults.lies.no_register_region = true"],
