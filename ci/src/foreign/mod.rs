@@ -10,9 +10,10 @@
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
 //! ```
 //!
-//! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
+//! [`aarch64`] is no judge but another machine: there our tests run. [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
 //! never waits for it without an end.
 
+pub(crate) mod aarch64;
 pub(crate) mod acpi;
 mod client;
 mod config;
