@@ -36,12 +36,12 @@ const LEFT_OUT: [(&str, &str); 4] = [
         "starts the program hundreds of times to judge scenarios, which takes minutes",
     ),
     ("files::the_readme_shows_what_a_run_says", "all scenarios again; another test runs them here"),
-    (
-        "lost::a_device_that_falls_silent_is_given_up_within_the_timeout_and_nothing_is_left",
-        "a device process that is emulated may take longer to start than this test's time-out",
-    ),
-    ("lost::a_device_process_that_is_killed_or_frozen_ends_the_run_in_a_clear_error", "as above"),
+    ("lost::a_device_that_falls_silent_is_given_up_within_the_timeout_and_nothing_is_left", SLOW_START),
+    ("lost::a_device_process_that_is_killed_or_frozen_ends_the_run_in_a_clear_error", SLOW_START),
 ];
+
+/// Why a test with a short time-out does not run.
+const SLOW_START: &str = "its time-out is shorter than an emulated device process may take to start";
 
 /// The only package whose tests start programs of the workspace.
 const STARTS_PROGRAMS: &str = "harness";

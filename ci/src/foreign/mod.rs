@@ -10,8 +10,8 @@
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
 //! ```
 //!
-//! [`aarch64`] is no judge but another machine: there our tests run. [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
-//! never waits for it without an end.
+//! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
+//! never waits for it without an end. [`aarch64`] is not drawn: there QEMU runs our tests.
 
 pub(crate) mod aarch64;
 pub(crate) mod acpi;
