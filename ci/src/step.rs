@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::coverage;
 use crate::edges;
+use crate::foreign::aarch64;
 use crate::foreign::acpi;
 use crate::foreign::fwts;
 use crate::foreign::linux;
@@ -35,7 +36,12 @@ pub(crate) const STEPS: &[Step] = &[
         "A Linux boots with a machine's ACPI tables and finds what they tell of",
         linux::check,
     ),
-    Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
+    Step::new(
+        "aarch64 build",
+        "The workspace builds for aarch64 and passes its tests in an emulator",
+        aarch64::build,
+    ),
+    Step::new("aarch64 test", "The tests pass for aarch64 in an emulator", aarch64::test),
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
     Step::new(
         "coverage",
