@@ -8,10 +8,10 @@
 //! A step that fails ends the stage with an error that names the register, and what was written is put back:
 //! neither a half-programmed decoder nor memory without a decoder is left.
 //!
-//! What is done for one device is one value, [`DeviceMemory`]: dropping it undoes it, whether the machine ends or
+//! What is done for one device is one value, `DeviceMemory`: dropping it undoes it, whether the machine ends or
 //! another device has failed. A reset goes over it, too: the memory is out of the guest while the device is in reset,
 //! and its decoder is read and programmed again before it comes back. Of a decoder that the guest commits itself,
-//! [`commit`] says what becomes.
+//! `commit` says what becomes.
 
 mod commit;
 mod decoder;
