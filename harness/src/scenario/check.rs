@@ -284,6 +284,8 @@ fn wrong(step: &Step) -> Wrong {
         }
         Step::Copy(copy) => copy.wrong(),
         Step::Acpi(acpi) => acpi.wrong().map(|message| (None, message)),
+        Step::Interrupts(interrupts) => interrupts.wrong(),
+        Step::Signalled(signalled) => signalled.wrong(),
         Step::DeviceInfo(info) => wrong_device_info(info),
         Step::RegionInfo(info) => wrong_region_info(info),
         Step::RegionRead(read) => wrong_read(read),

@@ -23,6 +23,7 @@
 pub mod acpi;
 pub mod dma;
 pub mod find;
+pub mod interrupts;
 pub mod life;
 pub mod machine;
 pub mod place;

@@ -85,6 +85,11 @@ const STAYS_IN: &str = "store = { at = \"gpu0.config+0x18\", width = 4, value = 
 /// The guest commits without its lock.
 const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x300 } => \
      store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x200 }";
+/// What the device signals is not heard.
+const MUTE: &str = "with.faults.interrupts_lost = true";
+
+/// The same of a device with a pin.
+const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
 
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
@@ -222,6 +227,64 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "dma/tolerate-lets-a-device-reach-the-window",
         breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
+    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "interrupt/a-doorbell-by-an-event-is-in-order",
+        breaks: &[GONE_LATER, MUTE, DETACHED],
+    },
+    Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_LATER] },
+    Broken {
+        scenario: "interrupt/a-masked-vector-is-pending",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The vector is not masked.
+            "store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x1_0000_0041\" } => \
+             store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x41\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-message-that-changes-is-the-new-one",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The message is as it was.
+            "store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x50\" } => \
+             store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x40\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
+        breaks: &["", GONE_LATER, "with.faults.ras_error_at_copy = \"correctable-physical\""],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-was-corrected-is-not-told",
+        breaks: &[GONE_LATER, "with.faults.ras_error_at_copy = \"internal\""],
+    },
+    Broken {
+        scenario: "interrupt/the-capability-and-the-table-are-the-machines",
+        breaks: &[GONE_LATER, "with.interrupts.msix_vectors = 16"],
+    },
+    Broken {
+        scenario: "interrupt/the-mask-of-the-function-masks-every-vector",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The function is not masked.
+            "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0xc000\" } => \
+             store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" }",
+        ],
+    },
+    Broken { scenario: "interrupt/two-devices-interrupt-by-their-own-messages", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "interrupt/with-msix-on-the-pin-is-silent",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+    },
+    Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
     Broken {
         scenario: "life/a-device-that-firmware-did-not-commit-is-the-guests",
         breaks: &[MACHINE_COMMITS_MORE, UNCOMMITTED_NOT_MAPPED],
