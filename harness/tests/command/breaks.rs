@@ -258,6 +258,20 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
     },
     Broken {
+        scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The guest does not reset it.
+            "store = { at = \"gpu0.config+0x48\", width = 2, value = \"0x8000\" } => \
+             store = { at = \"gpu0.config+0x48\", width = 2, value = \"0\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
+        breaks: &[GONE_LATER, MUTE, NO_RESET],
+    },
+    Broken {
         scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
         breaks: &["", GONE_LATER, "with.faults.ras_error_at_copy = \"correctable-physical\""],
     },
