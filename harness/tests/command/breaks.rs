@@ -26,13 +26,16 @@ const NOT_MAPPED: &str = "with.kernel.memory_without_mmap = true";
 const GONE: &str = "with.faults.disconnect_at_message = 2";
 
 /// The device hangs up after it was attached, at the first step that reaches it.
-const GONE_LATER: &str = "with.faults.disconnect_at_message = 49";
+const GONE_LATER: &str = "with.faults.disconnect_at_message = 53";
+
+/// The same where nothing but RAM is mapped for it.
+const GONE_AT_ONCE: &str = "with.faults.disconnect_at_message = 49";
 
 /// The same where two devices are mapped into each other.
-const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 52";
+const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 56";
 
 /// The same behind an SMMU, which maps less.
-const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 46";
+const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 50";
 
 /// The SMMU is not before the device.
 const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
@@ -41,10 +44,10 @@ const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
 const ASKS: &str = "reach = \"mirror\" => reach = \"ask\"";
 
 /// The same of the kernel of June.
-const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 41";
+const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 45";
 
 /// The same of the newest.
-const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 43";
+const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 47";
 
 /// The machine commits the decoder, and not the guest.
 const MACHINE_COMMITS: &str = "commit = \"guest\" => commit = \"firmware\"";
@@ -227,12 +230,14 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "dma/tolerate-lets-a-device-reach-the-window",
         breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
-    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
     Broken {
-        scenario: "interrupt/a-doorbell-by-an-event-is-in-order",
-        breaks: &[GONE_LATER, MUTE, DETACHED],
+        scenario: "dma/what-cannot-be-copied-is-refused",
+        breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
     },
-    Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_LATER] },
+    Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
     Broken {
         scenario: "interrupt/a-masked-vector-is-pending",
         breaks: &[
@@ -255,7 +260,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
     },
     Broken {
         scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
@@ -296,7 +301,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "interrupt/two-devices-interrupt-by-their-own-messages", breaks: &[GONE_LATER, MUTE] },
     Broken {
         scenario: "interrupt/with-msix-on-the-pin-is-silent",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
     },
     Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
     Broken {
@@ -430,7 +435,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "reset/a-device-that-cannot-be-reset-is-named",
-        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 49"],
+        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 53"],
     },
     Broken {
         scenario: "reset/a-device-that-sleeps-is-awake-after-a-machine-reset",

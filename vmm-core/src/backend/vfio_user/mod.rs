@@ -9,6 +9,7 @@
 //! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
 mod irqs;
+mod posted;
 mod ram;
 mod socket;
 
@@ -81,6 +82,8 @@ pub struct VfioUser {
     max_data: usize,
     /// Files that the server takes with one message.
     max_files: usize,
+    /// Writes to BARs are posted.
+    posts: bool,
     /// Why the server is given up, once it is.
     lost: Option<String>,
 }
@@ -107,6 +110,7 @@ impl VfioUser {
             next_id: 0,
             max_data: MAX_DATA as usize,
             max_files: 1,
+            posts: false,
             lost: None,
         };
         client.negotiate()?;
@@ -333,6 +337,9 @@ impl Backend for VfioUser {
     }
 
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        if self.is_posted(region) {
+            return self.post(region, offset, data);
+        }
         let mut at = offset;
         for piece in data.chunks(self.max_data.max(1)) {
             let asked = piece.len();
