@@ -188,7 +188,9 @@ impl Maker {
                 }
             };
             let recording = Recording::default();
-            let client = Shared::new(VfioUser::connect(&path, self.timeout)?);
+            let client = VfioUser::connect(&path, self.timeout)?;
+            let posts = scenario.scenario.machine.posted_writes;
+            let client = Shared::new(if posts { client.posting() } else { client });
             let inventory = discover_as(&client, self.assumed(scenario))?;
             let decoders = HdmDecoders::new(client, &inventory);
             let backend = Shared::new(Recorded::new(decoders, recording.clone()));

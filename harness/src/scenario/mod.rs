@@ -23,6 +23,7 @@
 pub mod acpi;
 pub mod dma;
 pub mod find;
+pub mod interrupts;
 pub mod life;
 pub mod machine;
 pub mod place;
@@ -110,6 +111,8 @@ pub struct MachineKeys {
     /// What the machine does with a decoder that a reset has taken away: reprogram, or nothing. Without this, the
     /// first.
     pub after_reset: Option<String>,
+    /// The machine waits for no answer to a write to a BAR.
+    pub posted_writes: bool,
 }
 
 impl MachineKeys {

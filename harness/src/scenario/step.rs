@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::acpi;
 use super::dma;
+use super::interrupts;
 use super::life;
 use super::machine;
 use super::place::Place;
@@ -45,6 +46,12 @@ pub enum Step {
     Run(life::Run),
     /// A device's memory is not where it should be.
     Unplaced(life::Unplaced),
+    /// The guest has taken an interrupt so often.
+    Interrupts(interrupts::Interrupts),
+    /// A device has told the machine something so often.
+    Signalled(interrupts::Signalled),
+    /// The machine lets a pin signal again.
+    UnmaskPin(interrupts::UnmaskPin),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -87,6 +94,9 @@ impl Step {
             Self::Programmed(_) => "programmed",
             Self::Run(_) => "run",
             Self::Unplaced(_) => "unplaced",
+            Self::Interrupts(_) => "interrupts",
+            Self::Signalled(_) => "signalled",
+            Self::UnmaskPin(_) => "unmask_pin",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -107,7 +117,7 @@ impl Step {
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
-            Self::Run(_) => true,
+            Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -147,6 +157,8 @@ impl Step {
             Self::VfioReset(step) => &step.device,
             Self::Programmed(step) => &step.device,
             Self::Unplaced(step) => &step.device,
+            Self::Signalled(step) => &step.device,
+            Self::UnmaskPin(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,
@@ -157,7 +169,7 @@ impl Step {
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
             Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
-            Self::MachineReset(_) | Self::Run(_) => return None,
+            Self::MachineReset(_) | Self::Run(_) | Self::Interrupts(_) => return None,
         })
     }
 

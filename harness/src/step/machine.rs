@@ -11,6 +11,7 @@ use vmm_core::run::guest::GuestError;
 use super::Verdict;
 use super::acpi;
 use super::dma;
+use super::interrupts;
 use super::judged;
 use super::life;
 use crate::acpi::memory::Unread;
@@ -59,6 +60,9 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Unplaced(step) => life::unplaced(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
+        Step::Interrupts(step) => interrupts::interrupts(world, step),
+        Step::Signalled(step) => interrupts::signalled(world, step),
+        Step::UnmaskPin(step) => interrupts::unmask_pin(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),
     };
     match (outcome, world.running.lost()) {

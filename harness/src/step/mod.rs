@@ -3,6 +3,7 @@
 //! - [`machine`]: what a guest does and sees.
 //! - `acpi`: what the ACPI tables in guest memory say.
 //! - `dma`: what a device's engine copies, and what was planned about it.
+//! - `interrupts`: what the guest was interrupted by, and what devices told the machine.
 //! - `life`: resets, and what became of a device's decoder and memory.
 //! - [`user`]: what a user of VFIO asks of a device, and what it answers.
 
@@ -12,6 +13,7 @@ pub mod user;
 mod acpi;
 mod dma;
 mod info;
+mod interrupts;
 mod life;
 
 use crate::opened::Opened;

@@ -26,13 +26,16 @@ const NOT_MAPPED: &str = "with.kernel.memory_without_mmap = true";
 const GONE: &str = "with.faults.disconnect_at_message = 2";
 
 /// The device hangs up after it was attached, at the first step that reaches it.
-const GONE_LATER: &str = "with.faults.disconnect_at_message = 49";
+const GONE_LATER: &str = "with.faults.disconnect_at_message = 53";
+
+/// The same where nothing but RAM is mapped for it.
+const GONE_AT_ONCE: &str = "with.faults.disconnect_at_message = 49";
 
 /// The same where two devices are mapped into each other.
-const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 52";
+const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 56";
 
 /// The same behind an SMMU, which maps less.
-const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 46";
+const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 50";
 
 /// The SMMU is not before the device.
 const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
@@ -41,10 +44,10 @@ const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
 const ASKS: &str = "reach = \"mirror\" => reach = \"ask\"";
 
 /// The same of the kernel of June.
-const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 41";
+const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 45";
 
 /// The same of the newest.
-const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 43";
+const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 47";
 
 /// The machine commits the decoder, and not the guest.
 const MACHINE_COMMITS: &str = "commit = \"guest\" => commit = \"firmware\"";
@@ -85,6 +88,11 @@ const STAYS_IN: &str = "store = { at = \"gpu0.config+0x18\", width = 4, value = 
 /// The guest commits without its lock.
 const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x300 } => \
      store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x200 }";
+/// What the device signals is not heard.
+const MUTE: &str = "with.faults.interrupts_lost = true";
+
+/// The same of a device with a pin.
+const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
 
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
@@ -223,6 +231,80 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
     Broken {
+        scenario: "dma/what-cannot-be-copied-is-refused",
+        breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
+    },
+    Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
+    Broken {
+        scenario: "interrupt/a-masked-vector-is-pending",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The vector is not masked.
+            "store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x1_0000_0041\" } => \
+             store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x41\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-message-that-changes-is-the-new-one",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The message is as it was.
+            "store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x50\" } => \
+             store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x40\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The guest does not reset it.
+            "store = { at = \"gpu0.config+0x48\", width = 2, value = \"0x8000\" } => \
+             store = { at = \"gpu0.config+0x48\", width = 2, value = \"0\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
+        breaks: &[GONE_LATER, MUTE, NO_RESET],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
+        breaks: &["", GONE_LATER, "with.faults.ras_error_at_copy = \"correctable-physical\""],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-was-corrected-is-not-told",
+        breaks: &[GONE_LATER, "with.faults.ras_error_at_copy = \"internal\""],
+    },
+    Broken {
+        scenario: "interrupt/the-capability-and-the-table-are-the-machines",
+        breaks: &[GONE_LATER, "with.interrupts.msix_vectors = 16"],
+    },
+    Broken {
+        scenario: "interrupt/the-mask-of-the-function-masks-every-vector",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The function is not masked.
+            "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0xc000\" } => \
+             store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" }",
+        ],
+    },
+    Broken { scenario: "interrupt/two-devices-interrupt-by-their-own-messages", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "interrupt/with-msix-on-the-pin-is-silent",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+    },
+    Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
+    Broken {
         scenario: "life/a-device-that-firmware-did-not-commit-is-the-guests",
         breaks: &[MACHINE_COMMITS_MORE, UNCOMMITTED_NOT_MAPPED],
     },
@@ -353,7 +435,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "reset/a-device-that-cannot-be-reset-is-named",
-        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 49"],
+        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 53"],
     },
     Broken {
         scenario: "reset/a-device-that-sleeps-is-awake-after-a-machine-reset",

@@ -39,6 +39,8 @@ use super::Call;
 use super::DmaMemory;
 use super::Failure;
 use super::Shared;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
 use crate::discover::Inventory;
 use crate::discover::cxl;
 
@@ -294,6 +296,14 @@ impl Backend for HdmDecoders {
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         self.inner.lock().dma_unmap(range)
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        self.inner.lock().set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.inner.lock().io_events(region)
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

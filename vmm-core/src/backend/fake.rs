@@ -32,6 +32,10 @@ use super::DmaMemory;
 use super::Failure;
 use super::Shared;
 use super::decoders::HdmDecoders;
+use super::event::Event;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
+use super::irqs::Vectors;
 use super::recording::Recorded;
 use super::recording::Recording;
 use crate::discover::discover;
@@ -83,6 +87,10 @@ pub(crate) struct State {
     pub(crate) asks: Option<Arc<dyn DmaMemory>>,
     /// Writes to this offset of the component registers have no effect.
     pub(crate) stuck: Option<u64>,
+    /// What is attached, by interrupt and vector.
+    pub(crate) events: BTreeMap<(u32, u32), Event>,
+    /// What replaces writes, whatever the region.
+    pub(crate) io_events: Vec<IoEvent>,
 }
 
 /// Somebody who looks at everything else while a device is in reset.
@@ -185,9 +193,22 @@ impl Fake {
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
         let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
-        let (fail_at, at_reset, stuck) = (None, None, None);
-        let state =
-            State { kernel, info, regions, calls, fail_at, dma, files, refuses_from, at_reset, asks, stuck };
+        let (events, io_events) = (BTreeMap::new(), Vec::new());
+        let state = State {
+            kernel,
+            info,
+            regions,
+            calls,
+            fail_at: None,
+            dma,
+            files,
+            refuses_from,
+            at_reset: None,
+            asks,
+            stuck: None,
+            events,
+            io_events,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -479,6 +500,27 @@ impl Backend for Fake {
         state.dma.remove(at.expect("only what was mapped is unmapped"));
         state.files.remove(&range.start().get());
         Ok(())
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        let mut state = self.called(Call::SetIrqs { index, start, count })?;
+        match change.vectors {
+            Vectors::All(0) => state.events.retain(|(there, _), _| *there != index),
+            Vectors::Events(events) => {
+                for (vector, event) in (start..).zip(events) {
+                    state.events.remove(&(index, vector));
+                    let event = event.map(|event| Event::of(event.try_clone_to_owned().unwrap()));
+                    state.events.extend(event.map(|event| ((index, vector), event)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.called(Call::IoEvents { index: region }).map(|state| state.io_events.clone())
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

@@ -48,6 +48,7 @@ pub use window::FixedWindow;
 pub use window::overlaps;
 
 use crate::discover::Inventory;
+use crate::discover::msix::Msix;
 
 /// What will be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,6 +168,8 @@ pub struct Device {
     pub committer: Committer,
     /// Where the decoder may be: the CXL fixed memory window that leads to the device.
     pub fixed_window: Span<Gpa>,
+    /// Its MSI-X, if it has it: the table and the pending bits that the guest sees are the machine's.
+    pub msix: Option<Msix>,
 }
 
 /// A BAR at its place.

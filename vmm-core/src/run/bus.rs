@@ -4,6 +4,8 @@
 //! nothing; so does one that the device refuses, and everything of a device that is lost. The guest goes on in
 //! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
 
+mod interrupts;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,12 +14,15 @@ use std::sync::atomic::Ordering;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+use interrupts::Interrupts;
 use parking_lot::Mutex;
 use vfio_abi::info::region;
 
 use super::config::ConfigView;
 use crate::backend::BackendError;
 use crate::backend::Shared;
+use crate::irq::IrqError;
+use crate::irq::Receiver;
 use crate::map::dma::BarReach;
 use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
@@ -41,6 +46,7 @@ pub struct Bus {
     bridges: Vec<HostBridge>,
     smmus: Vec<Arc<Unit>>,
     bar_reach: Arc<BarReach>,
+    receiver: Arc<dyn Receiver>,
     /// What answers in configuration space, by requester ID.
     functions: BTreeMap<u64, Function>,
     refused: AtomicU64,
@@ -52,6 +58,9 @@ struct Device {
     backend: Shared,
     config: Mutex<ConfigView>,
     memory: Arc<DeviceMemory>,
+    interrupts: Arc<Interrupts>,
+    /// Where the plan puts the BARs.
+    bars: Vec<(u8, Gpa)>,
 }
 
 /// A function in configuration space.
@@ -64,25 +73,48 @@ enum Function {
 }
 
 impl Bus {
-    /// The bus of a machine.
-    pub(crate) fn new(programmed: &Programmed) -> Self {
+    /// The bus of a machine, whose devices' messages go to `receiver`.
+    pub(crate) fn new(programmed: &Programmed, receiver: Arc<dyn Receiver>) -> Result<Self, IrqError> {
+        let mappings = &programmed.mappings;
+        let attached = mappings.plan.devices.iter().zip(&mappings.devices);
+        let attach = |(planned, device)| Interrupts::attach(planned, device, &receiver).map(Arc::new);
+        let interrupts = attached.map(attach).collect::<Result<_, _>>()?;
+        Ok(Self::with(programmed, receiver, interrupts))
+    }
+
+    /// The bus of a machine that was reset, in place of this one. The devices keep who hears their signals.
+    pub(crate) fn again(programmed: &Programmed, before: &Self) -> Self {
+        let interrupts: Vec<_> = before.devices.iter().map(|device| device.interrupts.clone()).collect();
+        let outcomes: Vec<_> = interrupts.iter().map(|interrupts| interrupts.reset()).collect();
+        let bus = Self::with(programmed, before.receiver.clone(), interrupts);
+        for outcome in outcomes {
+            bus.served(outcome);
+        }
+        bus
+    }
+
+    fn with(programmed: &Programmed, receiver: Arc<dyn Receiver>, interrupts: Vec<Arc<Interrupts>>) -> Self {
         let mappings = &programmed.mappings;
         let plan = &mappings.plan;
-        let devices = mappings.devices.iter().zip(&plan.devices).zip(&programmed.memories).enumerate();
-        let devices = devices.map(|(number, ((device, planned), memory))| {
+        let devices = mappings.devices.iter().zip(&plan.devices).zip(&programmed.memories).zip(interrupts);
+        let devices = devices.enumerate().map(|(number, (((device, planned), memory), interrupts))| {
             let own = mappings.bars.iter().filter(|(device, ..)| *device == number);
             let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
             let config = Mutex::new(ConfigView::new(planned, &windows));
-            Device { backend: device.backend.clone(), config, memory: memory.clone() }
+            let bars = planned.bars.iter().map(|bar| (bar.index, bar.span.start())).collect();
+            let (backend, memory) = (device.backend.clone(), memory.clone());
+            Device { backend, config, memory, interrupts, bars }
         });
+        let devices = devices.collect();
         let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
         let ports = bridges.iter().enumerate();
         let ports = ports.map(|(index, bridge)| (bridge.port_function.into(), Function::Port(index)));
         let endpoints = plan.devices.iter().enumerate();
         let endpoints =
             endpoints.map(|(index, device)| (device.bdf.requester_id().into(), Function::Endpoint(index)));
-        Self {
-            devices: devices.collect(),
+        let bus = Self {
+            devices,
+            receiver,
             functions: ports.chain(endpoints).collect(),
             bridges,
             smmus: mappings.smmus.clone(),
@@ -90,7 +122,9 @@ impl Bus {
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
             lost: Mutex::new(None),
-        }
+        };
+        bus.devices.iter().for_each(|device| bus.stand_for_writes(device, true));
+        bus
     }
 
     /// The guest loads `buffer.len()` bytes.
@@ -194,7 +228,7 @@ impl Bus {
             if let Some(value) = device.memory.decoder_read(behind.region, piece) {
                 return value.into();
             }
-            self.answered(read(&device.backend, behind.region, piece)).unwrap_or(piece.width().mask())
+            self.device_load(device, behind.region, piece).unwrap_or(piece.width().mask())
         };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
@@ -212,7 +246,7 @@ impl Bus {
             |piece: Access, value| match device.memory.decoder_write(behind.region, piece, value as u32) {
                 Some(true) => {}
                 Some(false) => drop(self.nothing_there()),
-                None => drop(self.answered(write(&device.backend, behind.region, piece, value))),
+                None => self.device_store(device, behind.region, piece, value),
             };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => store(access, value),
@@ -245,7 +279,7 @@ impl Bus {
                 if let Some(value) = device.config.lock().read(inside) {
                     return value;
                 }
-                self.answered(read(&device.backend, region::CONFIG, inside)).unwrap_or(ones)
+                self.device_config_load(device, inside).unwrap_or(ones)
             }
             // A function that is not there reads ones: that is how software finds out.
             None => ones,
@@ -279,6 +313,9 @@ impl Bus {
             let begin = || self.answered(write(&device.backend, region::CONFIG, access, value)).is_some();
             return self.over_reset(index, &mut config, reset, begin);
         }
+        if self.device_config_store(device, access, value) {
+            return;
+        }
         let memory_space = ConfigView::memory_space_in(access, value);
         // The BARs are out before the device stops answering, and in only after it has begun to.
         if memory_space == Some(false) {
@@ -307,6 +344,9 @@ impl Bus {
         config.set_memory_space(memory_space);
         self.space.place(&config.places());
         self.decode_changed(index, config);
+        if begun {
+            self.served(device.interrupts.reset());
+        }
         // What could not begin has reset nothing.
         let reset = if begun { reset } else { Reset::FunctionLevel };
         match device.memory.after(reset) {
@@ -335,7 +375,9 @@ impl Bus {
 
     /// Other devices reach the BARs of a device only while it decodes them, and where the plan put them.
     fn decode_changed(&self, index: usize, config: &ConfigView) {
-        self.answered(self.bar_reach.decode(index, config.is_as_planned()));
+        let as_planned = config.is_as_planned();
+        self.devices.get(index).into_iter().for_each(|device| self.stand_for_writes(device, as_planned));
+        self.answered(self.bar_reach.decode(index, as_planned));
     }
 
     /// Answers what devices have asked.
@@ -344,6 +386,7 @@ impl Bus {
             // One that is lost without a call of the guest's is noticed at the next.
             let _ = device.backend.lock().attend();
         }
+        self.attend_interrupts();
     }
 
     /// The function at an offset of configuration space, and the access as it sees it.

@@ -29,6 +29,9 @@ pub use reset::ResetError;
 
 use crate::backend::BackendError;
 use crate::backend::kvm;
+use crate::irq::Receiver;
+use crate::irq::signals::Signalled;
+use crate::irq::soft::SoftApic;
 use crate::map::Tally;
 use crate::map::space::NoSlots;
 use crate::map::space::Slots;
@@ -82,7 +85,12 @@ impl Programmed {
     /// # Errors
     /// If the hypervisor does not do its part.
     pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
-        let bus = Arc::new(Bus::new(&self));
+        let apic = SoftApic::default();
+        let receiver: Arc<dyn Receiver> = match hypervisor {
+            Hypervisor::Kvm(vm) => Arc::new(vm.clone()),
+            Hypervisor::Soft => Arc::new(apic.clone()),
+        };
+        let bus = Arc::new(Bus::new(&self, receiver)?);
         let arch = self.plan().machine.arch;
         let guest: Box<dyn Guest> = match hypervisor {
             Hypervisor::Kvm(_) if !kvm_can_run(arch) => {
@@ -90,7 +98,7 @@ impl Programmed {
                 return Err(GuestError::Setup { what: "placing the guest program", why });
             }
             Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
-            Hypervisor::Soft => Box::new(Soft::new(bus.clone())),
+            Hypervisor::Soft => Box::new(Soft::new(bus.clone(), apic)),
         };
         Ok(Running { guest, bus, programmed: self })
     }
@@ -132,6 +140,29 @@ impl Running {
     /// If the guest does not come back, or is one that runs no code.
     pub fn run_code(&mut self, at: Gpa) -> Result<u64, GuestError> {
         self.obey(Order::Run { at })
+    }
+
+    /// How often the guest has taken the interrupt with this number. What devices have signalled until now counts.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    pub fn interrupts(&mut self, number: u8) -> Result<u64, GuestError> {
+        self.bus.settle();
+        self.guest.taken(number)
+    }
+
+    /// What devices have signalled to the machine itself until now, and how often.
+    pub fn signals(&self) -> Vec<Signalled> {
+        self.bus.settle();
+        self.bus.signals()
+    }
+
+    /// Lets the interrupt pin of a device signal again, as a machine does when the guest is done with it.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    pub fn unmask_pin(&self, device: usize) -> Result<(), BackendError> {
+        self.bus.unmask_pin(device)
     }
 
     /// Whatever a device asks meanwhile is answered before and after.

@@ -46,7 +46,7 @@ impl Running {
         let Self { guest, bus, programmed } = self;
         programmed.reset()?;
         // Whatever the bus has gathered is forgotten with it.
-        *bus = Arc::new(Bus::new(programmed));
+        *bus = Arc::new(Bus::again(programmed, bus));
         Ok(guest.start_again(bus.clone())?)
     }
 

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "memory slots are given to the kernel by address")]
 
+mod irq;
 mod program;
 mod vcpu;
 
@@ -46,6 +47,8 @@ pub struct Vm {
     vm: VmFd,
     /// The numbers of the slots that are in use.
     slots: Mutex<BTreeSet<u32>>,
+    /// The messages that are routed to the guest.
+    routes: Mutex<irq::Routes>,
 }
 
 impl Vm {
@@ -58,7 +61,7 @@ impl Vm {
         let kvm = Kvm::new().map_err(setup("opening /dev/kvm"))?;
         let vm = kvm.create_vm().map_err(setup("creating a virtual machine"))?;
         arch::prepare_vm(&vm).map_err(setup("preparing a virtual machine"))?;
-        Ok(Arc::new(Self { kvm, vm, slots: Mutex::default() }))
+        Ok(Arc::new(Self { kvm, vm, slots: Mutex::default(), routes: Mutex::default() }))
     }
 
     /// Starts the vCPU on the guest program, which is put into the first mebibyte of `ram`.

@@ -8,6 +8,8 @@
 //! answer of its own, and when somebody attends to it, which a machine does before and after each order of its
 //! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
+mod irqs;
+mod posted;
 mod ram;
 mod socket;
 
@@ -31,6 +33,7 @@ use vfio_abi::inbox::Taken;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionInfo;
+use vfio_abi::io_fds;
 use vfio_abi::malformed::Malformed;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::DmaFlags;
@@ -39,6 +42,7 @@ use vfio_abi::request::DmaUnmap;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
 use vfio_abi::request::VersionNumbers;
+use vfio_abi::socket::MAX_FILES;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
 
@@ -47,6 +51,8 @@ use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
 
 /// How long a device may take to answer, unless the user says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +66,9 @@ const MAX_PAYLOAD: usize = MAX_DATA as usize + 64;
 /// The most room that is offered for an info structure and its chain. A server that wants more gets no more.
 const MAX_INFO: u32 = 1 << 16;
 
+/// The room that is offered for the events of a region. Where more is needed, writes stay writes.
+const ROOM_FOR_EVENTS: u32 = 1 << 10;
+
 /// A connection to a vfio-user server.
 #[derive(Debug)]
 pub struct VfioUser {
@@ -71,6 +80,10 @@ pub struct VfioUser {
     next_id: u16,
     /// Bytes of data in one message, as both sides agreed.
     max_data: usize,
+    /// Files that the server takes with one message.
+    max_files: usize,
+    /// Writes to BARs are posted.
+    posts: bool,
     /// Why the server is given up, once it is.
     lost: Option<String>,
 }
@@ -96,6 +109,8 @@ impl VfioUser {
             out: Vec::new(),
             next_id: 0,
             max_data: MAX_DATA as usize,
+            max_files: 1,
+            posts: false,
             lost: None,
         };
         client.negotiate()?;
@@ -104,14 +119,14 @@ impl VfioUser {
 
     fn negotiate(&mut self) -> Result<(), BackendError> {
         let ours = Capabilities {
-            max_msg_fds: Some(version::DEFAULT_MAX_MSG_FDS),
+            max_msg_fds: Some(MAX_FILES as u32),
             max_data_xfer_size: Some(MAX_DATA),
             ..Capabilities::default()
         };
         let numbers = VersionNumbers { major: version::MAJOR.into(), minor: version::MINOR.into() };
         let text = ours.encode();
         let agreed =
-            self.call(Call::Version, &Request::Version(numbers, &text), None, |reply, _| match reply {
+            self.call(Call::Version, &Request::Version(numbers, &text), &[], |reply, _| match reply {
                 Reply::Version(spoken, text) => Ok((spoken, Capabilities::parse(text))),
                 _ => Err(Wrong::Reply),
             })?;
@@ -127,6 +142,7 @@ impl VfioUser {
             }
             Err(malformed) => return Err(self.give_up(Call::Version, malformed.to_string())),
         };
+        self.max_files = (theirs.msg_fds() as usize).clamp(1, MAX_FILES);
         self.max_data = theirs.data_xfer_size().min(MAX_DATA) as usize;
         Ok(())
     }
@@ -136,7 +152,7 @@ impl VfioUser {
         &mut self,
         call: Call,
         request: &Request<'_>,
-        file: Option<BorrowedFd<'_>>,
+        files: &[BorrowedFd<'_>],
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, BackendError> {
         if let Some(reason) = self.lost.clone() {
@@ -144,7 +160,7 @@ impl VfioUser {
         }
         self.next_id = self.next_id.wrapping_add(1);
         frame::encode_request(&mut self.out, self.next_id, request);
-        let outcome = match self.socket.send(&self.out, file) {
+        let outcome = match self.socket.send(&self.out, files) {
             Ok(()) => self.receive(request, done),
             Err(reason) => Err(Wrong::Socket(reason)),
         };
@@ -162,8 +178,9 @@ impl VfioUser {
         request: &Request<'_>,
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, Wrong> {
-        // Only a region's description comes with a file.
-        let with_files = matches!(request, Request::DeviceGetRegionInfo { .. });
+        // Only what describes a region comes with files.
+        let with_files =
+            matches!(request, Request::DeviceGetRegionInfo { .. } | Request::DeviceGetRegionIoFds { .. });
         let mut begun = None;
         loop {
             self.socket.fill(&mut self.inbox, with_files).map_err(Wrong::Socket)?;
@@ -181,7 +198,7 @@ impl VfioUser {
                 // `fill` returns when there is a message.
                 None => return Err(Wrong::Reply),
             }
-            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
+            self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
             // A device that asks without end does not keep us.
             self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
         }
@@ -204,7 +221,7 @@ impl VfioUser {
                 Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
                 None => return Err(Wrong::Reply),
             }
-            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
+            self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
             self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
         }
         Ok(())
@@ -264,7 +281,7 @@ impl Backend for VfioUser {
 
     fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
         let mut ask = |argsz| {
-            self.call(Call::DeviceInfo, &Request::DeviceGetInfo { argsz }, None, |reply, _| match reply {
+            self.call(Call::DeviceInfo, &Request::DeviceGetInfo { argsz }, &[], |reply, _| match reply {
                 Reply::DeviceGetInfo(info) => Ok((info.to_vec(), DeviceInfo::parse(info)?.1)),
                 _ => Err(Wrong::Reply),
             })
@@ -279,7 +296,7 @@ impl Backend for VfioUser {
     fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
         let mut ask = |argsz| {
             let request = Request::DeviceGetRegionInfo { argsz, index };
-            self.call(Call::RegionInfo { index }, &request, None, |reply, files| match reply {
+            self.call(Call::RegionInfo { index }, &request, &[], |reply, files| match reply {
                 Reply::DeviceGetRegionInfo(info) => Ok((info.to_vec(), RegionInfo::parse(info)?.1, files)),
                 _ => Err(Wrong::Reply),
             })
@@ -293,7 +310,7 @@ impl Backend for VfioUser {
 
     fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
         let request = Request::DeviceGetIrqInfo { argsz: size_of::<IrqInfo>() as u32, index };
-        self.call(Call::IrqInfo { index }, &request, None, |reply, _| match reply {
+        self.call(Call::IrqInfo { index }, &request, &[], |reply, _| match reply {
             Reply::DeviceGetIrqInfo(info) => Ok(info),
             _ => Err(Wrong::Reply),
         })
@@ -304,7 +321,7 @@ impl Backend for VfioUser {
         for piece in buffer.chunks_mut(self.max_data.max(1)) {
             let asked = piece.len();
             let call = Call::Read { region, offset: at, count: asked };
-            self.call(call, &Request::RegionRead(access(region, at, asked)), None, |reply, _| match reply {
+            self.call(call, &Request::RegionRead(access(region, at, asked)), &[], |reply, _| match reply {
                 Reply::RegionRead(_, data) if data.len() == asked => {
                     piece.copy_from_slice(data);
                     Ok(())
@@ -320,12 +337,15 @@ impl Backend for VfioUser {
     }
 
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        if self.is_posted(region) {
+            return self.post(region, offset, data);
+        }
         let mut at = offset;
         for piece in data.chunks(self.max_data.max(1)) {
             let asked = piece.len();
             let call = Call::Write { region, offset: at, count: asked };
             let request = Request::RegionWrite(access(region, at, asked), piece);
-            self.call(call, &request, None, |reply, _| match reply {
+            self.call(call, &request, &[], |reply, _| match reply {
                 Reply::RegionWrite(written) if written.count.get() as usize == asked => Ok(()),
                 Reply::RegionWrite(written) if (written.count.get() as usize) < asked => {
                     Err(Wrong::Short { done: written.count.get() as usize, asked })
@@ -352,7 +372,7 @@ impl Backend for VfioUser {
             size: range.size().into(),
         };
         let call = Call::DmaMap { range };
-        self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
+        self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
         })?;
@@ -369,7 +389,7 @@ impl Backend for VfioUser {
             size: range.size().into(),
         };
         let call = Call::DmaAsk { range };
-        self.call(call, &Request::DmaMap(map), None, |reply, _| match reply {
+        self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
         })?;
@@ -391,7 +411,7 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
+        self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
             Reply::DmaUnmap(_) => Ok(()),
             _ => Err(Wrong::Reply),
         })?;
@@ -399,8 +419,29 @@ impl Backend for VfioUser {
         Ok(())
     }
 
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let call = Call::SetIrqs { index: change.index, start: change.start, count: change.vectors.count() };
+        for message in irqs::messages(change, self.max_files) {
+            let request = Request::DeviceSetIrqs(message.set, &message.bools);
+            self.call(call, &request, &message.files, |reply, _| match reply {
+                Reply::DeviceSetIrqs => Ok(()),
+                _ => Err(Wrong::Reply),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        let call = Call::IoEvents { index: region };
+        let request = Request::DeviceGetRegionIoFds { argsz: ROOM_FOR_EVENTS, index: region };
+        self.call(call, &request, &[], |reply, files| match reply {
+            Reply::DeviceGetRegionIoFds(answer) => Ok(irqs::events(&io_fds::parse(answer)?.0, &files)),
+            _ => Err(Wrong::Reply),
+        })
+    }
+
     fn reset(&mut self) -> Result<(), BackendError> {
-        self.call(Call::Reset, &Request::DeviceReset, None, |reply, _| match reply {
+        self.call(Call::Reset, &Request::DeviceReset, &[], |reply, _| match reply {
             Reply::DeviceReset => Ok(()),
             _ => Err(Wrong::Reply),
         })
