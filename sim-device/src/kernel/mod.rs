@@ -272,7 +272,7 @@ impl Kernel {
         match effect {
             Effect::FunctionLevelReset => self.reset(),
             Effect::Transfer(_) | Effect::Interrupt { .. } | Effect::InternalError(_) => {
-                self.above.push(effect)
+                self.above.push(effect);
             }
             // The driver does not watch the decoders: only a reset makes it look again.
             Effect::Decoder { .. } | Effect::CxlReset => {}

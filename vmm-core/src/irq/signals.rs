@@ -95,7 +95,7 @@ impl Signals {
             let attached = signals.backend.lock().set_irqs(&IrqChange::attach(signal.index(), 0, &events));
             match attached {
                 Ok(()) => {
-                    signals.given.push(Given { signal, event: event.clone(), times: AtomicU64::new(0) })
+                    signals.given.push(Given { signal, event: event.clone(), times: AtomicU64::new(0) });
                 }
                 Err(BackendError { failure: Failure::Refused(_), .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -182,7 +182,7 @@ impl MsixTable {
     /// The vector and the register in it at an offset of the table.
     fn place(offset: u64) -> Option<(usize, u64)> {
         let vector = usize::try_from(offset / msix::ENTRY_SIZE).ok()?;
-        Some((vector, offset % msix::ENTRY_SIZE & !3))
+        Some((vector, (offset % msix::ENTRY_SIZE) & !3))
     }
 }
 

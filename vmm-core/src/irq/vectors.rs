@@ -142,17 +142,19 @@ impl Msix {
     /// If the device or the hypervisor does not do its part.
     pub fn load(&self, part: Part, hardware: u64) -> Result<u64, IrqError> {
         let mut state = self.state.lock();
-        let (access, dword): (_, &dyn Fn(&MsixTable, u64) -> u32) = match part {
-            Part::Table(access) => (access, &MsixTable::read),
-            Part::Pending(access) => (access, &MsixTable::pending),
+        let (access, hardware) = match part {
+            Part::Table(access) => (access, 0),
+            Part::Pending(access) => (access, hardware),
         };
         if matches!(part, Part::Pending(_)) {
             self.notice(&mut state)?;
         }
+        let dword = |offset| match part {
+            Part::Table(_) => state.table.read(offset),
+            Part::Pending(_) => state.table.pending(offset),
+        };
         let around = Access::dword_around(access.offset()).offset();
-        let low = u64::from(dword(&state.table, around));
-        let whole = low | u64::from(dword(&state.table, around.saturating_add(4))) << 32;
-        let hardware = if matches!(part, Part::Pending(_)) { hardware } else { 0 };
+        let whole = u64::from(dword(around)) | u64::from(dword(around.saturating_add(4))) << 32;
         Ok((whole >> (8 * (access.offset() - around)) | hardware) & access.width().mask())
     }
 

@@ -1,5 +1,6 @@
 mod attach;
 mod commits;
+mod interrupts;
 mod resets;
 
 use cxl_spec::address::Span;

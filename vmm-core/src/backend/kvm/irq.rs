@@ -4,19 +4,9 @@
 //! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
 //! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is
 //! no other way here: neither a split chip nor injection from the vCPU's loop.
-//!
-//! # Rules for the unsafe code in this file
-//!
-//! - A file descriptor is made into another type only by whoever owns it, and is given up by that.
-
-#![allow(unsafe_code, reason = "an owned file descriptor becomes the type that the KVM crates take")]
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
-use std::os::fd::BorrowedFd;
-use std::os::fd::FromRawFd;
-use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
@@ -29,6 +19,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::Vm;
 use super::arch;
+use super::event_fd;
 use crate::backend::event::Event;
 use crate::backend::irqs::IoEvent;
 use crate::irq::Connection;
@@ -44,13 +35,6 @@ struct Route {
     vm: Arc<Vm>,
     event: EventFd,
     number: u32,
-}
-
-/// The same file as the type that the KVM crates take.
-pub(super) fn event_fd(file: BorrowedFd<'_>) -> io::Result<EventFd> {
-    let file = file.try_clone_to_owned()?;
-    // SAFETY: the descriptor is our own copy, and nobody else closes it.
-    Ok(unsafe { EventFd::from_raw_fd(file.into_raw_fd()) })
 }
 
 fn refused(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> IrqError {

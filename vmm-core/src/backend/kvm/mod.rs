@@ -4,9 +4,10 @@
 //!
 //! - A memory slot is installed over a mapping that its [`HostMemory`] holds, and whoever holds the slot's window
 //!   holds that memory: the slot is removed before the mapping goes.
+//! - A file descriptor is made into the type that the KVM crates take only by whoever owns it, and is given up by that.
 //! - The guest program's code is read only between its two labels, which the linker placed.
 
-#![allow(unsafe_code, reason = "memory slots are given to the kernel by address")]
+#![allow(unsafe_code, reason = "memory slots are given to the kernel by address, and events by another type")]
 
 mod irq;
 mod program;
@@ -18,6 +19,10 @@ mod aarch64;
 mod x86_64;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +35,7 @@ use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
 pub use vcpu::Vcpu;
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::map::memory::HostMemory;
 use crate::map::space::Slot;
@@ -86,6 +92,13 @@ impl Vm {
         // the rules above. A size of 0 removes a slot and touches no memory.
         unsafe { self.vm.set_user_memory_region(region) }
     }
+}
+
+/// The same event as the type that the KVM crates take.
+fn event_fd(event: BorrowedFd<'_>) -> io::Result<EventFd> {
+    let copy = event.try_clone_to_owned()?;
+    // SAFETY: the descriptor is our own copy, which is given up here, so that nobody else closes it.
+    Ok(unsafe { EventFd::from_raw_fd(copy.into_raw_fd()) })
 }
 
 impl Slots for Vm {

@@ -120,7 +120,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0u16..4).prop_map(|bits| Step::Control(bits << 14)),
         (0u64..14, 0u32..4).prop_map(|(dword, value)| Step::Write(4 * dword, value)),
-        (0u16..4).prop_map(|vector| Step::Signal(vector)),
+        (0u16..4).prop_map(Step::Signal),
     ];
     prop::collection::vec(step, 0..40)
 }

@@ -47,7 +47,8 @@ fn attach(
     programmed.run(&Hypervisor::Soft, TIMEOUT).map_err(|error| error.to_string())
 }
 
-/// What a device shows of what was done to it: what it reaches, what is attached, its command register, its HDM decoders.
+/// What a device shows of what was done to it: what it reaches, what is attached, its command register, its
+/// decoders.
 fn traces(fake: &Fake) -> (usize, usize, u32, Vec<u8>) {
     fake.look(|state| {
         let registers = state.regions[&state.registers()].bytes.clone();
@@ -87,8 +88,8 @@ fn failing(kernel: usize, broken: usize, failure: &Failure) -> Vec<String> {
             assert!(outcome.is_ok(), "no call failed: {:?}", outcome.err());
             return failed;
         };
-        // A region or an interrupt that the device says it has not is none, and the rest is attached. So is one that
-        // it takes no event for, and writes that it has no events for.
+        // A region or an interrupt that the device says it has not is none, and the rest is attached. The same goes
+        // for one that it takes no event for, and for writes that it has no events for.
         let is_list = matches!(call, Call::RegionInfo { .. } | Call::IrqInfo { .. })
             || matches!(call, Call::SetIrqs { .. } | Call::IoEvents { .. });
         // Discovery turns the newest kernel's device on to look at it. That it cannot be turned off again is no
