@@ -136,6 +136,16 @@ impl Mirror {
     }
 }
 
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let mut backend = self.backend.lock();
+        for held in self.held.values() {
+            // A device that is gone reaches nothing any more.
+            let _ = backend.dma_unmap(held.range);
+        }
+    }
+}
+
 impl Held {
     fn allowed(&self) -> DmaFlags {
         if self.writable { DmaFlags::READ | DmaFlags::WRITE } else { DmaFlags::READ }
