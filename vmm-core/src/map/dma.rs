@@ -166,6 +166,14 @@ impl Exchange {
         Arc::new(Self { state: Mutex::new(State { decided, ..State::default() }) })
     }
 
+    /// How many are there, how much is offered, and how often something is given.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> [usize; 3] {
+        let state = self.state.lock();
+        let given = state.offered.iter().map(|offer| offer.taken.len()).sum();
+        [state.members.len(), state.offered.len(), given]
+    }
+
     /// From now on this is decided, and what was given before stays.
     pub(crate) fn decide(&self, decided: Vec<Dma>) {
         self.state.lock().decided = decided;

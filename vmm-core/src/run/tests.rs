@@ -1,5 +1,6 @@
 mod attach;
 mod commits;
+mod plug;
 mod resets;
 
 use cxl_spec::address::Span;
