@@ -278,7 +278,8 @@ impl World {
         recording.take();
         let number = self.running.plug(&bridge, name, attached)?;
         let region = self.running.plan().devices.get(number).map_or(0, |device| device.programme.region);
-        let written = recording.go_on_with_writes_to(region);
+        let mut written = recording.go_on_with_writes_to(region);
+        written.retain(|access| access.is_write && access.region == region);
         self.machine_done.resize_with(self.machine_done.len().max(number.saturating_add(1)), Vec::new);
         self.since.resize_with(self.since.len().max(number.saturating_add(1)), Recording::default);
         self.machine_done.get_mut(number).into_iter().for_each(|there| there.clone_from(&written));

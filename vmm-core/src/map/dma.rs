@@ -22,6 +22,7 @@ use vfio_abi::request::DmaFlags;
 
 use super::iommu::Behind;
 use super::memory::HostMemory;
+use crate::backend::Backend;
 use crate::backend::BackendError;
 use crate::backend::Failure;
 use crate::backend::Shared;
@@ -262,12 +263,17 @@ impl Requester {
         }
         // Without an SMMU the device's addresses are the guest's.
         let Some(range) = Span::new(Iova::new(span.start().get()), span.size()) else { return Ok(None) };
-        let mapped = self.backend.lock().dma_map(
-            range,
-            memory.file(),
-            memory.file_offset(),
-            DmaFlags::READ | DmaFlags::WRITE,
-        );
+        let mut backend = self.backend.lock();
+        let map = |backend: &mut Box<dyn Backend>| {
+            let allowed = DmaFlags::READ | DmaFlags::WRITE;
+            backend.dma_map(range, memory.file(), memory.file_offset(), allowed)
+        };
+        let mut mapped = map(&mut backend);
+        if let Err(BackendError { failure: Failure::Refused(Errno::EEXIST), .. }) = &mapped {
+            // The device did not give it back when it was told to. What is held here is disjoint.
+            mapped = backend.dma_unmap(range).and_then(|()| map(&mut backend));
+        }
+        drop(backend);
         tolerated(decision, mapped.map(|()| Reach::Mapped(self.backend.clone(), range)))
     }
 }
