@@ -32,6 +32,7 @@ enum Kind {
     Uncommit,
     Unplug,
     Plug,
+    FailedPlug,
     Misfit,
     Refusal,
     Loss,
@@ -40,7 +41,7 @@ enum Kind {
 }
 
 /// All of them, with their names.
-const KINDS: [(Kind, &str); 16] = [
+const KINDS: [(Kind, &str); 17] = [
     (Kind::MachineReset, "machine reset"),
     (Kind::FunctionLevelReset, "function level reset"),
     (Kind::CxlReset, "CXL reset"),
@@ -52,7 +53,8 @@ const KINDS: [(Kind, &str); 16] = [
     (Kind::Uncommit, "guest uncommit"),
     (Kind::Unplug, "unplug"),
     (Kind::Plug, "plug"),
-    (Kind::Misfit, "plug of what is too large"),
+    (Kind::FailedPlug, "plug that fails"),
+    (Kind::Misfit, "plug of too much"),
     (Kind::Refusal, "call refused"),
     (Kind::Loss, "device lost at a call"),
     (Kind::FailedReset, "loss at machine reset"),
@@ -79,7 +81,7 @@ impl Accident {
         let is_there = slot.device.is_some();
         match self.kind {
             Kind::MachineReset => true,
-            Kind::Plug | Kind::Misfit => !is_there,
+            Kind::Plug | Kind::FailedPlug | Kind::Misfit => !is_there,
             Kind::Commit => is_there && slot.is_guests && !slot.is_committed,
             Kind::Uncommit => is_there && slot.is_guests && slot.is_committed,
             Kind::Kill => slot.device.as_ref().is_some_and(|device| device.is_process()),
@@ -104,6 +106,7 @@ impl Accident {
             Kind::Uncommit => commit(life, place, false),
             Kind::Unplug => life.unplug(place),
             Kind::Plug => life.plug(place, dice),
+            Kind::FailedPlug => life.plug_that_fails(place, dice),
             Kind::Misfit => life.misfit(place, dice),
             Kind::Refusal => refusal(life, place, dice),
             Kind::Loss => loss(life, place, dice),

@@ -170,6 +170,19 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
+    /// A device comes, and one of the calls that are made for it fails; it may be one that is made too late.
+    pub(super) fn plug_that_fails(&mut self, place: usize, dice: &mut Rng) -> Result<(), String> {
+        let (served, attached) = device(self.setting, dice, "256MiB")?;
+        let slot = self.places.get_mut(place).ok_or("no such slot")?;
+        served.fuse.light(dice.u64(0..30), dice.bool());
+        let came = self.running.plug(slot.bridge, slot.name, attached);
+        served.fuse.put_out();
+        if came.is_ok() {
+            (slot.device, slot.is_committed) = (Some(served), false);
+        }
+        Ok(())
+    }
+
     /// A device that the slot has no room for.
     pub(super) fn misfit(&mut self, place: usize, dice: &mut Rng) -> Result<(), String> {
         let (_served, attached) = device(self.setting, dice, "512MiB")?;
@@ -308,7 +321,7 @@ fn machine(dice: &mut Rng, is_kvm: bool) -> Machine {
     let default = Machine::default();
     let life = plan::life::Life {
         after_reset: AfterReset::Reprogram,
-        guest_commits: if dice.u8(0..3) == 0 { vec!["gpu1".to_owned()] } else { Vec::new() },
+        guest_commits: if dice.bool() { vec!["gpu1".to_owned()] } else { Vec::new() },
     };
     Machine {
         arch,

@@ -90,11 +90,8 @@ impl Mirror {
             is_done
         };
         self.held.retain(|first, held| {
-            let stays = wanted.get(first) == Some(held);
-            if !stays {
-                judge(backend.dma_unmap(held.range));
-            }
-            stays
+            // What the device does not give back it still has, and is told again the next time.
+            wanted.get(first) == Some(held) || !judge(backend.dma_unmap(held.range))
         });
         for (first, held) in wanted {
             if self.held.contains_key(&first) {

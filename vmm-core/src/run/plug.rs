@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A device that goes does not ask: whatever the guest reads of it from then on is ones, and what it writes is dropped.
-//! A device that comes and cannot be attached leaves the machine as it was; where the guest may look, it never was there.
+//! A device that comes and cannot be attached leaves the machine as it was.
 
 use super::Running;
 use crate::irq::IrqError;
