@@ -153,7 +153,13 @@ pub enum WorldError {
     Guest(#[from] GuestError),
     /// A device does not come, or go.
     #[error(transparent)]
-    Plug(#[from] PlugError),
+    Plug(Box<PlugError>),
+}
+
+impl From<PlugError> for WorldError {
+    fn from(error: PlugError) -> Self {
+        Self::Plug(Box::new(error))
+    }
 }
 
 impl Maker {
