@@ -131,6 +131,12 @@ const THE_OTHER_GOES: &str = "unplug = { device = \"gpu1\" } => unplug = { devic
 const NOBODY_GOES: &str =
     "unplug = { device = \"gpu1\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
 
+/// Nor later.
+const NOBODY_EVER_GOES: &str = "unplug = { device = \"gpu1\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     unplug = { device = \"gpu1\", refused = \"it is not in the machine\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
+
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
 
@@ -356,7 +362,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "life/a-device-that-goes-reads-ones-and-the-other-one-goes-on",
-        breaks: &[THE_OTHER_GOES, NOBODY_GOES, NO_RESET],
+        breaks: &[THE_OTHER_GOES, NOBODY_GOES, NOBODY_EVER_GOES, NO_RESET],
     },
     Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
     Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },
