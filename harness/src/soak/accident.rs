@@ -68,7 +68,10 @@ impl Accident {
         let can = places.flat_map(|(place, _)| KINDS.map(|(kind, _)| Self { kind, place }));
         let can: Vec<_> = can.filter(|accident| accident.can_happen(life)).collect();
         let reset = Self { kind: Kind::MachineReset, place: 0 };
-        dice.choice(can).unwrap_or(reset)
+        // Where a guest has a decoder of its own, it uses it: else little would happen to what it has committed.
+        let is_guests = |accident: &&Self| matches!(accident.kind, Kind::Commit | Kind::Uncommit);
+        let guests = can.iter().find(is_guests).filter(|_| dice.bool());
+        guests.copied().or_else(|| dice.choice(can.iter().copied())).unwrap_or(reset)
     }
 
     /// Its name in summaries.

@@ -67,12 +67,13 @@ fn running(process: &DeviceProcess, hypervisor: &Hypervisor) -> Running {
     programmed.run(hypervisor, DEFAULT_TIMEOUT).unwrap()
 }
 
-fn come_and_go(hypervisor: &Hypervisor, abi: &str) {
+fn come_and_go(make: impl Fn() -> Hypervisor, abi: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_cxl-sim"));
     let abi = Abi::named(abi).unwrap();
     let processes = [(), ()].map(|()| DeviceProcess::start(program, None, abi, DEFAULT_TIMEOUT).unwrap());
     let nothing = Left::now();
-    let mut running = running(&processes[0], hypervisor);
+    let hypervisor = make();
+    let mut running = running(&processes[0], &hypervisor);
     // A kernel may begin a thread of its own for a guest that runs for the first time.
     let own = running.plan().devices[0].window.span.start();
     running.load(own, Width::Qword).unwrap();
@@ -92,7 +93,7 @@ fn come_and_go(hypervisor: &Hypervisor, abi: &str) {
         running.store(own, Width::Qword, cycle).unwrap();
         assert_eq!((running.load(own, Width::Qword), running.lost()), (Ok(cycle), None));
     }
-    drop(running);
+    drop((running, hypervisor));
     let left = Left::since(&nothing, DEFAULT_TIMEOUT);
     assert!(left.is_nothing(), "left over: {left}");
 }
@@ -100,10 +101,10 @@ fn come_and_go(hypervisor: &Hypervisor, abi: &str) {
 #[test]
 fn a_device_that_comes_and_goes_a_hundred_times_leaves_nothing() {
     for abi in ["v2", "v3", "next"] {
-        come_and_go(&Hypervisor::Soft, abi);
+        come_and_go(|| Hypervisor::Soft, abi);
         // Where there is no KVM, there is no such guest.
-        if let Ok(vm) = kvm::Vm::new() {
-            come_and_go(&Hypervisor::Kvm(vm), abi);
+        if kvm::Vm::new().is_ok() {
+            come_and_go(|| Hypervisor::Kvm(kvm::Vm::new().unwrap()), abi);
         }
     }
 }

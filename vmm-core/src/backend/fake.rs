@@ -1,5 +1,6 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
+mod bytes;
 mod slots;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,9 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use bytes::component_registers;
+use bytes::configuration;
+use bytes::put;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm::Control;
@@ -81,6 +85,8 @@ pub(crate) struct State {
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
+    /// What it was told to give back, and refused to.
+    pub(crate) kept: Vec<Span<Iova>>,
     /// What is looked at while the device is in reset.
     pub(crate) at_reset: Option<AtReset>,
     /// What answers the device.
@@ -203,6 +209,7 @@ impl Fake {
             dma,
             files,
             refuses_from,
+            kept: Vec::new(),
             at_reset: None,
             asks,
             stuck: None,
@@ -349,55 +356,6 @@ impl FakeRegion {
     }
 }
 
-/// Typed by hand: ids, two 64-bit BARs, one capability, the device's DVSEC and the locator's.
-fn configuration() -> Vec<u8> {
-    let mut bytes = vec![0; 0x1000];
-    let dwords = [
-        (0x00, 0xc7f2_1e98_u32),
-        (0x04, 0x0010_0000),
-        (0x08, 0x1200_0001),
-        (0x10, 0x0000_0004),
-        (0x18, 0x0000_000c),
-        (0x2c, 0x0001_1e98),
-        (0x34, 0x0000_0040),
-        (0x40, 0x0002_0010),
-        (0x100, 0x1501_0001),
-        (0x150, 0x2001_0023),
-        (0x154, 0x03c2_1e98),
-        (0x158, 0xc05f_0000),
-        (0x15c, 0x0000_0007),
-        (0x170, 0x0000_0048),
-        (0x174, 0x3000_0000),
-        (0x200, 0x0001_0023),
-        (0x204, 0x0141_1e98),
-        (0x208, 0x0000_0008),
-        (0x20c, 0x0002_0102),
-    ];
-    put(&mut bytes, &dwords);
-    bytes
-}
-
-fn put(bytes: &mut [u8], dwords: &[(usize, u32)]) {
-    for (offset, value) in dwords {
-        bytes[*offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-    }
-}
-
-/// Typed by hand: an array of RAS and HDM decoders, one decoder committed over 256 MiB at base 0.
-fn component_registers() -> Vec<u8> {
-    let mut bytes = vec![0; 0x140];
-    let dwords = [
-        (0x000, 0x0211_0001_u32),
-        (0x004, 0x0802_0002),
-        (0x008, 0x1101_0005),
-        (0x114, 0x0000_0002),
-        (0x128, 0x1000_0000),
-        (0x130, 0x0000_0600),
-    ];
-    put(&mut bytes, &dwords);
-    bytes
-}
-
 impl Backend for Fake {
     fn name(&self) -> &str {
         "fake"
@@ -477,6 +435,10 @@ impl Backend for Fake {
             let failure = Failure::Refused(errno);
             return Err(BackendError { device: "fake".to_owned(), call, failure });
         }
+        if state.kept.contains(&range) {
+            let failure = Failure::Refused(Errno::EEXIST);
+            return Err(BackendError { device: "fake".to_owned(), call, failure });
+        }
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
         state.files.insert(range.start().get(), (range.size(), offset, allowed));
@@ -495,7 +457,12 @@ impl Backend for Fake {
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        let mut state = self.called(Call::DmaUnmap { range })?;
+        if let Err(error) = self.called(Call::DmaUnmap { range }).map(drop) {
+            self.state.lock().kept.push(range);
+            return Err(error);
+        }
+        let mut state = self.state.lock();
+        state.kept.retain(|kept| *kept != range);
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
         state.files.remove(&range.start().get());

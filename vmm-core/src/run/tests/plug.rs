@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::backend::Call;
 use crate::backend::Shared;
 use crate::backend::decoders::HdmDecoders;
 use crate::backend::fake::CountedSlots;
@@ -265,6 +266,32 @@ fn a_plug_that_fails_at_any_call_leaves_everything_as_it_was(
             assert_eq!(traces(&fake), clean, "after call {number}");
         }
     }
+}
+
+/// A device that is told to give a BAR back refuses, once. When the BAR is there again, it has it once, and it gives
+/// everything back at the end.
+#[rstest]
+#[case::straight(None)]
+#[case::mirrored(Some(Way::Mirror))]
+fn what_a_device_did_not_give_back_is_taken_back_before_it_is_given_again(#[case] way: Option<Way>) {
+    let machine = way.map_or_else(machine, behind);
+    let (first, second) = (Fake::committed(), Fake::committed());
+    let (mut running, _slots) = started(&machine, &first);
+    try_plug(&mut running, &second).unwrap();
+    let before = second.look(|state| state.dma.len());
+    let calls = second.look(|state| state.calls.len());
+    let second = second.with(|state| state.fail_at = Some((calls + 1, Failure::Refused(Errno::EIO))));
+    let command = config(&running, 4);
+    running.store(command, Width::Word, 0).unwrap();
+    let refused = second.look(|state| state.calls[calls]);
+    assert!(matches!(refused, Call::DmaUnmap { .. }), "{refused}");
+    // A mirror is made anew with the next part of the BAR, and tries again; else nobody does.
+    assert_eq!(second.look(|state| state.kept.len()), usize::from(way.is_none()));
+    running.store(command, Width::Word, 6).unwrap();
+    assert_eq!(second.look(|state| (state.dma.len(), state.kept.len())), (before, 0));
+    running.store(command, Width::Word, 0).unwrap();
+    running.unplug(1).unwrap();
+    assert_eq!(second.look(|state| (state.dma.len(), state.kept.len())), (0, 0));
 }
 
 /// A small generator: enough to choose by, and the same each time (xorshift of 64 bits).
