@@ -66,6 +66,22 @@ pub(crate) fn kvm_guest(workspace: &Workspace) -> Outcome {
     }
 }
 
+/// How long machines live with accidents when nobody says.
+const SOAK_SECONDS: u32 = 20;
+
+/// Lives lives of machines for a short time.
+pub(crate) fn soak(workspace: &Workspace) -> Outcome {
+    soak_for(workspace, SOAK_SECONDS)
+}
+
+/// Lives lives of machines for so many seconds; what happened is told.
+pub(crate) fn soak_for(workspace: &Workspace, seconds: u32) -> Outcome {
+    match run(cargo(workspace, &format!("run --release -q -- soak --seconds {seconds}"))) {
+        Ok(said) => Outcome::Passed(said.trim_end().to_owned()),
+        Err(said) => Outcome::Failed(said),
+    }
+}
+
 /// The line that says best why a command failed: its first error, else the last thing it said.
 pub(crate) fn reason(said: &str) -> &str {
     let errors = said.lines().find(|line| line.starts_with("error"));

@@ -32,6 +32,7 @@ use vmm_core::plan::PlanError;
 use vmm_core::plan::plan;
 use vmm_core::program::ProgramError;
 use vmm_core::run::Hypervisor;
+use vmm_core::run::PlugError;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 use vmm_core::run::kvm_can_run;
@@ -99,7 +100,15 @@ pub struct Devices {
     attached: Vec<Attached>,
     names: Vec<String>,
     recordings: Vec<Recording>,
-    processes: Vec<DeviceProcess>,
+    processes: Vec<(String, DeviceProcess)>,
+}
+
+/// A device that is reached and known.
+#[derive(Debug)]
+struct Reached {
+    attached: Attached,
+    recording: Recording,
+    process: Option<DeviceProcess>,
 }
 
 /// A machine that runs, with all that belongs to it.
@@ -112,7 +121,10 @@ pub struct World {
     pub machine_done: Vec<Vec<Access>>,
     /// What is written to each device's component registers since, until somebody looks.
     pub since: Vec<Recording>,
-    _processes: Vec<DeviceProcess>,
+    /// By the devices' names.
+    processes: Vec<(String, DeviceProcess)>,
+    maker: Maker,
+    scenario: Loaded,
 }
 
 /// Why there is no world.
@@ -139,6 +151,15 @@ pub enum WorldError {
     /// The guest does not start.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// A device does not come, or go.
+    #[error(transparent)]
+    Plug(Box<PlugError>),
+}
+
+impl From<PlugError> for WorldError {
+    fn from(error: PlugError) -> Self {
+        Self::Plug(Box::new(error))
+    }
 }
 
 impl Maker {
@@ -172,33 +193,37 @@ impl Maker {
             recordings: Vec::new(),
             processes: Vec::new(),
         };
-        for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
-            let path = match &self.source {
-                Source::VfioUser(path) => path.clone(),
-                Source::Sim => {
-                    let process = DeviceProcess::start(
-                        &self.program,
-                        profile.as_ref(),
-                        self.abi_for(scenario),
-                        self.timeout,
-                    )?;
-                    let path = process.socket().to_owned();
-                    devices.processes.push(process);
-                    path
-                }
-            };
-            let recording = Recording::default();
-            let client = VfioUser::connect(&path, self.timeout)?;
-            let posts = scenario.scenario.machine.posted_writes;
-            let client = Shared::new(if posts { client.posting() } else { client });
-            let inventory = discover_as(&client, self.assumed(scenario))?;
-            let decoders = HdmDecoders::new(client, &inventory);
-            let backend = Shared::new(Recorded::new(decoders, recording.clone()));
-            devices.attached.push(Attached { backend, inventory });
+        for (number, device) in
+            scenario.scenario.devices.iter().enumerate().filter(|(_, device)| device.plugged)
+        {
+            let Reached { attached, recording, process } = self.reach(scenario, number)?;
+            devices.attached.push(attached);
             devices.names.push(device.name.clone());
             devices.recordings.push(recording);
+            devices.processes.extend(process.map(|process| (device.name.clone(), process)));
         }
         Ok(devices)
+    }
+
+    /// Reaches the device of a scenario with this number, and finds out what it is.
+    fn reach(&self, scenario: &Loaded, number: usize) -> Result<Reached, WorldError> {
+        let profile = scenario.profiles.get(number).and_then(Option::as_ref);
+        let (path, process) = match &self.source {
+            Source::VfioUser(path) => (path.clone(), None),
+            Source::Sim => {
+                let abi = self.abi_for(scenario);
+                let process = DeviceProcess::start(&self.program, profile, abi, self.timeout)?;
+                (process.socket().to_owned(), Some(process))
+            }
+        };
+        let recording = Recording::default();
+        let client = VfioUser::connect(&path, self.timeout)?;
+        let posts = scenario.scenario.machine.posted_writes;
+        let client = Shared::new(if posts { client.posting() } else { client });
+        let inventory = discover_as(&client, self.assumed(scenario))?;
+        let decoders = HdmDecoders::new(client, &inventory);
+        let backend = Shared::new(Recorded::new(decoders, recording.clone()));
+        Ok(Reached { attached: Attached { backend, inventory }, recording, process })
     }
 
     /// Opens the devices of a scenario, without a machine.
@@ -240,7 +265,44 @@ impl Maker {
             .collect();
         let running = programmed.run(&hypervisor, self.timeout)?;
         let since = devices.recordings;
-        Ok(World { running, machine_done, since, _processes: devices.processes })
+        let (maker, scenario) = (self.clone(), scenario.clone());
+        Ok(World { running, machine_done, since, processes: devices.processes, maker, scenario })
+    }
+}
+
+impl World {
+    /// A device of the scenario comes, as a new process, into the slot of the bridge that it is below.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or the machine does not take it.
+    pub fn plug(&mut self, name: &str) -> Result<(), WorldError> {
+        let mut devices = self.scenario.scenario.devices.iter().enumerate();
+        let Some((number, device)) = devices.find(|(_, device)| device.name == name) else { return Ok(()) };
+        // Loading the scenario has seen to it that it names one, or the plan has made one for it.
+        let bridge = device.bridge.clone().unwrap_or_else(|| format!("{name} bridge"));
+        let Reached { attached, recording, process } = self.maker.reach(&self.scenario, number)?;
+        recording.take();
+        let number = self.running.plug(&bridge, name, attached)?;
+        let region = self.running.plan().devices.get(number).map_or(0, |device| device.programme.region);
+        let mut written = recording.go_on_with_writes_to(region);
+        written.retain(|access| access.is_write && access.region == region);
+        self.machine_done.resize_with(self.machine_done.len().max(number.saturating_add(1)), Vec::new);
+        self.since.resize_with(self.since.len().max(number.saturating_add(1)), Recording::default);
+        self.machine_done.get_mut(number).into_iter().for_each(|there| there.clone_from(&written));
+        self.since.get_mut(number).into_iter().for_each(|there| *there = recording.clone());
+        self.processes.extend(process.map(|process| (name.to_owned(), process)));
+        Ok(())
+    }
+
+    /// The device with this number goes, and its process ends.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn unplug(&mut self, number: usize) -> Result<(), WorldError> {
+        self.running.unplug(number)?;
+        let name = self.running.plan().devices.get(number).map(|device| device.name.as_str());
+        self.processes.retain(|(process, _)| Some(process.as_str()) != name);
+        Ok(())
     }
 }
 

@@ -147,7 +147,9 @@ impl<'a> Check<'a> {
             return self.mistake(&["step", index, kind], message);
         }
         for (key, name) in step.devices() {
-            if !scenario.devices.iter().any(|device| device.name == name) {
+            // The place of a device that is not there has its bridge's name.
+            let is_bridge = key != "device" && scenario.bridges.iter().any(|bridge| bridge.name == name);
+            if !is_bridge && !scenario.devices.iter().any(|device| device.name == name) {
                 let names: Vec<_> = scenario.devices.iter().map(|device| device.name.as_str()).collect();
                 let message = format!("{key} has device {name:?}: there is only {}", names.join(", "));
                 return self.mistake(&path(key), message);

@@ -27,6 +27,7 @@ pub mod interrupts;
 pub mod life;
 pub mod machine;
 pub mod place;
+pub mod plug;
 pub mod region;
 pub mod step;
 pub mod topology;
@@ -146,6 +147,9 @@ pub struct Device {
     /// The host bridge that it is below. Without this, one of its own.
     #[serde(default)]
     pub bridge: Option<String>,
+    /// It is in the machine from the start. One that is not has a `bridge`, and comes with the step `plug`.
+    #[serde(default = "yes")]
+    pub plugged: bool,
     /// Who commits its decoder: firmware, or guest. Without this, the first: a device that firmware did not commit is
     /// refused.
     #[serde(default)]
@@ -203,6 +207,7 @@ impl Loaded {
         let check = Check::new(file, text);
         check.devices(&scenario)?;
         check.attach(&scenario)?;
+        plug::slots(&check, &scenario)?;
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
         let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;

@@ -8,6 +8,7 @@ use super::interrupts;
 use super::life;
 use super::machine;
 use super::place::Place;
+use super::plug;
 use super::user;
 
 /// Something that is done or seen.
@@ -52,6 +53,10 @@ pub enum Step {
     Signalled(interrupts::Signalled),
     /// The machine lets a pin signal again.
     UnmaskPin(interrupts::UnmaskPin),
+    /// A device comes.
+    Plug(plug::Plug),
+    /// A device goes.
+    Unplug(plug::Unplug),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -97,6 +102,8 @@ impl Step {
             Self::Interrupts(_) => "interrupts",
             Self::Signalled(_) => "signalled",
             Self::UnmaskPin(_) => "unmask_pin",
+            Self::Plug(_) => "plug",
+            Self::Unplug(_) => "unplug",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -118,6 +125,7 @@ impl Step {
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
             Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
+            Self::Plug(_) | Self::Unplug(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -159,6 +167,8 @@ impl Step {
             Self::Unplaced(step) => &step.device,
             Self::Signalled(step) => &step.device,
             Self::UnmaskPin(step) => &step.device,
+            Self::Plug(step) => &step.device,
+            Self::Unplug(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,

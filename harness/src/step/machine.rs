@@ -14,6 +14,7 @@ use super::dma;
 use super::interrupts;
 use super::judged;
 use super::life;
+use super::plug;
 use crate::acpi::memory::Unread;
 use crate::scenario::machine as scenario;
 use crate::scenario::place::NoPlace;
@@ -58,6 +59,8 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Programmed(step) => life::programmed(world, step),
         Step::Run(step) => life::run(world, step),
         Step::Unplaced(step) => life::unplaced(world, step),
+        Step::Plug(step) => plug::plug(world, step),
+        Step::Unplug(step) => plug::unplug(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
         Step::Interrupts(step) => interrupts::interrupts(world, step),
@@ -93,7 +96,7 @@ pub(super) fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
 /// The device's number, and its memory region.
 pub(super) fn device(world: &World, name: &str) -> Result<(usize, u32), Trouble> {
     let mut devices = world.running.plan().devices.iter().enumerate();
-    let found = devices.find(|(_, device)| device.name == name);
+    let found = devices.find(|(index, device)| device.name == name && world.running.is_present(*index));
     let found = found.map(|(index, device)| (index, device.window.region));
     found.ok_or_else(|| Trouble::Device { name: name.to_owned() })
 }

@@ -94,6 +94,49 @@ const MUTE: &str = "with.faults.interrupts_lost = true";
 /// The same of a device with a pin.
 const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
 
+/// Something else is done in place of a device's coming.
+const NOTHING_COMES: &str =
+    "plug = { device = \"gpu1\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The device is in its slot from the start.
+const COMES_AT_ONCE: &str = "plugged = false => plugged = true";
+
+/// Its memory has room: nothing is said of it.
+const FITS: &str = "plugged = false => plugged = false";
+
+/// The guest stores in the other window.
+const OTHER_WINDOW: &str = "store = { at = \"gpu1.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
+     store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" }";
+
+/// It comes where another one should be refused.
+const COMES_LATE: &str = "plug = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// No device comes in place of the one that goes.
+const NOBODY_COMES: &str = "plug = { device = \"gpu0\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     plug = { device = \"gpu0\", refused = \"gpu0 is in the slot of its port\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The guest does not clear what has changed.
+const NOT_CLEARED: &str = "store = { at = \"slot.port+0x5a\", width = 2, value = 0x0008 } => \
+     store = { at = \"slot.port+0x5a\", width = 2, value = 0 }";
+
+/// The device stays, and nobody comes.
+const STAYS: &str = "unplug = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The other device goes.
+const THE_OTHER_GOES: &str = "unplug = { device = \"gpu1\" } => unplug = { device = \"gpu0\" }";
+
+/// No device goes.
+const NOBODY_GOES: &str =
+    "unplug = { device = \"gpu1\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// Nor later.
+const NOBODY_EVER_GOES: &str = "unplug = { device = \"gpu1\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     unplug = { device = \"gpu1\", refused = \"it is not in the machine\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
+
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
 
@@ -305,8 +348,21 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
     Broken {
+        scenario: "life/a-device-comes-into-an-empty-slot",
+        breaks: &[NOTHING_COMES, COMES_AT_ONCE, NOT_CLEARED, OTHER_WINDOW],
+    },
+    Broken {
+        scenario: "life/a-device-that-comes-back-is-a-new-one-at-the-old-place",
+        breaks: &[STAYS, NOBODY_COMES, COMES_LATE],
+    },
+    Broken { scenario: "life/a-device-that-does-not-fit-the-slot-is-refused", breaks: &[FITS, DETACHED] },
+    Broken {
         scenario: "life/a-device-that-firmware-did-not-commit-is-the-guests",
         breaks: &[MACHINE_COMMITS_MORE, UNCOMMITTED_NOT_MAPPED],
+    },
+    Broken {
+        scenario: "life/a-device-that-goes-reads-ones-and-the-other-one-goes-on",
+        breaks: &[THE_OTHER_GOES, NOBODY_GOES, NOBODY_EVER_GOES, NO_RESET],
     },
     Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
     Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },

@@ -58,6 +58,8 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
         "dma_unmap",
         "machine_reset",
         "vfio_reset",
+        "plug",
+        "unplug",
     ];
     let expects = |step: &toml::Value| {
         let (kind, keys) = step.as_table().unwrap().iter().next().unwrap();

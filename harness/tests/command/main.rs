@@ -18,6 +18,7 @@ mod lost;
 mod mistakes;
 mod open;
 mod serve;
+mod soak;
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
+    /// What it was told to give back, and refused to.
+    pub(crate) kept: Vec<Span<Iova>>,
     /// What is looked at while the device is in reset.
     pub(crate) at_reset: Option<AtReset>,
     /// What answers the device.
@@ -207,6 +209,7 @@ impl Fake {
             dma,
             files,
             refuses_from,
+            kept: Vec::new(),
             at_reset: None,
             asks,
             stuck: None,
@@ -432,6 +435,10 @@ impl Backend for Fake {
             let failure = Failure::Refused(errno);
             return Err(BackendError { device: "fake".to_owned(), call, failure });
         }
+        if state.kept.contains(&range) {
+            let failure = Failure::Refused(Errno::EEXIST);
+            return Err(BackendError { device: "fake".to_owned(), call, failure });
+        }
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
         state.files.insert(range.start().get(), (range.size(), offset, allowed));
@@ -450,7 +457,12 @@ impl Backend for Fake {
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        let mut state = self.called(Call::DmaUnmap { range })?;
+        if let Err(error) = self.called(Call::DmaUnmap { range }).map(drop) {
+            self.state.lock().kept.push(range);
+            return Err(error);
+        }
+        let mut state = self.state.lock();
+        state.kept.retain(|kept| *kept != range);
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
         state.files.remove(&range.start().get());

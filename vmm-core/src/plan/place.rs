@@ -100,7 +100,7 @@ impl<'a> Candidate<'a> {
     }
 
     /// What it is called.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &'a str {
         self.name
     }
 
@@ -152,6 +152,7 @@ impl<'a> Candidate<'a> {
         let span = covered.ok_or_else(no_memory)?;
         let mut capabilities = self.inventory.config.capabilities.iter();
         let express = capabilities.find(|capability| capability.id == pci::capability::EXPRESS);
+        let mut extended = self.inventory.config.extended.iter();
         Ok(Device {
             name: self.name.to_owned(),
             bdf,
@@ -164,6 +165,7 @@ impl<'a> Candidate<'a> {
             programme,
             device_dvsec: self.cxl.device_dvsec,
             express: express.map(|capability| capability.offset.into()),
+            ats: extended.any(|capability| capability.id == pci::extended_capability::ATS),
             committer: self.committer,
             fixed_window,
             msix: self.inventory.config.msix.clone(),

@@ -17,6 +17,7 @@ mod commit;
 mod decoder;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(crate) use memory::DeviceMemory;
 pub(crate) use memory::Reset;
 
 use crate::backend::BackendError;
+use crate::map::Attached;
 use crate::map::MapError;
 use crate::map::Mappings;
 use crate::plan;
@@ -35,7 +37,8 @@ use crate::plan::programme::Register;
 #[derive(Debug)]
 pub struct Programmed {
     // Fields are dropped in this order: no memory without a decoder, no decoder without a machine.
-    pub(crate) memories: Vec<Arc<DeviceMemory>>,
+    /// The memory of the devices that are there, by their numbers in the plan.
+    pub(crate) memories: BTreeMap<usize, Arc<DeviceMemory>>,
     /// The machine.
     pub(crate) mappings: Mappings,
 }
@@ -101,11 +104,9 @@ impl Mappings {
     /// If a register cannot be reached or does not take its value, or the memory cannot be put in place. Nothing
     /// is left of the machine.
     pub fn machine_done(self) -> Result<Programmed, ProgramError> {
-        let mut programmed = Programmed { memories: Vec::new(), mappings: self };
-        for index in 0..programmed.mappings.devices.len() {
-            let Some(memory) = DeviceMemory::new(&programmed.mappings, index)? else { continue };
-            memory.machine_done()?;
-            programmed.memories.push(Arc::new(memory));
+        let mut programmed = Programmed { memories: BTreeMap::new(), mappings: self };
+        for index in 0..programmed.plan().devices.len() {
+            programmed.program(index)?;
         }
         Ok(programmed)
     }
@@ -117,6 +118,47 @@ impl Programmed {
         self.mappings.plan()
     }
 
+    /// Programs one device and puts its memory in place.
+    fn program(&mut self, number: usize) -> Result<(), ProgramError> {
+        let Some(memory) = DeviceMemory::new(&self.mappings, number)? else { return Ok(()) };
+        memory.machine_done()?;
+        self.memories.insert(number, Arc::new(memory));
+        Ok(())
+    }
+
+    /// The device with this number in `plan` comes into the machine, and machine-done is done for it.
+    ///
+    /// # Errors
+    /// If the system, the hypervisor or the device does not do its part. The machine is as before then.
+    pub(crate) fn plug(
+        &mut self,
+        plan: plan::Plan,
+        number: usize,
+        device: Attached,
+    ) -> Result<(), ProgramError> {
+        let before = self.mappings.replan(plan);
+        let plugged = self.mappings.plug(number, device).map_err(ProgramError::from);
+        let outcome = plugged.and_then(|()| self.program(number));
+        if outcome.is_err() {
+            self.unplug(number);
+            self.mappings.replan(before);
+        }
+        outcome
+    }
+
+    /// A device goes: its memory first, then everything else.
+    pub(crate) fn unplug(&mut self, number: usize) {
+        if let Some(memory) = self.memories.remove(&number) {
+            memory.take_out();
+        }
+        self.mappings.unplug(number);
+    }
+
+    /// The memory of a device that is there.
+    pub(crate) fn memory(&self, number: usize) -> Option<&Arc<DeviceMemory>> {
+        self.memories.get(&number)
+    }
+
     /// The machine is reset: everything is as at machine-done, but for what is in RAM.
     ///
     /// # Errors
@@ -124,9 +166,9 @@ impl Programmed {
     pub(crate) fn reset(&mut self) -> Result<(), ProgramError> {
         let Self { memories, mappings } = self;
         // No memory is seen while its device is in reset.
-        memories.iter().for_each(|memory| memory.take_out());
+        memories.values().for_each(|memory| memory.take_out());
         mappings.reset()?;
-        memories.iter().try_for_each(|memory| memory.after(Reset::Device))
+        memories.values().try_for_each(|memory| memory.after(Reset::Device))
     }
 }
 

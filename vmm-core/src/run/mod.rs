@@ -13,6 +13,7 @@ pub mod bus;
 pub mod guest;
 
 mod config;
+mod plug;
 mod reset;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use guest::Guest;
 use guest::GuestError;
 use guest::Order;
 use guest::Soft;
+pub use plug::PlugError;
 pub use reset::ResetError;
 
 use crate::backend::BackendError;
@@ -184,8 +186,8 @@ impl Running {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), BackendError> {
-        match self.programmed.mappings.devices.get(device) {
-            Some(device) => device.backend.lock().read(region, offset, buffer),
+        match self.programmed.mappings.device(device) {
+            Some(device) => device.attached.backend.lock().read(region, offset, buffer),
             None => Ok(()),
         }
     }
@@ -201,8 +203,8 @@ impl Running {
         offset: u64,
         data: &[u8],
     ) -> Result<(), BackendError> {
-        match self.programmed.mappings.devices.get(device) {
-            Some(device) => device.backend.lock().write(region, offset, data),
+        match self.programmed.mappings.device(device) {
+            Some(device) => device.attached.backend.lock().write(region, offset, data),
             None => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 mod attach;
 mod commits;
 mod interrupts;
+mod plug;
 mod resets;
 
 use cxl_spec::address::Span;

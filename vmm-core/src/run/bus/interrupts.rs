@@ -128,28 +128,29 @@ impl Bus {
 
     /// The signals that came until now.
     pub(crate) fn signals(&self) -> Vec<Signalled> {
-        let devices = self.devices.iter().enumerate();
-        let seen = devices.flat_map(|(device, told)| {
-            told.interrupts.signals.seen().map(move |(signal, times)| Signalled { device, signal, times })
+        let devices = self.devices.read();
+        let seen = devices.iter().flat_map(|(device, told)| {
+            let seen = told.interrupts.signals.seen();
+            seen.map(move |(signal, times)| Signalled { device: *device, signal, times })
         });
         seen.collect()
     }
 
     /// Lets the pin of a device signal again.
     pub(crate) fn unmask_pin(&self, device: usize) -> Result<(), BackendError> {
-        self.devices.get(device).map_or(Ok(()), |device| device.interrupts.signals.unmask_pin())
+        self.device(device).map_or(Ok(()), |device| device.interrupts.signals.unmask_pin())
     }
 
     /// Counts what devices signalled, and takes to the guest what nobody else does.
     pub(super) fn attend_interrupts(&self) {
         self.receiver.attend();
-        self.devices.iter().for_each(|device| device.interrupts.signals.attend());
+        self.devices.read().values().for_each(|device| device.interrupts.signals.attend());
     }
 
     /// Every device is asked something: what it signalled before it answers is here then.
     pub(crate) fn settle(&self) {
         let word = Access::dword_around(0);
-        for device in &self.devices {
+        for device in self.devices.read().values() {
             self.answered(read(&device.backend, region::CONFIG, word));
         }
         self.attend_interrupts();
