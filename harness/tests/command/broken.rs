@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::breaks::ALL;
 use crate::bundled;
 use crate::bundled_text;
+use crate::requires_kvm;
 use crate::run;
 use crate::scenario_file;
 
@@ -96,8 +97,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         let scenario = broken.scenario;
         let path = bundled().join(scenario).with_extension("toml");
         let good = run(&path, &[]);
-        let requires_kvm = bundled_text(scenario).lines().any(|line| line == "requires = [\"kvm\"]");
-        if requires_kvm && good.scenario()["guest"] == "soft" {
+        if requires_kvm(scenario) && good.scenario()["guest"] == "soft" {
             // The report of every run says so, and why.
             assert_eq!((good.code, good.scenario()["outcome"].as_str()), (0, Some("skipped")), "{scenario}");
             continue;

@@ -131,6 +131,11 @@ fn bundled_text(name: &str) -> String {
     std::fs::read_to_string(bundled().join(name).with_extension("toml")).unwrap()
 }
 
+/// Whether a bundled scenario says that only a guest under KVM can play it.
+fn requires_kvm(name: &str) -> bool {
+    bundled_text(name).lines().any(|line| line == "requires = [\"kvm\"]")
+}
+
 /// The output's error lines.
 fn complaint(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
