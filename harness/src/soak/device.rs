@@ -32,6 +32,8 @@ use vmm_core::backend::DmaMemory;
 use vmm_core::backend::Failure;
 use vmm_core::backend::Shared;
 use vmm_core::backend::decoders::HdmDecoders;
+use vmm_core::backend::irqs::IoEvent;
+use vmm_core::backend::irqs::IrqChange;
 use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::discover;
 use vmm_core::map::Attached;
@@ -226,5 +228,14 @@ impl Backend for Fused {
 
     fn reset(&mut self) -> Result<(), BackendError> {
         self.call(Call::Reset)?.reset()
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        self.call(Call::SetIrqs { index, start, count })?.set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.call(Call::IoEvents { index: region })?.io_events(region)
     }
 }
