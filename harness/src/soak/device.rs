@@ -237,4 +237,13 @@ impl Backend for Fused {
     fn reset(&mut self) -> Result<(), BackendError> {
         self.call(Call::Reset)?.reset()
     }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        self.call(Call::SetIrqs { index, start, count })?.set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.call(Call::IoEvents { index: region })?.io_events(region)
+    }
 }
