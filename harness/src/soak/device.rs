@@ -226,14 +226,6 @@ impl Backend for Fused {
         self.call(Call::DmaUnmap { range })?.dma_unmap(range)
     }
 
-    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
-        self.inner.set_irqs(change)
-    }
-
-    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
-        self.call(Call::IoEvents { index: region })?.io_events(region)
-    }
-
     fn reset(&mut self) -> Result<(), BackendError> {
         self.call(Call::Reset)?.reset()
     }
