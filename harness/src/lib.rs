@@ -7,6 +7,7 @@
 //! - [`scenario`]: what a file says, and where files are.
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
+//! - [`fused`]: a device whose calls can be made to fail.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
@@ -18,6 +19,7 @@
 pub mod acpi;
 pub mod bench;
 pub mod cli;
+pub mod fused;
 pub mod opened;
 pub mod process;
 pub mod report;

@@ -1,16 +1,11 @@
-//! A device that is served by a thread of ours or by a process, and whose calls can be made to fail.
+//! A device that is served by a thread of ours or by a process, behind a fuse.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
-use cxl_spec::address::Iova;
-use cxl_spec::address::Span;
 use rustix::process::Signal;
 use sim_device::kernel::Abi;
 use sim_device::kernel::Kernel;
@@ -22,23 +17,13 @@ use sim_device::server::Stop;
 use sim_device::server::Terms;
 use sim_device::silicon::Silicon;
 use tempfile::TempDir;
-use vfio_abi::errno::Errno;
-use vfio_abi::info::IrqInfo;
-use vfio_abi::request::DmaFlags;
-use vmm_core::backend::Backend;
-use vmm_core::backend::BackendError;
-use vmm_core::backend::Call;
-use vmm_core::backend::DmaMemory;
-use vmm_core::backend::Failure;
 use vmm_core::backend::Shared;
-use vmm_core::backend::decoders::HdmDecoders;
-use vmm_core::backend::irqs::IoEvent;
-use vmm_core::backend::irqs::IrqChange;
 use vmm_core::backend::vfio_user::VfioUser;
-use vmm_core::discover::discover;
 use vmm_core::map::Attached;
 
 use super::Setting;
+use crate::fused::Fuse;
+use crate::fused::Fused;
 use crate::process::DeviceProcess;
 
 /// A device that is served. Dropping it ends its server.
@@ -80,10 +65,8 @@ impl Served {
         };
         let fuse = Arc::new(Fuse::default());
         let connected = VfioUser::connect(server.socket(), setting.timeout).map_err(|error| text(&error))?;
-        let client = Shared::new(Fused { inner: connected, fuse: fuse.clone() });
-        let inventory = discover(&client).map_err(|error| text(&error))?;
-        let backend = Shared::new(HdmDecoders::new(client, &inventory));
-        Ok((Self { server, fuse }, Attached { backend, inventory }))
+        let attached = Attached::discovered(Shared::new(Fused::new(connected, fuse.clone())));
+        Ok((Self { server, fuse }, attached.map_err(|error| text(&error))?))
     }
 
     /// Kills the server, if it is a process.
@@ -130,112 +113,5 @@ impl Drop for Thread {
         self.stop.stop();
         // A thread that has panicked has ended.
         let _ = self.thread.take().map(JoinHandle::join);
-    }
-}
-
-/// What makes a call fail, after so many that do not.
-#[derive(Debug, Default)]
-pub(super) struct Fuse(Mutex<Option<(u64, Failure)>>);
-
-impl Fuse {
-    /// After `calls` more, one fails: refused, or the device is lost by it.
-    pub(super) fn light(&self, calls: u64, is_lost: bool) {
-        let lost = || Failure::Lost("the fuse has burnt down".to_owned());
-        let failure = if is_lost { lost() } else { Failure::Refused(Errno::EIO) };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((calls, failure));
-    }
-
-    /// No call fails from now on.
-    pub(super) fn put_out(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn burns(&self) -> Option<Failure> {
-        let mut fuse = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (calls, failure) = fuse.as_mut()?;
-        if let Some(left) = calls.checked_sub(1) {
-            *calls = left;
-            return None;
-        }
-        let failure = failure.clone();
-        // What was refused is not refused again; what is lost stays so.
-        fuse.take_if(|(_, failure)| matches!(failure, Failure::Refused(_)));
-        Some(failure)
-    }
-}
-
-/// A device with a fuse.
-struct Fused {
-    inner: VfioUser,
-    fuse: Arc<Fuse>,
-}
-
-impl Fused {
-    fn call(&mut self, call: Call) -> Result<&mut VfioUser, BackendError> {
-        match self.fuse.burns() {
-            Some(failure) => Err(BackendError { device: self.inner.name().to_owned(), call, failure }),
-            None => Ok(&mut self.inner),
-        }
-    }
-}
-
-impl Backend for Fused {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
-        self.call(Call::DeviceInfo)?.device_info()
-    }
-
-    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
-        self.call(Call::RegionInfo { index })?.region_info(index)
-    }
-
-    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
-        self.call(Call::IrqInfo { index })?.irq_info(index)
-    }
-
-    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
-        self.call(Call::Read { region, offset, count: buffer.len() })?.read(region, offset, buffer)
-    }
-
-    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
-        self.call(Call::Write { region, offset, count: data.len() })?.write(region, offset, data)
-    }
-
-    fn dma_map(
-        &mut self,
-        range: Span<Iova>,
-        file: &Arc<File>,
-        offset: u64,
-        allowed: DmaFlags,
-    ) -> Result<(), BackendError> {
-        self.call(Call::DmaMap { range })?.dma_map(range, file, offset, allowed)
-    }
-
-    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
-        self.call(Call::DmaAsk { range })?.dma_ask(range, memory)
-    }
-
-    fn attend(&mut self) -> Result<(), BackendError> {
-        self.inner.attend()
-    }
-
-    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        self.call(Call::DmaUnmap { range })?.dma_unmap(range)
-    }
-
-    fn reset(&mut self) -> Result<(), BackendError> {
-        self.call(Call::Reset)?.reset()
-    }
-
-    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
-        let (index, start, count) = (change.index, change.start, change.vectors.count());
-        self.call(Call::SetIrqs { index, start, count })?.set_irqs(change)
-    }
-
-    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
-        self.call(Call::IoEvents { index: region })?.io_events(region)
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! A life is chosen by its seed alone, so a life that fails can be repeated; the next life has the next seed.
 //!
-//! - `device`: a device that is served, by a thread or by a process, and whose calls can be made to fail.
+//! - `device`: a device that is served, by a thread or by a process, behind a [fuse](crate::fused).
 //! - `life`: a machine with such devices, and what must hold of it at any time.
 //! - `accident`: what can happen to it, and what comes of it.
 //! - `left`: what this process holds.

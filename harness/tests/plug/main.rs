@@ -19,11 +19,9 @@ use harness::process::DeviceProcess;
 use harness::soak::Left;
 use sim_device::kernel::Abi;
 use vmm_core::backend::Shared;
-use vmm_core::backend::decoders::HdmDecoders;
 use vmm_core::backend::kvm;
 use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
 use vmm_core::backend::vfio_user::VfioUser;
-use vmm_core::discover::discover;
 use vmm_core::map::Attached;
 use vmm_core::map::map;
 use vmm_core::plan::dma::Policy;
@@ -41,9 +39,8 @@ use vmm_core::run::Running;
 const CYCLES: u64 = 100;
 
 fn attached(process: &DeviceProcess) -> Attached {
-    let client = Shared::new(VfioUser::connect(process.socket(), DEFAULT_TIMEOUT).unwrap());
-    let inventory = discover(&client).unwrap();
-    Attached { backend: Shared::new(HdmDecoders::new(client, &inventory)), inventory }
+    let client = VfioUser::connect(process.socket(), DEFAULT_TIMEOUT).unwrap();
+    Attached::discovered(Shared::new(client)).unwrap()
 }
 
 /// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.

@@ -23,8 +23,6 @@ use laws::LawfulSlots;
 use vfio_abi::cxl::Revision;
 
 use crate::backend::Shared;
-use crate::backend::decoders::HdmDecoders;
-use crate::discover::discover;
 use crate::map::Attached;
 use crate::map::MapError;
 use crate::map::map;
@@ -73,14 +71,12 @@ pub fn hostile_device(bytes: &[u8]) -> Reached {
 }
 
 fn attach(device: Device, slots: &Arc<LawfulSlots>) -> Reached {
-    let client = Shared::new(device);
-    let Ok(inventory) = discover(&client) else { return Reached::Nothing };
-    laws::check_inventory(&inventory);
+    let Ok(device) = Attached::discovered(Shared::new(device)) else { return Reached::Nothing };
+    laws::check_inventory(&device.inventory);
     let machine = Machine { ram: LEAST_RAM, ..Machine::default() };
-    let Ok(planned) = plan(&machine, &[("hostile", &inventory)]) else { return Reached::Discovered };
-    laws::check_plan(&planned, &[&inventory]);
-    let backend = Shared::new(HdmDecoders::new(client, &inventory));
-    let mappings = match map(planned, vec![Attached { backend, inventory }], slots.clone()) {
+    let Ok(planned) = plan(&machine, &[("hostile", &device.inventory)]) else { return Reached::Discovered };
+    laws::check_plan(&planned, &[&device.inventory]);
+    let mappings = match map(planned, vec![device], slots.clone()) {
         Ok(mappings) => mappings,
         Err(error) => return refused_by_the_system(&error, Reached::Planned),
     };

@@ -43,8 +43,11 @@ use crate::acpi::check::SystemError;
 use crate::acpi::system::System;
 use crate::backend::BackendError;
 use crate::backend::Shared;
+use crate::backend::decoders::HdmDecoders;
+use crate::discover::DiscoverError;
 use crate::discover::Inventory;
 use crate::discover::Region;
+use crate::discover::discover;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::ports::Component;
@@ -59,6 +62,16 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// A device of which nothing is known yet. Decoders that nobody can program are replaced by some that can be.
+    ///
+    /// # Errors
+    /// If it cannot be understood.
+    pub fn discovered(client: Shared) -> Result<Self, DiscoverError> {
+        let inventory = discover(&client)?;
+        let backend = Shared::new(HdmDecoders::new(client, &inventory));
+        Ok(Self { backend, inventory })
+    }
+
     /// The device is at work from now on, whatever power state a guest has put it into. A reset through VFIO
     /// keeps that.
     fn wake(&self) -> Result<(), BackendError> {

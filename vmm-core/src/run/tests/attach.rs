@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use super::*;
 use crate::backend::Call;
-use crate::backend::Shared;
-use crate::backend::decoders::HdmDecoders;
 use crate::backend::fake::CountedSlots;
 use crate::discover::discover;
 use crate::map::Attached;
@@ -33,10 +31,7 @@ fn attach(
 ) -> Result<Running, String> {
     let mut devices = Vec::new();
     for fake in fakes {
-        let client = fake.shared();
-        let inventory = discover(&client).map_err(|error| error.to_string())?;
-        let backend = Shared::new(HdmDecoders::new(client, &inventory));
-        devices.push(Attached { backend, inventory });
+        devices.push(Attached::discovered(fake.shared()).map_err(|error| error.to_string())?);
     }
     let named: Vec<_> =
         ["gpu0", "gpu1"].into_iter().zip(devices.iter().map(|device| &device.inventory)).collect();

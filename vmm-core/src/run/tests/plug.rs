@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::backend::Call;
-use crate::backend::Shared;
-use crate::backend::decoders::HdmDecoders;
 use crate::backend::fake::CountedSlots;
-use crate::discover::discover;
 use crate::map::Attached;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
@@ -35,9 +32,7 @@ fn machine() -> Machine {
 }
 
 fn attached(fake: &Fake) -> Result<Attached, String> {
-    let client = fake.shared();
-    let inventory = discover(&client).map_err(|error| error.to_string())?;
-    Ok(Attached { backend: Shared::new(HdmDecoders::new(client, &inventory)), inventory })
+    Attached::discovered(fake.shared()).map_err(|error| error.to_string())
 }
 
 fn started(machine: &Machine, fake: &Fake) -> (Running, Arc<CountedSlots>) {
