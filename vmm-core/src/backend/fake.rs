@@ -30,6 +30,7 @@ use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::Given;
 use super::Shared;
 use super::decoders::HdmDecoders;
 use super::recording::Recorded;
@@ -72,6 +73,10 @@ pub(crate) struct State {
     pub(crate) calls: Vec<Call>,
     /// The call with this number, from 1, fails, and every later one if the device is lost by it.
     pub(crate) fail_at: Option<(usize, Failure)>,
+    /// The call at which it was lost.
+    pub(crate) lost: Option<BackendError>,
+    /// What it was let reach, for a connection that takes the place of this one.
+    given: Vec<Given>,
     pub(crate) dma: Vec<Span<Iova>>,
     /// What of it is a file: by its first address the length, where in the file, and what is allowed.
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
@@ -186,8 +191,11 @@ impl Fake {
         let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
         let (fail_at, at_reset, stuck) = (None, None, None);
-        let state =
-            State { kernel, info, regions, calls, fail_at, dma, files, refuses_from, at_reset, asks, stuck };
+        let (lost, given) = (None, Vec::new());
+        #[rustfmt::skip]
+        let state = State {
+            kernel, info, regions, calls, fail_at, lost, given, dma, files, refuses_from, at_reset, asks, stuck,
+        };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -219,12 +227,26 @@ impl Fake {
         self.look(|state| state.dword(region, offset))
     }
 
+    /// A connection that is lost only remembers what it is let reach.
+    fn remembers(&self, note: impl FnOnce(&mut Vec<Given>)) -> bool {
+        let mut state = self.state.lock();
+        let lost = state.lost.is_some();
+        if lost {
+            note(&mut state.given);
+        }
+        lost
+    }
+
     fn called(&mut self, call: Call) -> Result<parking_lot::MutexGuard<'_, State>, BackendError> {
         let mut state = self.state.lock();
         state.calls.push(call);
         let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
         match &state.fail_at {
-            Some((at, failure @ Failure::Lost(_))) if state.calls.len() >= *at => Err(error(failure.clone())),
+            Some((at, failure @ Failure::Lost(_))) if state.calls.len() >= *at => {
+                let error = error(failure.clone());
+                state.lost.get_or_insert_with(|| error.clone());
+                Err(error)
+            }
             Some((at, failure)) if state.calls.len() == *at => Err(error(failure.clone())),
             _ => Ok(state),
         }
@@ -446,11 +468,15 @@ impl Backend for Fake {
     fn dma_map(
         &mut self,
         range: Span<Iova>,
-        _file: &Arc<File>,
+        file: &Arc<File>,
         offset: u64,
         allowed: DmaFlags,
     ) -> Result<(), BackendError> {
         let call = Call::DmaMap { range };
+        let given = Given::File { range, file: file.clone(), offset, allowed };
+        if self.remembers(|all| all.push(given.clone())) {
+            return Ok(());
+        }
         let mut state = self.called(call)?;
         if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
             let failure = Failure::Refused(errno);
@@ -459,12 +485,18 @@ impl Backend for Fake {
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
         state.files.insert(range.start().get(), (range.size(), offset, allowed));
+        state.given.push(given);
         Ok(())
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
+        let given = Given::Asked { range, memory: memory.clone() };
+        if self.remembers(|all| all.push(given.clone())) {
+            return Ok(());
+        }
         let mut state = self.called(Call::DmaAsk { range })?;
         state.dma.push(range);
+        state.given.push(given);
         state.asks = Some(memory);
         Ok(())
     }
@@ -473,8 +505,21 @@ impl Backend for Fake {
         Ok(())
     }
 
+    fn lost(&self) -> Option<BackendError> {
+        self.look(|state| state.lost.clone())
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.look(|state| state.given.clone())
+    }
+
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
+        let others = |all: &mut Vec<Given>| all.retain(|given| given.range() != range);
+        if self.remembers(others) {
+            return Ok(());
+        }
         let mut state = self.called(Call::DmaUnmap { range })?;
+        others(&mut state.given);
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
         state.files.remove(&range.start().get());

@@ -13,6 +13,7 @@ use vfio_abi::request::DmaFlags;
 use super::Backend;
 use super::BackendError;
 use super::DmaMemory;
+use super::Given;
 
 /// An access to a region that the device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +162,14 @@ impl<B: Backend> Backend for Recorded<B> {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         self.inner.attend()
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.inner.lost()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

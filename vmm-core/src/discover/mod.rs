@@ -18,6 +18,7 @@ pub mod config;
 pub mod cxl;
 
 mod registers;
+mod same;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use config::Config;
 use cxl::Cxl;
 use rustix::fs::SealFlags;
+pub use same::Difference;
 use vfio_abi::chain::Area;
 use vfio_abi::cxl as abi;
 use vfio_abi::cxl::Revision;

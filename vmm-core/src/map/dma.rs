@@ -181,8 +181,8 @@ fn tolerated(decision: Decision, taken: Result<Reach, BackendError>) -> Result<O
 #[derive(Debug, Default)]
 pub(crate) struct BarReach {
     requesters: Requesters,
-    parts: Vec<BarMemory>,
-    /// By owner.
+    parts: Mutex<Vec<BarMemory>>,
+    /// By owner. It is locked first.
     given: Mutex<Vec<(usize, Vec<Reach>)>>,
 }
 
@@ -202,7 +202,16 @@ pub(crate) struct BarMemory {
 impl BarReach {
     /// Nobody has any of it yet.
     pub(crate) fn new(requesters: Requesters, parts: Vec<BarMemory>) -> Self {
-        Self { requesters, parts, given: Mutex::default() }
+        Self { requesters, parts: Mutex::new(parts), given: Mutex::default() }
+    }
+
+    /// The owner's BARs are other memory from now on. Nobody has the memory that they were.
+    pub(crate) fn renew(&self, owner: usize, parts: Vec<BarMemory>) {
+        let mut given = self.given.lock();
+        given.retain(|(there, _)| *there != owner);
+        let mut known = self.parts.lock();
+        known.retain(|part| part.owner != owner);
+        known.extend(parts);
     }
 
     /// The owner decodes from now on, or does not. What is so already stays.
@@ -219,7 +228,7 @@ impl BarReach {
             return Ok(());
         }
         let mut reaches = Vec::new();
-        for part in self.parts.iter().filter(|part| part.owner == owner) {
+        for part in self.parts.lock().iter().filter(|part| part.owner == owner) {
             reaches.extend(self.requesters.give(&part.name, part.span, &part.memory)?);
         }
         given.push((owner, reaches));

@@ -62,6 +62,7 @@ use crate::plan::Plan;
 use crate::plan::bar::Piece;
 use crate::plan::bar::Reach as How;
 use crate::plan::iommu::Way;
+use crate::plan::life::OnLoss;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -202,6 +203,12 @@ fn requesters(plan: &Plan, devices: &[Attached]) -> Requesters {
     Requesters { requesters: plan.devices.iter().zip(devices).map(one).collect(), decided: plan.dma.clone() }
 }
 
+/// Whether a device was lost and is out of the machine.
+pub(crate) fn is_gone(plan: &Plan, devices: &[Attached], index: usize) -> bool {
+    let stays = plan.devices.get(index).is_none_or(|planned| planned.on_loss == OnLoss::Fail);
+    !stays && devices.get(index).is_some_and(|device| device.backend.is_lost())
+}
+
 /// All I/O virtual addresses but the last page's, behind which a span could not end.
 fn everything() -> Option<Span<Iova>> {
     Span::new(Iova::new(0), u64::MAX - 0xfff)
@@ -214,7 +221,7 @@ impl Mappings {
     }
 
     /// The machine is reset: BARs are where they were planned, devices have gone through a reset of their own and
-    /// answer again, SMMUs and what devices reach of each other are as at the start. RAM is kept, and so is what
+    /// answer again, but for those that were lost and are out; SMMUs and what devices reach of each other are as at the start. RAM is kept, and so is what
     /// devices reach of it; the ACPI tables are there anew. What else the guest wrote to a device's configuration
     /// space is the device's to keep or lose: VFIO saves it over a reset.
     ///
@@ -226,28 +233,57 @@ impl Mappings {
             bar_reach, enabled, bars, devices, space, smmus, plan,
             dma: _, windows: _, requesters: _, ram: _, bar_memory: _, low_ram: _,
         } = self;
+        let here = |index: &usize| !is_gone(plan, devices, *index);
         for owner in 0..devices.len() {
             bar_reach.decode(owner, false)?;
         }
         space.place(&bars.iter().map(|(.., window)| (*window, None)).collect::<Vec<_>>());
-        enabled.clear();
+        enabled.iter().for_each(Enabled::put_back);
         smmus.iter().for_each(|smmu| smmu.reset());
-        for device in devices.iter() {
+        for (_, device) in devices.iter().enumerate().filter(|(index, _)| here(index)) {
             device.wake()?;
             device.backend.lock().reset()?;
         }
-        for device in devices.iter() {
-            enabled.push(Enabled::with_requests(&device.backend)?);
+        for (_, enabled) in enabled.iter().enumerate().filter(|(index, _)| here(index)) {
+            enabled.again()?;
         }
         let planned = |(device, index, window): &(usize, u8, WindowId)| {
             let mut bars = plan.devices.get(*device)?.bars.iter();
             Some((*window, Some(bars.find(|bar| bar.index == *index)?.span.start())))
         };
-        space.place(&bars.iter().filter_map(planned).collect::<Vec<_>>());
-        for owner in 0..devices.len() {
+        let there = bars.iter().filter(|(device, ..)| here(device));
+        space.place(&there.filter_map(planned).collect::<Vec<_>>());
+        for owner in (0..devices.len()).filter(here) {
             bar_reach.decode(owner, true)?;
         }
         self.put_tables()
+    }
+
+    /// Another connection has taken the place of a device's, and was given what that one was: brings the device to
+    /// work, and lets its BARs, which are out, show what it has now. Nobody reaches them yet.
+    ///
+    /// # Errors
+    /// If the device does not do its part.
+    pub(crate) fn renew(&mut self, index: usize, inventory: Inventory) -> Result<(), MapError> {
+        let found = self.devices.get_mut(index).zip(self.plan.devices.get(index).cloned());
+        let Some((device, planned)) = found else { return Ok(()) };
+        device.inventory = inventory;
+        device.wake()?;
+        self.enabled.get(index).map_or(Ok(()), Enabled::again)?;
+        self.bar_memory.clear();
+        for bar in &planned.bars {
+            let mut parts = Vec::new();
+            for piece in &bar.pieces {
+                parts.push(self.part(index, &planned, bar, piece)?);
+            }
+            let ours =
+                |(device, number, _): &&(usize, u8, WindowId)| (*device, *number) == (index, bar.index);
+            if let Some((.., window)) = self.bars.iter().find(ours) {
+                self.space.show_instead(*window, parts);
+            }
+        }
+        self.bar_reach.renew(index, std::mem::take(&mut self.bar_memory));
+        Ok(())
     }
 
     /// RAM goes into the guest, and to every device that may reach it.

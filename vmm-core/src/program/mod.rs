@@ -23,11 +23,14 @@ use std::sync::Arc;
 use cxl_spec::component::hdm::Control;
 use cxl_spec::register::describe_value;
 pub(crate) use memory::DeviceMemory;
+pub use memory::Kept;
 pub(crate) use memory::Reset;
 
 use crate::backend::BackendError;
+use crate::discover::Inventory;
 use crate::map::MapError;
 use crate::map::Mappings;
+use crate::map::is_gone;
 use crate::plan;
 use crate::plan::programme::Register;
 
@@ -126,7 +129,21 @@ impl Programmed {
         // No memory is seen while its device is in reset.
         memories.iter().for_each(|memory| memory.take_out());
         mappings.reset()?;
-        memories.iter().try_for_each(|memory| memory.after(Reset::Device))
+        let here = |index: &usize| !is_gone(&mappings.plan, &mappings.devices, *index);
+        let mut memories = memories.iter().enumerate().filter(|(index, _)| here(index));
+        memories.try_for_each(|(_, memory)| memory.after(Reset::Device))
+    }
+
+    /// Another connection has taken the place of a device's: does for it what the stages up to machine-done did, in
+    /// their order. Its BARs are left out, and what it is given of others it has been given before.
+    ///
+    /// # Errors
+    /// If the device does not do its part.
+    pub(crate) fn renew(&mut self, index: usize, inventory: Inventory) -> Result<Kept, ProgramError> {
+        let Self { memories, mappings } = self;
+        mappings.renew(index, inventory)?;
+        let found = memories.get(index).zip(mappings.devices.get(index));
+        found.map_or(Ok(Kept::Unknown), |(memory, device)| memory.renew(&device.inventory))
     }
 }
 

@@ -2,16 +2,25 @@
 //!
 //! An access is taken apart at its natural boundaries. A piece that reaches nothing reads ones and writes
 //! nothing; so does one that the device refuses, and everything of a device that is lost. The guest goes on in
-//! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
+//! every case: what was wrong is counted, and losses are kept for whoever runs the machine.
+//!
+//! Locks are taken in this order, and none is held when an access ends and losses are acted upon: a device's
+//! configuration, its memory, the address space, what devices reach of BARs, the devices themselves.
+
+mod loss;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+pub use loss::Loss;
+pub use loss::NotBack;
+pub use loss::Then;
 use parking_lot::Mutex;
 use vfio_abi::info::region;
 
@@ -25,6 +34,7 @@ use crate::map::space::Behind;
 use crate::map::space::Shape;
 use crate::map::space::Target;
 use crate::map::space::Trap;
+use crate::plan::life::OnLoss;
 use crate::plan::machine::ECAM_FUNCTION_SIZE;
 use crate::ports::Component;
 use crate::ports::HostBridge;
@@ -44,7 +54,9 @@ pub struct Bus {
     /// What answers in configuration space, by requester ID.
     functions: BTreeMap<u64, Function>,
     refused: AtomicU64,
-    lost: Mutex<Option<BackendError>>,
+    /// A device may have been lost.
+    suspects: AtomicBool,
+    losses: Mutex<Vec<Loss>>,
 }
 
 #[derive(Debug)]
@@ -52,6 +64,9 @@ struct Device {
     backend: Shared,
     config: Mutex<ConfigView>,
     memory: Arc<DeviceMemory>,
+    on_loss: OnLoss,
+    /// It was lost, and that is known.
+    lost: AtomicBool,
 }
 
 /// A function in configuration space.
@@ -73,7 +88,8 @@ impl Bus {
             let own = mappings.bars.iter().filter(|(device, ..)| *device == number);
             let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
             let config = Mutex::new(ConfigView::new(planned, &windows));
-            Device { backend: device.backend.clone(), config, memory: memory.clone() }
+            let (backend, memory, on_loss) = (device.backend.clone(), memory.clone(), planned.on_loss);
+            Device { backend, config, memory, on_loss, lost: AtomicBool::new(false) }
         });
         let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
         let ports = bridges.iter().enumerate();
@@ -89,7 +105,8 @@ impl Bus {
             bar_reach: mappings.bar_reach.clone(),
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
-            lost: Mutex::new(None),
+            suspects: AtomicBool::new(false),
+            losses: Mutex::default(),
         }
     }
 
@@ -98,27 +115,22 @@ impl Bus {
         let mut rest = buffer;
         for access in Access::split(at.get(), rest.len() as u64, Width::Qword) {
             let (bytes, length) = access.width().to_bytes(self.load_piece(access));
-            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { return };
+            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { break };
             piece.copy_from_slice(bytes.get(..length).unwrap_or_default());
             rest = behind;
         }
+        self.settle();
     }
 
     /// The guest stores.
     pub fn store(&self, at: Gpa, data: &[u8]) {
         let mut rest = data;
         for access in Access::split(at.get(), data.len() as u64, Width::Qword) {
-            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else {
-                return;
-            };
+            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else { break };
             self.store_piece(access, piece.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
             rest = behind;
         }
-    }
-
-    /// The first device that was lost, and at which call.
-    pub fn lost(&self) -> Option<BackendError> {
-        self.lost.lock().clone()
+        self.settle();
     }
 
     /// How many accesses reached nothing or were refused.
@@ -241,7 +253,9 @@ impl Bus {
                 self.bridges.get(index).map_or(ones, |bridge| bridge.config_read(inside))
             }
             Some((Function::Endpoint(index), inside)) => {
-                let Some(device) = self.devices.get(index) else { return ones };
+                let Some(device) = self.devices.get(index).filter(|device| !device.is_gone()) else {
+                    return ones;
+                };
                 if let Some(value) = device.config.lock().read(inside) {
                     return value;
                 }
@@ -269,7 +283,7 @@ impl Bus {
 
     /// Whoever writes waits until the BARs are where that puts them.
     fn endpoint_store(&self, index: usize, access: Access, value: u64) {
-        let Some(device) = self.devices.get(index) else { return };
+        let Some(device) = self.devices.get(index).filter(|device| !device.is_gone()) else { return };
         let mut config = device.config.lock();
         if config.write(access, value) {
             self.space.place(&config.places());
@@ -285,6 +299,7 @@ impl Bus {
             config.set_memory_space(false);
             self.space.place(&config.places());
         }
+        config.note_command(access, value);
         let written = self.answered(write(&device.backend, region::CONFIG, access, value));
         if memory_space == Some(true) && written.is_some() {
             config.set_memory_space(true);
@@ -320,11 +335,16 @@ impl Bus {
     pub(crate) fn reset_device(&self, index: usize) -> Result<(), BackendError> {
         let Some(device) = self.devices.get(index) else { return Ok(()) };
         let mut outcome = Ok(());
-        let begin = || {
+        let mut begin = || {
             outcome = device.backend.lock().reset();
             outcome.is_ok()
         };
-        self.over_reset(index, &mut device.config.lock(), Reset::Device, begin);
+        if device.is_gone() {
+            begin();
+        } else {
+            self.over_reset(index, &mut device.config.lock(), Reset::Device, begin);
+        }
+        self.notice();
         outcome
     }
 
@@ -338,12 +358,13 @@ impl Bus {
         self.answered(self.bar_reach.decode(index, config.is_as_planned()));
     }
 
-    /// Answers what devices have asked.
+    /// Answers what devices have asked. One that has gone without a call of the guest's is noticed here.
     pub(crate) fn attend(&self) {
         for device in &self.devices {
-            // One that is lost without a call of the guest's is noticed at the next.
+            // Why it could not be attended to, the device remembers.
             let _ = device.backend.lock().attend();
         }
+        self.notice();
     }
 
     /// The function at an offset of configuration space, and the access as it sees it.
@@ -372,7 +393,7 @@ impl Bus {
             Err(error) => {
                 self.nothing_there();
                 if error.is_lost() {
-                    self.lost.lock().get_or_insert(error);
+                    self.suspect();
                 }
                 None
             }

@@ -2,12 +2,14 @@
 //!
 //! One request is on its way at a time; it costs one send and one receive. A server can do wrong in any way: a
 //! wait ends with the time-out, nothing is allocated because the server says so, and once the stream cannot be
-//! trusted any more the connection is given up for good ([`Failure::Lost`]).
+//! trusted any more the connection is closed for good ([`Failure::Lost`]): what a late answer would answer, nobody
+//! knows. What the device was let reach is remembered, for the connection that may take this one's place.
 //!
 //! A device may ask, too: it reads and writes memory that it was let reach. It is answered while we wait for an
 //! answer of its own, and when somebody attends to it, which a machine does before and after each order of its
 //! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
+mod link;
 mod ram;
 mod socket;
 
@@ -21,17 +23,13 @@ use std::time::Duration;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use link::Link;
+use link::Wrong;
 use ram::Ram;
 use socket::Socket;
-use vfio_abi::errno::Errno;
-use vfio_abi::frame;
-use vfio_abi::frame::Header;
-use vfio_abi::inbox::Inbox;
-use vfio_abi::inbox::Taken;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionInfo;
-use vfio_abi::malformed::Malformed;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::DmaFlags;
 use vfio_abi::request::DmaMap;
@@ -47,6 +45,7 @@ use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::Given;
 
 /// How long a device may take to answer, unless the user says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,15 +63,12 @@ const MAX_INFO: u32 = 1 << 16;
 #[derive(Debug)]
 pub struct VfioUser {
     name: String,
-    socket: Socket,
-    inbox: Inbox<OwnedFd>,
+    /// The connection, or at which call the server was given up, and why.
+    link: Result<Link, BackendError>,
+    /// What the device was let reach.
     ram: Ram,
-    out: Vec<u8>,
-    next_id: u16,
     /// Bytes of data in one message, as both sides agreed.
     max_data: usize,
-    /// Why the server is given up, once it is.
-    lost: Option<String>,
 }
 
 impl VfioUser {
@@ -88,16 +84,8 @@ impl VfioUser {
             failure: Failure::Lost(reason),
         };
         let socket = Socket::connect(path, timeout).map_err(lost)?;
-        let mut client = Self {
-            name,
-            socket,
-            inbox: Inbox::new(MAX_PAYLOAD),
-            ram: Ram::default(),
-            out: Vec::new(),
-            next_id: 0,
-            max_data: MAX_DATA as usize,
-            lost: None,
-        };
+        let link = Ok(Link::new(socket));
+        let mut client = Self { name, link, ram: Ram::default(), max_data: MAX_DATA as usize };
         client.negotiate()?;
         Ok(client)
     }
@@ -139,16 +127,14 @@ impl VfioUser {
         file: Option<BorrowedFd<'_>>,
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, BackendError> {
-        if let Some(reason) = self.lost.clone() {
-            return Err(self.error(call, Failure::Lost(reason)));
-        }
-        self.next_id = self.next_id.wrapping_add(1);
-        frame::encode_request(&mut self.out, self.next_id, request);
-        let outcome = match self.socket.send(&self.out, file) {
-            Ok(()) => self.receive(request, done),
-            Err(reason) => Err(Wrong::Socket(reason)),
+        let link = match &mut self.link {
+            Ok(link) => link,
+            Err(lost) => {
+                let reason = format!("lost earlier, at {}: {}", lost.call, lost.failure);
+                return Err(self.error(call, Failure::Lost(reason)));
+            }
         };
-        match outcome {
+        match link.ask(&self.ram, request, file, done) {
             Ok(value) => Ok(value),
             Err(Wrong::Refused(errno)) => Err(self.error(call, Failure::Refused(errno))),
             Err(Wrong::Short { done, asked }) => Err(self.error(call, Failure::Short { done, asked })),
@@ -156,100 +142,15 @@ impl VfioUser {
         }
     }
 
-    /// Waits for the answer to `request` and hands it to `done`. What the device asks meanwhile is answered.
-    fn receive<T>(
-        &mut self,
-        request: &Request<'_>,
-        done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
-    ) -> Result<T, Wrong> {
-        // Only a region's description comes with a file.
-        let with_files = matches!(request, Request::DeviceGetRegionInfo { .. });
-        let mut begun = None;
-        loop {
-            self.socket.fill(&mut self.inbox, with_files).map_err(Wrong::Socket)?;
-            match self.inbox.take()? {
-                Some(Taken::Message { header, payload, files }) if header.is_reply() => {
-                    check_header(&header, self.next_id, request)?;
-                    return done(Reply::parse(request.command(), payload)?, files);
-                }
-                Some(Taken::Message { header, payload, .. }) => {
-                    if !self.ram.answer(&header, payload, &mut self.out) {
-                        return Err(Wrong::Command { command: header.command.get() });
-                    }
-                }
-                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
-                // `fill` returns when there is a message.
-                None => return Err(Wrong::Reply),
-            }
-            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
-            // A device that asks without end does not keep us.
-            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
-        }
-    }
-
-    /// Answers what has come by itself.
-    fn answer_all(&mut self) -> Result<(), Wrong> {
-        let mut begun = None;
-        while self.inbox.is_ready()? || self.socket.has_something().map_err(Wrong::Socket)? {
-            self.socket.fill(&mut self.inbox, false).map_err(Wrong::Socket)?;
-            match self.inbox.take()? {
-                Some(Taken::Message { header, .. }) if header.is_reply() => {
-                    return Err(Wrong::Other { id: header.id.get(), command: header.command.get() });
-                }
-                Some(Taken::Message { header, payload, .. }) => {
-                    if !self.ram.answer(&header, payload, &mut self.out) {
-                        return Err(Wrong::Command { command: header.command.get() });
-                    }
-                }
-                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
-                None => return Err(Wrong::Reply),
-            }
-            self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
-            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
-        }
-        Ok(())
-    }
-
     fn error(&self, call: Call, failure: Failure) -> BackendError {
         BackendError { device: self.name.clone(), call, failure }
     }
 
-    /// The server is lost: nothing is asked of it again, and nothing waits for it again.
+    /// The server is lost: the connection is closed, nothing is asked on it again, and nothing waits for it again.
     fn give_up(&mut self, call: Call, reason: String) -> BackendError {
-        self.lost = Some(format!("lost earlier, at {call}: {reason}"));
-        self.error(call, Failure::Lost(reason))
-    }
-}
-
-/// What can be wrong with an answer.
-#[derive(Debug, thiserror::Error)]
-enum Wrong {
-    #[error("{0}")]
-    Socket(String),
-    #[error("the server refused with {0}")]
-    Refused(Errno),
-    #[error("{done} of {asked} bytes")]
-    Short { done: usize, asked: usize },
-    #[error("the answer makes no sense: {0}")]
-    Malformed(#[from] Malformed),
-    #[error("the answer is to another request: id {id}, command {command}")]
-    Other { id: u16, command: u16 },
-    #[error("the server sent a command of its own, number {command}")]
-    Command { command: u16 },
-    #[error("the answer is {size} bytes long, which is more than was agreed")]
-    TooLong { size: u32 },
-    #[error("the answer has the wrong shape")]
-    Reply,
-}
-
-fn check_header(header: &Header, id: u16, request: &Request<'_>) -> Result<(), Wrong> {
-    let command = header.command.get();
-    if header.id.get() != id || command != request.command().number() {
-        return Err(Wrong::Other { id: header.id.get(), command });
-    }
-    match header.errno() {
-        Some(errno) => Err(Wrong::Refused(errno)),
-        None => Ok(()),
+        let lost = self.error(call, Failure::Lost(reason));
+        self.link = Err(lost.clone());
+        lost
     }
 }
 
@@ -351,11 +252,13 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        let call = Call::DmaMap { range };
-        self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
-            Reply::DmaMap => Ok(()),
-            _ => Err(Wrong::Reply),
-        })?;
+        if self.link.is_ok() {
+            let call = Call::DmaMap { range };
+            self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
+                Reply::DmaMap => Ok(()),
+                _ => Err(Wrong::Reply),
+            })?;
+        }
         self.ram.add(range, (file.clone(), offset), allowed);
         Ok(())
     }
@@ -368,20 +271,28 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        let call = Call::DmaAsk { range };
-        self.call(call, &Request::DmaMap(map), None, |reply, _| match reply {
-            Reply::DmaMap => Ok(()),
-            _ => Err(Wrong::Reply),
-        })?;
+        if self.link.is_ok() {
+            let call = Call::DmaAsk { range };
+            self.call(call, &Request::DmaMap(map), None, |reply, _| match reply {
+                Reply::DmaMap => Ok(()),
+                _ => Err(Wrong::Reply),
+            })?;
+        }
         self.ram.ask(range, memory);
         Ok(())
     }
 
     fn attend(&mut self) -> Result<(), BackendError> {
-        if self.lost.is_some() {
-            return Ok(());
-        }
-        self.answer_all().map_err(|wrong| self.give_up(Call::Attend, wrong.to_string()))
+        let Ok(link) = &mut self.link else { return Ok(()) };
+        link.answer_all(&self.ram).map_err(|wrong| self.give_up(Call::Attend, wrong.to_string()))
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.link.as_ref().err().cloned()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.ram.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
@@ -391,12 +302,21 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
-            Reply::DmaUnmap(_) => Ok(()),
-            _ => Err(Wrong::Reply),
-        })?;
-        self.ram.remove(range);
-        Ok(())
+        let outcome = match &self.link {
+            Ok(_) => {
+                let call = Call::DmaUnmap { range };
+                self.call(call, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
+                    Reply::DmaUnmap(_) => Ok(()),
+                    _ => Err(Wrong::Reply),
+                })
+            }
+            Err(_) => Ok(()),
+        };
+        // A device that is lost over it reaches nothing any more.
+        if outcome.is_ok() || self.link.is_err() {
+            self.ram.remove(range);
+        }
+        outcome
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rstest::rstest;
+use vfio_abi::errno::Errno;
 use rustix::event::EventfdFlags;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::RegionFlags;
