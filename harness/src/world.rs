@@ -35,7 +35,10 @@ use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 use vmm_core::run::kvm_can_run;
+use vmm_core::run::reconnect::Connect;
+use vmm_core::run::reconnect::Reached;
 
+use crate::host::Host;
 use crate::opened;
 use crate::opened::Opened;
 use crate::process::DeviceProcess;
@@ -99,7 +102,8 @@ pub struct Devices {
     attached: Vec<Attached>,
     names: Vec<String>,
     recordings: Vec<Recording>,
-    processes: Vec<DeviceProcess>,
+    ways: Vec<Way>,
+    hosts: Vec<Host>,
 }
 
 /// A machine that runs, with all that belongs to it.
@@ -112,7 +116,31 @@ pub struct World {
     pub machine_done: Vec<Vec<Access>>,
     /// What is written to each device's component registers since, until somebody looks.
     pub since: Vec<Recording>,
-    _processes: Vec<DeviceProcess>,
+    /// The processes behind its devices, where they are ours.
+    pub hosts: Vec<Host>,
+}
+
+/// The way to a device: how to connect to it, at first and anew.
+#[derive(Clone, Debug)]
+struct Way {
+    path: PathBuf,
+    /// The process there, if it is ours.
+    host: Option<Host>,
+    recording: Recording,
+    /// The only revision of vfio-cxl that will do.
+    assumed: Option<Revision>,
+    timeout: Duration,
+}
+
+impl Connect for Way {
+    fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
+        self.host.iter().for_each(Host::sought);
+        let client = Shared::new(VfioUser::connect(&self.path, timeout.min(self.timeout))?);
+        let inventory = discover_as(&client, self.assumed)?;
+        let decoders = HdmDecoders::new(client, &inventory);
+        let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
+        Ok(Reached { backend, inventory })
+    }
 }
 
 /// Why there is no world.
@@ -170,29 +198,27 @@ impl Maker {
             attached: Vec::new(),
             names: Vec::new(),
             recordings: Vec::new(),
-            processes: Vec::new(),
+            ways: Vec::new(),
+            hosts: Vec::new(),
         };
         for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
-            let path = match &self.source {
-                Source::VfioUser(path) => path.clone(),
+            let (path, host) = match &self.source {
+                Source::VfioUser(path) => (path.clone(), None),
                 Source::Sim => {
-                    let process = DeviceProcess::start(
-                        &self.program,
-                        profile.as_ref(),
-                        self.abi_for(scenario),
-                        self.timeout,
-                    )?;
-                    let path = process.socket().to_owned();
-                    devices.processes.push(process);
-                    path
+                    let abi = self.abi_for(scenario);
+                    let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
+                    let host = Host::new(process, self.program.clone(), profile.clone(), abi);
+                    (host.socket(), Some(host))
                 }
             };
+            devices.hosts.extend(host.clone());
             let recording = Recording::default();
-            let client = Shared::new(VfioUser::connect(&path, self.timeout)?);
-            let inventory = discover_as(&client, self.assumed(scenario))?;
-            let decoders = HdmDecoders::new(client, &inventory);
-            let backend = Shared::new(Recorded::new(decoders, recording.clone()));
-            devices.attached.push(Attached { backend, inventory });
+            let timeout = device.answers_within(self.timeout);
+            let assumed = self.assumed(scenario);
+            let way = Way { path, host, recording: recording.clone(), assumed, timeout };
+            let Reached { backend, inventory } = way.connect(timeout)?;
+            devices.attached.push(Attached { backend: Shared::of(backend), inventory });
+            devices.ways.push(way);
             devices.names.push(device.name.clone());
             devices.recordings.push(recording);
         }
@@ -236,9 +262,11 @@ impl Maker {
         let machine_done = recorded
             .map(|(recording, device)| recording.go_on_with_writes_to(device.programme.region))
             .collect();
-        let running = programmed.run(&hypervisor, self.timeout)?;
-        let since = devices.recordings;
-        Ok(World { running, machine_done, since, _processes: devices.processes })
+        let mut running = programmed.run(&hypervisor, self.timeout)?;
+        for (index, way) in devices.ways.into_iter().enumerate() {
+            running.reconnect_with(index, way.timeout, way);
+        }
+        Ok(World { running, machine_done, since: devices.recordings, hosts: devices.hosts })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::accident;
 use super::acpi;
 use super::dma;
 use super::life;
@@ -45,6 +46,16 @@ pub enum Step {
     Run(life::Run),
     /// A device's memory is not where it should be.
     Unplaced(life::Unplaced),
+    /// A device's process dies.
+    Kill(accident::Kill),
+    /// A device's process stands still.
+    Freeze(accident::Freeze),
+    /// It goes on.
+    Thaw(accident::Thaw),
+    /// Another process is in its place.
+    Restart(accident::Restart),
+    /// The machine has lost a device.
+    Lost(accident::Lost),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -87,6 +98,11 @@ impl Step {
             Self::Programmed(_) => "programmed",
             Self::Run(_) => "run",
             Self::Unplaced(_) => "unplaced",
+            Self::Kill(_) => "kill",
+            Self::Freeze(_) => "freeze",
+            Self::Thaw(_) => "thaw",
+            Self::Restart(_) => "restart",
+            Self::Lost(_) => "lost",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -108,6 +124,7 @@ impl Step {
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
             Self::Run(_) => true,
+            Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_) | Self::Restart(_) | Self::Lost(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -147,6 +164,11 @@ impl Step {
             Self::VfioReset(step) => &step.device,
             Self::Programmed(step) => &step.device,
             Self::Unplaced(step) => &step.device,
+            Self::Kill(step) => &step.device,
+            Self::Freeze(step) => &step.device,
+            Self::Thaw(step) => &step.device,
+            Self::Restart(step) => &step.device,
+            Self::Lost(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,

@@ -9,11 +9,13 @@ use vmm_core::plan::programme::Programme;
 use vmm_core::run::guest::GuestError;
 
 use super::Verdict;
+use super::accident;
 use super::acpi;
 use super::dma;
 use super::judged;
 use super::life;
 use crate::acpi::memory::Unread;
+use crate::process::ProcessError;
 use crate::scenario::machine as scenario;
 use crate::scenario::place::NoPlace;
 use crate::scenario::place::NotThere;
@@ -36,6 +38,10 @@ pub(super) enum Trouble {
     NoPlace(#[from] NoPlace),
     #[error("{name:?}: the machine has no such device")]
     Device { name: String },
+    #[error("{name}: its process is not ours")]
+    NoProcess { name: String },
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     #[error("{kind}: nothing that is done in a machine")]
     Kind { kind: &'static str },
 }
@@ -57,6 +63,11 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Programmed(step) => life::programmed(world, step),
         Step::Run(step) => life::run(world, step),
         Step::Unplaced(step) => life::unplaced(world, step),
+        Step::Kill(step) => accident::kill(world, step),
+        Step::Freeze(step) => accident::freeze(world, step),
+        Step::Thaw(step) => accident::thaw(world, step),
+        Step::Restart(step) => accident::restart(world, step),
+        Step::Lost(step) => accident::lost(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),

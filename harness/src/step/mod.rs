@@ -1,6 +1,7 @@
 //! Carrying out one step, and judging what was seen.
 //!
 //! - [`machine`]: what a guest does and sees.
+//! - `accident`: what is done to a device's process, and what the machine has lost.
 //! - `acpi`: what the ACPI tables in guest memory say.
 //! - `dma`: what a device's engine copies, and what was planned about it.
 //! - `life`: resets, and what became of a device's decoder and memory.
@@ -9,6 +10,7 @@
 pub mod machine;
 pub mod user;
 
+mod accident;
 mod acpi;
 mod dma;
 mod info;

@@ -30,6 +30,7 @@ use vmm_core::backend::BackendError;
 use vmm_core::backend::Call;
 use vmm_core::backend::DmaMemory;
 use vmm_core::backend::Failure;
+use vmm_core::backend::Given;
 use vmm_core::backend::Shared;
 use vmm_core::backend::decoders::HdmDecoders;
 use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
@@ -102,6 +103,14 @@ impl Backend for Failing {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         self.inner.attend()
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.inner.lost()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

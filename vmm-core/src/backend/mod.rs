@@ -177,7 +177,12 @@ pub struct Shared {
 impl Shared {
     /// Shares a backend.
     pub fn new(backend: impl Backend + 'static) -> Self {
-        Self { backend: Arc::new(Mutex::new(Box::new(backend))) }
+        Self::of(Box::new(backend))
+    }
+
+    /// Shares a backend of any kind.
+    pub fn of(backend: Box<dyn Backend>) -> Self {
+        Self { backend: Arc::new(Mutex::new(backend)) }
     }
 
     /// The backend, for a call or for several that belong together.

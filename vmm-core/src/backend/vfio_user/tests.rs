@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use rstest::rstest;
-use vfio_abi::errno::Errno;
 use rustix::event::EventfdFlags;
+use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::RegionFlags;
 
