@@ -12,6 +12,7 @@ mod loss;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,7 @@ use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 pub use loss::Loss;
+pub use loss::MOST_LOSSES;
 pub use loss::NotBack;
 pub use loss::Then;
 use parking_lot::Mutex;
@@ -67,6 +69,8 @@ struct Device {
     on_loss: OnLoss,
     /// It was lost, and that is known.
     lost: AtomicBool,
+    /// How often it was sought.
+    losses: AtomicU32,
 }
 
 /// A function in configuration space.
@@ -89,7 +93,8 @@ impl Bus {
             let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
             let config = Mutex::new(ConfigView::new(planned, &windows));
             let (backend, memory, on_loss) = (device.backend.clone(), memory.clone(), planned.on_loss);
-            Device { backend, config, memory, on_loss, lost: AtomicBool::new(false) }
+            let (lost, losses) = (AtomicBool::new(false), AtomicU32::new(0));
+            Device { backend, config, memory, on_loss, lost, losses }
         });
         let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
         let ports = bridges.iter().enumerate();

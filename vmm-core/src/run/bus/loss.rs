@@ -26,6 +26,9 @@ use crate::discover::DiscoverError;
 use crate::plan::life::OnLoss;
 use crate::program::Kept;
 
+/// How often a device is sought while the machine runs. One that goes again and again keeps nobody busy for ever.
+pub const MOST_LOSSES: u32 = 16;
+
 /// A device that was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
@@ -58,6 +61,9 @@ pub enum NotBack {
     /// Nobody has said how to connect to it.
     #[error("nobody said how to connect to it")]
     NoWay,
+    /// It was brought back so often already.
+    #[error("lost {MOST_LOSSES} times before")]
+    TooOften,
     /// There is no server, or it does not answer.
     #[error("not reached in {attempts} attempts: {error}")]
     NotReached {
@@ -125,6 +131,7 @@ impl Bus {
     pub(crate) fn after(self, before: &Self) -> Self {
         for (device, known) in self.devices.iter().zip(&before.devices) {
             device.lost.store(known.lost.load(Ordering::Acquire), Ordering::Release);
+            device.losses.store(known.losses.load(Ordering::Acquire), Ordering::Release);
         }
         *self.losses.lock() = before.losses();
         self
@@ -154,6 +161,9 @@ impl Bus {
             let then = match device.on_loss {
                 OnLoss::Fail => Then::Failed,
                 OnLoss::Detach => Then::Detached,
+                OnLoss::Reconnect if device.losses.fetch_add(1, Ordering::AcqRel) >= MOST_LOSSES => {
+                    Then::NotBack(NotBack::TooOften)
+                }
                 OnLoss::Reconnect => Then::Sought,
             };
             if device.is_gone() {
