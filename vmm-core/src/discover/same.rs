@@ -94,3 +94,53 @@ fn same_cxl(was: &Cxl, is: &Cxl) -> Result<(), Difference> {
     let sizes = |cxl: &Cxl| cxl.decoders.iter().map(|decoder| decoder.size).collect::<Vec<_>>();
     same("decoder sizes", &sizes(was), &sizes(is))
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+    use crate::backend::fake::Fake;
+    use crate::backend::fake::State;
+    use crate::discover::discover;
+
+    fn found(fake: &Fake) -> Inventory {
+        discover(&fake.shared()).unwrap()
+    }
+
+    #[test]
+    fn two_devices_of_one_kind_are_the_same_whatever_is_in_their_decoders() {
+        for (was, is) in Fake::of_every_kernel().into_iter().zip(Fake::of_every_kernel()) {
+            assert_eq!(found(&was).same_device(&found(&is)), Ok(()));
+        }
+        let programmed = Fake::committed().with(|state| state.set(10, 0x124, 1));
+        assert_eq!(found(&Fake::committed()).same_device(&found(&programmed)), Ok(()));
+    }
+
+    #[test]
+    fn the_same_device_of_another_kernel_is_another() {
+        let [april, june, newest] = Fake::of_every_kernel().map(|fake| found(&fake));
+        for (was, is) in [(&april, &june), (&june, &newest), (&newest, &april)] {
+            assert!(was.same_device(is).is_err());
+        }
+    }
+
+    #[rstest]
+    #[case::device(|state: &mut State| state.set(7, 0, 0x1234_1e98), "device was 0xc7f2 and is 0x1234")]
+    #[case::vendor(|state: &mut State| state.set(7, 0, 0xc7f2_1234), "vendor was 0x1e98 and is 0x1234")]
+    #[case::class(|state: &mut State| state.set(7, 8, 0x0302_0001), "class was 0x120000 and is 0x30200")]
+    #[case::revision(|state: &mut State| state.set(7, 8, 0x1200_0002), "revision was 0x1 and is 0x2")]
+    #[case::subsystem(|state: &mut State| state.set(7, 0x2c, 0x0002_1e98), "subsystem was 0x1 and is 0x2")]
+    #[case::a_prefetchable_bar(|state: &mut State| state.set(7, 0x10, 0xc), "BARs was ")]
+    #[case::no_region(|state: &mut State| drop(state.regions.remove(&0)), "BARs was ")]
+    #[case::memory_off(|state: &mut State| state.set(7, 0x15c, 0x3), "CXL.mem was true and is false")]
+    #[case::a_decoder_of_another_size(
+        |state: &mut State| state.set(10, 0x128, 0x2000_0000),
+        "decoder sizes was [268435456] and is [536870912]"
+    )]
+    fn what_differs_is_named_with_both_values(#[case] change: fn(&mut State), #[case] message: &str) {
+        let other = Fake::committed().with(change);
+        let difference = found(&Fake::committed()).same_device(&found(&other)).unwrap_err().to_string();
+        assert!(difference.starts_with(message), "{difference}");
+    }
+}

@@ -1,5 +1,6 @@
 mod attach;
 mod commits;
+mod losses;
 mod resets;
 
 use cxl_spec::address::Span;
