@@ -6,7 +6,8 @@
 //!
 //! - [`scenario`]: what a file says, and where files are.
 //! - [`requires`]: what a scenario needs that may not be there.
-//! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine they are attached to.
+//! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine that they are
+//!   attached to.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_is_done_about_a_loss_is_the_devices() {
-        let life = |device| loaded(device, KILL).unwrap().machine.life;
+        let life = |device: &str| loaded(device, KILL).unwrap().machine.life;
         assert_eq!(life("").on_loss("gpu0"), OnLoss::Fail);
         for answer in OnLoss::ALL {
             assert_eq!(life(&format!("on_loss = \"{}\"", answer.name())).on_loss("gpu0"), answer);
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_done_to_a_process_is_an_accident_and_nothing_else_is() {
-        let accident = |step| accident(&loaded("", step).unwrap().scenario);
+        let accident = |step: &str| accident(&loaded("", step).unwrap().scenario);
         assert_eq!(accident(KILL), Some("kill"));
         assert_eq!(accident("thaw = { device = \"gpu0\" }"), Some("thaw"));
         assert_eq!(accident("lost = { device = \"gpu0\", call = \"\", then = \"\" }"), None);

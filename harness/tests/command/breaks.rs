@@ -252,15 +252,13 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "fault/a-device-replaced-by-one-of-another-id-is-not-taken",
-        breaks: &[
-            "restart = { device = \"gpu0\", with.ids.device = 0x1234 } => store = { at = 0x20_0000, width = 4, value = 0 }",
-        ],
+        breaks: &["restart = { device = \"gpu0\", with.ids.device = 0x1234 } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }"],
     },
     Broken {
         scenario: "fault/a-device-replaced-by-one-of-another-size-is-not-taken",
-        breaks: &[
-            "restart = { device = \"gpu0\", with.memory.size = \"512MiB\" } => store = { at = 0x20_0000, width = 4, value = 0 }",
-        ],
+        breaks: &["restart = { device = \"gpu0\", with.memory.size = \"512MiB\" } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }"],
     },
     Broken {
         scenario: "fault/a-device-that-is-lost-in-a-machine-reset-is-detached",
@@ -299,7 +297,8 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "fault/a-restarted-device-is-where-the-guest-has-put-it",
         breaks: &[
             NO_SUCCESSOR,
-            "store = { at = \"gpu0.config+0x18\", width = 4, value = 0xffff_ffff } => store = { at = 0x20_0000, width = 4, value = 0 }",
+            "store = { at = \"gpu0.config+0x18\", width = 4, value = 0xffff_ffff } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }",
         ],
     },
     Broken {
@@ -322,7 +321,8 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "fault/a-restarted-device-without-memory-space-has-no-bars",
         breaks: &[
             NO_SUCCESSOR,
-            "store = { at = \"gpu0.config+4\", width = 2, value = 0 } => store = { at = \"gpu0.config+4\", width = 2, value = 6 }",
+            "store = { at = \"gpu0.config+4\", width = 2, value = 0 } => \
+             store = { at = \"gpu0.config+4\", width = 2, value = 6 }",
         ],
     },
     Broken {

@@ -1,10 +1,9 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
+mod calls;
 mod slots;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cxl_spec::address::Iova;
@@ -19,13 +18,11 @@ use vfio_abi::cxl::v2;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
-use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::info::region;
 use vfio_abi::request::DmaFlags;
 
-use super::Backend;
 use super::BackendError;
 use super::Call;
 use super::DmaMemory;
@@ -397,137 +394,4 @@ fn component_registers() -> Vec<u8> {
     ];
     put(&mut bytes, &dwords);
     bytes
-}
-
-impl Backend for Fake {
-    fn name(&self) -> &str {
-        "fake"
-    }
-
-    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
-        Ok(self.called(Call::DeviceInfo)?.info.encode(u32::MAX))
-    }
-
-    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
-        let call = Call::RegionInfo { index };
-        let state = self.called(call)?;
-        let refused =
-            || BackendError { device: "fake".to_owned(), call, failure: Failure::Refused(Errno::EINVAL) };
-        let region = state.regions.get(&index).ok_or_else(refused)?;
-        let copy = |memory: &HostMemory| File::from(memory.file().as_fd().try_clone_to_owned().unwrap());
-        Ok((region.info.encode(u32::MAX), region.memory.as_ref().map(copy)))
-    }
-
-    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
-        drop(self.called(Call::IrqInfo { index })?);
-        let count = [0, 0, 8, 1, 1].get(index as usize).copied().unwrap_or(0);
-        Ok(IrqInfo { argsz: 16.into(), flags: 1.into(), index: index.into(), count: count.into() })
-    }
-
-    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
-        let call = Call::Read { region, offset, count: buffer.len() };
-        let state = self.called(call)?;
-        let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
-        if state.is_asleep(region) {
-            return Err(error(Failure::Refused(Errno::EIO)));
-        }
-        let hides = state.kernel == Kernel::Newest && region == 2;
-        let region = state.regions.get(&region).ok_or_else(|| error(Failure::Refused(Errno::EINVAL)))?;
-        if let Some(memory) = &region.memory {
-            memory.read(offset, buffer).unwrap();
-            if hides && (HDM_IN_BAR..HDM_IN_BAR + 0x30).contains(&offset) {
-                buffer.fill(0xff);
-            }
-            return Ok(());
-        }
-        let end = offset as usize + buffer.len();
-        let short = Failure::Short { done: 0, asked: buffer.len() };
-        buffer.copy_from_slice(region.bytes.get(offset as usize..end).ok_or_else(|| error(short))?);
-        Ok(())
-    }
-
-    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
-        let mut state = self.called(Call::Write { region, offset, count: data.len() })?;
-        if region == state.registers() {
-            state.write_register(offset, u32::from_le_bytes(data.try_into().unwrap()));
-            return Ok(());
-        }
-        if let Some(memory) = &state.regions[&region].memory {
-            memory.write(offset, data).unwrap();
-            return Ok(());
-        }
-        state.bytes(region)[offset as usize..offset as usize + data.len()].copy_from_slice(data);
-        // Initiate Function Level Reset, in the upper byte of Device Control, which reads 0.
-        if region == region::CONFIG && state.bytes(region)[0x49] & 0x80 != 0 {
-            state.bytes(region)[0x49] = 0;
-            state.was_reset();
-        }
-        Ok(())
-    }
-
-    fn dma_map(
-        &mut self,
-        range: Span<Iova>,
-        file: &Arc<File>,
-        offset: u64,
-        allowed: DmaFlags,
-    ) -> Result<(), BackendError> {
-        let call = Call::DmaMap { range };
-        let given = Given::File { range, file: file.clone(), offset, allowed };
-        if self.remembers(|all| all.push(given.clone())) {
-            return Ok(());
-        }
-        let mut state = self.called(call)?;
-        if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
-            let failure = Failure::Refused(errno);
-            return Err(BackendError { device: "fake".to_owned(), call, failure });
-        }
-        assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
-        state.dma.push(range);
-        state.files.insert(range.start().get(), (range.size(), offset, allowed));
-        state.given.push(given);
-        Ok(())
-    }
-
-    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
-        let given = Given::Asked { range, memory: memory.clone() };
-        if self.remembers(|all| all.push(given.clone())) {
-            return Ok(());
-        }
-        let mut state = self.called(Call::DmaAsk { range })?;
-        state.dma.push(range);
-        state.given.push(given);
-        state.asks = Some(memory);
-        Ok(())
-    }
-
-    fn attend(&mut self) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn lost(&self) -> Option<BackendError> {
-        self.look(|state| state.lost.clone())
-    }
-
-    fn given(&self) -> Vec<Given> {
-        self.look(|state| state.given.clone())
-    }
-
-    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        let others = |all: &mut Vec<Given>| all.retain(|given| given.range() != range);
-        if self.remembers(others) {
-            return Ok(());
-        }
-        let mut state = self.called(Call::DmaUnmap { range })?;
-        others(&mut state.given);
-        let at = state.dma.iter().position(|mapped| *mapped == range);
-        state.dma.remove(at.expect("only what was mapped is unmapped"));
-        state.files.remove(&range.start().get());
-        Ok(())
-    }
-
-    fn reset(&mut self) -> Result<(), BackendError> {
-        self.called(Call::Reset)?.was_reset();
-        Ok(())
-    }
 }

@@ -221,9 +221,9 @@ impl Mappings {
     }
 
     /// The machine is reset: BARs are where they were planned, devices have gone through a reset of their own and
-    /// answer again, but for those that were lost and are out; SMMUs and what devices reach of each other are as at the start. RAM is kept, and so is what
-    /// devices reach of it; the ACPI tables are there anew. What else the guest wrote to a device's configuration
-    /// space is the device's to keep or lose: VFIO saves it over a reset.
+    /// answer again, but for those that were lost and are out; SMMUs and what devices reach of each other are as at
+    /// the start. RAM is kept, and so is what devices reach of it; the ACPI tables are there anew. What else the guest
+    /// wrote to a device's configuration space is the device's to keep or lose: VFIO saves it over a reset.
     ///
     /// # Errors
     /// If a device does not do its part.

@@ -122,7 +122,7 @@ fn a_device_that_is_found_again_is_as_it_was_whatever_the_kernel() {
 #[test]
 fn a_connection_that_is_made_anew_to_the_same_device_finds_its_memory() {
     let fake = Fake::committed();
-    let (mut running, way) = running_with(&[fake.clone()], OnLoss::Reconnect, Vec::new());
+    let (mut running, way) = running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, Vec::new());
     let at = window(&running, 0x40);
     running.store(at, Width::Dword, 7).unwrap();
     let memory = fake.look(|state| state.regions[&9].memory.clone());
@@ -138,7 +138,8 @@ fn a_connection_that_is_made_anew_to_the_same_device_finds_its_memory() {
 fn another_device_in_its_place_is_refused_with_what_differs_and_never_touched() {
     let other = Fake::committed().with(|state| state.set(7, 0, 0x1234_1e98));
     let fake = Fake::committed();
-    let (mut running, _) = running_with(&[fake.clone()], OnLoss::Reconnect, vec![Some(other.clone())]);
+    let (mut running, _) =
+        running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, vec![Some(other.clone())]);
     lose(&fake);
     running.store(config(&running, 0x3c), Width::Byte, 1).unwrap();
     assert_eq!(looked_at(&mut running), GONE);
@@ -151,7 +152,7 @@ fn another_device_in_its_place_is_refused_with_what_differs_and_never_touched() 
 #[test]
 fn nobody_is_sought_for_ever() {
     let fake = Fake::committed();
-    let (mut running, _) = running_with(&[fake.clone()], OnLoss::Reconnect, Vec::new());
+    let (mut running, _) = running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, Vec::new());
     lose(&fake);
     running.store(config(&running, 0x3c), Width::Byte, 1).unwrap();
     let then = running.take_loss(0).unwrap().then;
@@ -171,7 +172,8 @@ fn a_device_that_fails_at_any_call_while_it_is_restored_is_out_as_if_nobody_had_
         let failing = (discovered * 2 + number, Failure::Refused(Errno::EIO));
         let next = next.with(|state| state.fail_at = Some(failing));
         let fake = Fake::committed();
-        let (mut running, _) = running_with(&[fake.clone()], OnLoss::Reconnect, vec![Some(next.clone())]);
+        let (mut running, _) =
+            running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, vec![Some(next.clone())]);
         lose(&fake);
         running.store(config(&running, 0x3c), Width::Byte, 1).unwrap();
         let then = running.take_loss(0).unwrap().then;
@@ -189,7 +191,7 @@ fn a_device_that_fails_at_any_call_while_it_is_restored_is_out_as_if_nobody_had_
 #[test]
 fn a_device_that_goes_again_and_again_stays_out_at_last() {
     let fake = Fake::committed();
-    let (mut running, way) = running_with(&[fake.clone()], OnLoss::Reconnect, Vec::new());
+    let (mut running, way) = running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, Vec::new());
     let mut now = fake;
     for time in 0..=MOST_LOSSES {
         let next = Fake::committed();
@@ -231,7 +233,8 @@ fn a_machine_is_reset_without_the_device_that_is_lost_over_it_unless_that_is_a_f
 #[case::another_register(&[(6, Width::Word, 0xffff), (0x3c, Width::Byte, 0xff)], 0x0006)]
 fn the_guests_command_register_is_restored(#[case] writes: &[(u64, Width, u64)], #[case] command: u32) {
     let (fake, next) = (Fake::committed(), Fake::committed());
-    let (mut running, _) = running_with(&[fake.clone()], OnLoss::Reconnect, vec![Some(next.clone())]);
+    let (mut running, _) =
+        running_with(std::slice::from_ref(&fake), OnLoss::Reconnect, vec![Some(next.clone())]);
     for (offset, width, value) in writes {
         running.store(config(&running, *offset), *width, *value).unwrap();
     }
