@@ -48,7 +48,7 @@ rm -rf --one-file-system "$root.part"
 prefer='mkdir -p "$1/etc/apt/preferences.d"
     printf "Package: *\nPin: release n=trixie-backports\nPin-Priority: 600\n" > "$1/etc/apt/preferences.d/newer"'
 mmdebstrap --variant=apt --mode=root --setup-hook="$prefer" --skip=cleanup/apt/lists --architectures=amd64,arm64 \
-    --include=qemu-system-x86,qemu-system-arm,pciutils,acpica-tools,busybox-static \
+    --include=qemu-system-x86,qemu-system-arm,qemu-user,pciutils,acpica-tools,busybox-static \
     trixie "$root.part" "deb $mirror trixie main" "deb $mirror trixie-backports main" 2> "$root.log" >&2 ||
     die "mmdebstrap: $(grep -m 1 '^E:' "$root.log" || tail -n 1 "$root.log")"
 

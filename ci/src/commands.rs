@@ -11,8 +11,6 @@ use crate::workspace::Workspace;
 
 const KVM: &str = "/dev/kvm";
 
-const AARCH64: &str = "aarch64-unknown-linux-musl";
-
 /// Checks that the sources are formatted.
 pub(crate) fn format(workspace: &Workspace) -> Outcome {
     outcome(cargo(workspace, "fmt --all --check -- --color never"))
@@ -68,22 +66,20 @@ pub(crate) fn kvm_guest(workspace: &Workspace) -> Outcome {
     }
 }
 
-/// Builds the VMM core for the other architecture. A library is not linked, so this needs no tools beside rustc.
-pub(crate) fn aarch64(workspace: &Workspace) -> Outcome {
-    match add_target(workspace) {
-        Ok(()) => outcome(cargo(workspace, &format!("build --package vmm-core --lib --target {AARCH64}"))),
-        Err(said) => Outcome::Skipped(reason(&said).to_owned()),
-    }
+/// How long machines live with accidents when nobody says.
+const SOAK_SECONDS: u32 = 20;
+
+/// Lives lives of machines for a short time.
+pub(crate) fn soak(workspace: &Workspace) -> Outcome {
+    soak_for(workspace, SOAK_SECONDS)
 }
 
-/// Installs the standard library of the other architecture unless it is there. An error is what was said instead.
-fn add_target(workspace: &Workspace) -> Result<(), String> {
-    // What is installed is asked for first: adding it a second time may want the network.
-    let installed = run(program(workspace, "rustup", "target list --installed"))?;
-    if installed.lines().any(|line| line == AARCH64) {
-        return Ok(());
+/// Lives lives of machines for so many seconds; what happened is told.
+pub(crate) fn soak_for(workspace: &Workspace, seconds: u32) -> Outcome {
+    match run(cargo(workspace, &format!("run --release -q -- soak --seconds {seconds}"))) {
+        Ok(said) => Outcome::Passed(said.trim_end().to_owned()),
+        Err(said) => Outcome::Failed(said),
     }
-    run(program(workspace, "rustup", &format!("target add {AARCH64}"))).map(drop)
 }
 
 /// The line that says best why a command failed: its first error, else the last thing it said.

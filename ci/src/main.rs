@@ -37,6 +37,7 @@ use clap::ArgAction;
 use clap::ArgMatches;
 use clap::Command;
 use clap::builder::PossibleValuesParser;
+use clap::value_parser;
 
 use report::NoSkip;
 use report::Report;
@@ -48,6 +49,7 @@ use workspace::Workspace;
 /// The options.
 const NO_SKIP: &str = "no-skip";
 const BLESS: &str = "bless";
+const SECONDS: &str = "seconds";
 
 fn main() -> ExitCode {
     let matches = arguments().get_matches();
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
     let steps = STEPS.iter().filter(|step| chosen == ALL || chosen == step.command());
     match Workspace::load() {
         Ok(workspace) => {
-            let report = take(steps, &workspace, is_blessing(&matches));
+            let report = take(steps, &workspace, &matches);
             say(&report.summary());
             ExitCode::from(report.exit_code(&no_skip(&matches)))
         }
@@ -73,7 +75,8 @@ fn arguments() -> Command {
     for step in STEPS {
         if commands.iter().all(|command| command.get_name() != step.command()) {
             let command = Command::new(step.command()).about(step.about);
-            commands.push(if step.bless.is_some() { command.arg(bless_option()) } else { command });
+            let options = [step.bless.map(|_| bless_option()), step.lasting.map(|_| seconds_option())];
+            commands.push(command.args(options.into_iter().flatten()));
         }
     }
     Command::new("ci")
@@ -105,6 +108,14 @@ fn bless_option() -> Arg {
         .help("Write what is compared with anew, as it is now")
 }
 
+fn seconds_option() -> Arg {
+    Arg::new(SECONDS)
+        .long(SECONDS)
+        .value_name("N")
+        .value_parser(value_parser!(u32).range(1..))
+        .help("How long the step goes on, in seconds")
+}
+
 /// The steps that may not be skipped.
 fn no_skip(matches: &ArgMatches) -> NoSkip {
     NoSkip(matches.get_many(NO_SKIP).map(|names| names.cloned().collect()).unwrap_or_default())
@@ -117,14 +128,24 @@ fn is_blessing(matches: &ArgMatches) -> bool {
     step.and_then(|step| step.try_get_one(BLESS).ok().flatten()).copied().unwrap_or(false)
 }
 
+/// How long a step goes on, if that is said.
+fn seconds(matches: &ArgMatches) -> Option<u32> {
+    let step = matches.subcommand().map(|(_, step)| step);
+    // Most steps do not have the option.
+    step.and_then(|step| step.try_get_one(SECONDS).ok().flatten()).copied()
+}
+
 /// Takes the steps one after the other and prints what comes of each.
-fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace, bless: bool) -> Report {
+fn take<'a>(steps: impl Iterator<Item = &'a Step>, workspace: &Workspace, matches: &ArgMatches) -> Report {
     let mut report = Report::new();
     for step in steps {
         announce(step.name);
         let start = Instant::now();
-        let how = step.bless.filter(|_| bless).unwrap_or(step.run);
-        let outcome = how(workspace);
+        let how = step.bless.filter(|_| is_blessing(matches)).unwrap_or(step.run);
+        let outcome = match step.lasting.zip(seconds(matches)) {
+            Some((lasting, seconds)) => lasting(workspace, seconds),
+            None => how(workspace),
+        };
         say(&report.note(step.name, outcome, start.elapsed()));
     }
     report
@@ -180,6 +201,14 @@ mod tests {
         assert!(!is_blessing(&matches("ci lspci").unwrap()));
         assert!(!is_blessing(&matches("ci tidy").unwrap()));
         assert_eq!(matches("ci tidy --bless").unwrap_err(), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn only_a_step_that_goes_on_for_some_time_can_be_told_for_how_long() {
+        assert_eq!(seconds(&matches("ci soak --seconds 90").unwrap()), Some(90));
+        assert_eq!(seconds(&matches("ci soak").unwrap()), None);
+        assert_eq!(matches("ci soak --seconds 0").unwrap_err(), ErrorKind::ValueValidation);
+        assert_eq!(matches("ci tidy --seconds 9").unwrap_err(), ErrorKind::UnknownArgument);
     }
 
     #[test]

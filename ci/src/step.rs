@@ -3,6 +3,7 @@
 use crate::commands;
 use crate::coverage;
 use crate::edges;
+use crate::foreign::aarch64;
 use crate::foreign::acpi;
 use crate::foreign::fwts;
 use crate::foreign::linux;
@@ -35,7 +36,14 @@ pub(crate) const STEPS: &[Step] = &[
         "A Linux boots with a machine's ACPI tables and finds what they tell of",
         linux::check,
     ),
-    Step::new("aarch64", "The VMM core builds for aarch64", commands::aarch64),
+    Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
+        .lasting(commands::soak_for),
+    Step::new(
+        "aarch64 build",
+        "The workspace builds for aarch64 and passes its tests in an emulator",
+        aarch64::build,
+    ),
+    Step::new("aarch64 test", "The tests pass for aarch64 in an emulator", aarch64::test),
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
     Step::new(
         "coverage",
@@ -55,10 +63,15 @@ pub(crate) struct Step {
     pub(crate) run: Take,
     /// Takes what is found now for what is right from now on, where a step compares with something kept.
     pub(crate) bless: Option<Take>,
+    /// Takes the step for so many seconds, where that can be chosen.
+    pub(crate) lasting: Option<TakeFor>,
 }
 
 /// How a step is taken.
 pub(crate) type Take = fn(&Workspace) -> Outcome;
+
+/// How a step is taken for some time.
+pub(crate) type TakeFor = fn(&Workspace, u32) -> Outcome;
 
 /// What came of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +86,15 @@ pub(crate) enum Outcome {
 
 impl Step {
     const fn new(name: &'static str, about: &'static str, run: Take) -> Self {
-        Self { name, about, run, bless: None }
+        Self { name, about, run, bless: None, lasting: None }
     }
 
     const fn blessed_by(self, bless: Take) -> Self {
         Self { bless: Some(bless), ..self }
+    }
+
+    const fn lasting(self, lasting: TakeFor) -> Self {
+        Self { lasting: Some(lasting), ..self }
     }
 
     /// The subcommand that takes this step.

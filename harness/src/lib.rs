@@ -13,6 +13,7 @@
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
+//! - [`mod@soak`]: many lives of machines, with accidents, and what is left of each.
 //! - [`cli`]: the command `cxl-sim`.
 
 pub mod acpi;
@@ -25,5 +26,6 @@ pub mod report;
 pub mod requires;
 pub mod runner;
 pub mod scenario;
+pub mod soak;
 pub mod step;
 pub mod world;

@@ -32,6 +32,7 @@ use vmm_core::plan::PlanError;
 use vmm_core::plan::plan;
 use vmm_core::program::ProgramError;
 use vmm_core::run::Hypervisor;
+use vmm_core::run::PlugError;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 use vmm_core::run::kvm_can_run;
@@ -103,7 +104,33 @@ pub struct Devices {
     names: Vec<String>,
     recordings: Vec<Recording>,
     ways: Vec<Way>,
-    hosts: Vec<Host>,
+    hosts: Vec<(String, Host)>,
+}
+
+/// The way to a device: how to connect to it, at first and anew.
+#[derive(Clone, Debug)]
+struct Way {
+    path: PathBuf,
+    /// The process there, if it is ours.
+    host: Option<Host>,
+    recording: Recording,
+    /// The only revision of vfio-cxl that will do.
+    assumed: Option<Revision>,
+    /// Writes to BARs are posted.
+    posts: bool,
+    timeout: Duration,
+}
+
+impl Connect for Way {
+    fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
+        self.host.iter().for_each(Host::sought);
+        let client = VfioUser::connect(&self.path, timeout.min(self.timeout))?;
+        let client = Shared::new(if self.posts { client.posting() } else { client });
+        let inventory = discover_as(&client, self.assumed)?;
+        let decoders = HdmDecoders::new(client, &inventory);
+        let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
+        Ok(Reached { backend, inventory })
+    }
 }
 
 /// A machine that runs, with all that belongs to it.
@@ -116,31 +143,10 @@ pub struct World {
     pub machine_done: Vec<Vec<Access>>,
     /// What is written to each device's component registers since, until somebody looks.
     pub since: Vec<Recording>,
-    /// The processes behind its devices, where they are ours.
-    pub hosts: Vec<Host>,
-}
-
-/// The way to a device: how to connect to it, at first and anew.
-#[derive(Clone, Debug)]
-struct Way {
-    path: PathBuf,
-    /// The process there, if it is ours.
-    host: Option<Host>,
-    recording: Recording,
-    /// The only revision of vfio-cxl that will do.
-    assumed: Option<Revision>,
-    timeout: Duration,
-}
-
-impl Connect for Way {
-    fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
-        self.host.iter().for_each(Host::sought);
-        let client = Shared::new(VfioUser::connect(&self.path, timeout.min(self.timeout))?);
-        let inventory = discover_as(&client, self.assumed)?;
-        let decoders = HdmDecoders::new(client, &inventory);
-        let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
-        Ok(Reached { backend, inventory })
-    }
+    /// The processes behind its devices, where they are ours, by the devices' names.
+    hosts: Vec<(String, Host)>,
+    maker: Maker,
+    scenario: Loaded,
 }
 
 /// Why there is no world.
@@ -167,6 +173,15 @@ pub enum WorldError {
     /// The guest does not start.
     #[error(transparent)]
     Guest(#[from] GuestError),
+    /// A device does not come, or go.
+    #[error(transparent)]
+    Plug(Box<PlugError>),
+}
+
+impl From<PlugError> for WorldError {
+    fn from(error: PlugError) -> Self {
+        Self::Plug(Box::new(error))
+    }
 }
 
 impl Maker {
@@ -201,28 +216,38 @@ impl Maker {
             ways: Vec::new(),
             hosts: Vec::new(),
         };
-        for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
-            let (path, host) = match &self.source {
-                Source::VfioUser(path) => (path.clone(), None),
-                Source::Sim => {
-                    let abi = self.abi_for(scenario);
-                    let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
-                    let host = Host::new(process, self.program.clone(), profile.clone(), abi);
-                    (host.socket(), Some(host))
-                }
-            };
-            devices.hosts.extend(host.clone());
-            let recording = Recording::default();
-            let timeout = device.answers_within(self.timeout);
-            let assumed = self.assumed(scenario);
-            let way = Way { path, host, recording: recording.clone(), assumed, timeout };
-            let Reached { backend, inventory } = way.connect(timeout)?;
-            devices.attached.push(Attached { backend: Shared::of(backend), inventory });
-            devices.ways.push(way);
+        for (number, device) in
+            scenario.scenario.devices.iter().enumerate().filter(|(_, device)| device.plugged)
+        {
+            let (attached, way) = self.reach(scenario, number)?;
+            devices.attached.push(attached);
             devices.names.push(device.name.clone());
-            devices.recordings.push(recording);
+            devices.recordings.push(way.recording.clone());
+            devices.hosts.extend(way.host.clone().map(|host| (device.name.clone(), host)));
+            devices.ways.push(way);
         }
         Ok(devices)
+    }
+
+    /// Reaches the device of a scenario with this number, and finds out what it is.
+    fn reach(&self, scenario: &Loaded, number: usize) -> Result<(Attached, Way), WorldError> {
+        let profile = scenario.profiles.get(number).and_then(Option::as_ref);
+        let (path, host) = match &self.source {
+            Source::VfioUser(path) => (path.clone(), None),
+            Source::Sim => {
+                let abi = self.abi_for(scenario);
+                let process = DeviceProcess::start(&self.program, profile, abi, self.timeout)?;
+                let host = Host::new(process, self.program.clone(), profile.cloned(), abi);
+                (host.socket(), Some(host))
+            }
+        };
+        let device = scenario.scenario.devices.get(number);
+        let timeout = device.map_or(self.timeout, |device| device.answers_within(self.timeout));
+        let posts = scenario.scenario.machine.posted_writes;
+        let assumed = self.assumed(scenario);
+        let way = Way { path, host, recording: Recording::default(), assumed, posts, timeout };
+        let Reached { backend, inventory } = way.connect(timeout)?;
+        Ok((Attached { backend: Shared::of(backend), inventory }, way))
     }
 
     /// Opens the devices of a scenario, without a machine.
@@ -263,10 +288,55 @@ impl Maker {
             .map(|(recording, device)| recording.go_on_with_writes_to(device.programme.region))
             .collect();
         let mut running = programmed.run(&hypervisor, self.timeout)?;
-        for (index, way) in devices.ways.into_iter().enumerate() {
-            running.reconnect_with(index, way.timeout, way);
+        for (number, way) in devices.ways.into_iter().enumerate() {
+            running.reconnect_with(number, way.timeout, way);
         }
-        Ok(World { running, machine_done, since: devices.recordings, hosts: devices.hosts })
+        let since = devices.recordings;
+        let (maker, scenario) = (self.clone(), scenario.clone());
+        Ok(World { running, machine_done, since, hosts: devices.hosts, maker, scenario })
+    }
+}
+
+impl World {
+    /// The process behind a device that is there, if it is ours.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.iter().find(|(device, _)| device == name).map(|(_, host)| host)
+    }
+
+    /// A device of the scenario comes, as a new process, into the slot of the bridge that it is below.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or the machine does not take it.
+    pub fn plug(&mut self, name: &str) -> Result<(), WorldError> {
+        let mut devices = self.scenario.scenario.devices.iter().enumerate();
+        let Some((number, device)) = devices.find(|(_, device)| device.name == name) else { return Ok(()) };
+        // Loading the scenario has seen to it that it names one, or the plan has made one for it.
+        let bridge = device.bridge.clone().unwrap_or_else(|| format!("{name} bridge"));
+        let (attached, way) = self.maker.reach(&self.scenario, number)?;
+        let (recording, host) = (way.recording.clone(), way.host.clone());
+        recording.take();
+        let number = self.running.plug(&bridge, name, attached)?;
+        self.running.reconnect_with(number, way.timeout, way);
+        let region = self.running.plan().devices.get(number).map_or(0, |device| device.programme.region);
+        let mut written = recording.go_on_with_writes_to(region);
+        written.retain(|access| access.is_write && access.region == region);
+        self.machine_done.resize_with(self.machine_done.len().max(number.saturating_add(1)), Vec::new);
+        self.since.resize_with(self.since.len().max(number.saturating_add(1)), Recording::default);
+        self.machine_done.get_mut(number).into_iter().for_each(|there| there.clone_from(&written));
+        self.since.get_mut(number).into_iter().for_each(|there| *there = recording.clone());
+        self.hosts.extend(host.map(|host| (name.to_owned(), host)));
+        Ok(())
+    }
+
+    /// The device with this number goes, and its process ends.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub fn unplug(&mut self, number: usize) -> Result<(), WorldError> {
+        self.running.unplug(number)?;
+        let name = self.running.plan().devices.get(number).map(|device| device.name.as_str());
+        self.hosts.retain(|(host, _)| Some(host.as_str()) != name);
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@
 //! - [`map`]: RAM, BARs and configuration space come into being.
 //! - [`program`]: decoder 0 is programmed, and the device's memory is put at its window.
 //! - [`run`]: a guest runs.
+//! - [`irq`]: interrupts of devices, from what the guest programs to what it takes.
 //! - [`ports`]: host bridges and root ports, which are the machine's own.
 //! - [`smmu`]: an IOMMU that translates, as a value; [`map`] puts it between devices and memory.
 //! - [`backend`]: the only code that touches the outside.
@@ -23,12 +24,13 @@
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
 //!
-//! Not here yet: interrupts, BARs that move, kernel VFIO.
+//! Not here yet: kernel VFIO.
 
 pub mod acpi;
 pub mod backend;
 pub mod discover;
 pub mod drive;
+pub mod irq;
 pub mod map;
 pub mod plan;
 pub mod ports;

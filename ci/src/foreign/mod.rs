@@ -11,8 +11,9 @@
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
-//! never waits for it without an end.
+//! never waits for it without an end. [`aarch64`] is not drawn: there QEMU runs our tests.
 
+pub(crate) mod aarch64;
 pub(crate) mod acpi;
 mod client;
 mod config;

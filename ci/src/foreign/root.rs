@@ -63,6 +63,11 @@ impl Root {
         Ok(format!("/{}", below.display()))
     }
 
+    /// Where a program is that is linked statically, so that it can be run from outside.
+    pub(super) fn static_program(&self, name: &str) -> PathBuf {
+        self.0.join("usr/bin").join(name)
+    }
+
     /// A program inside. It is killed if we end before it, however we end.
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("chroot");

@@ -43,6 +43,8 @@ pub(super) enum Command {
     List(List),
     /// Print the JSON schema of a kind of file
     Schema(Schema),
+    /// Live many lives of machines with accidents, and look what is left of each
+    Soak(Soak),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
     /// Be what a device is compared with
@@ -228,6 +230,26 @@ pub(super) struct Schema {
 pub(super) enum Described {
     /// A profile: which device to be
     Profile,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("end").args(["seconds", "cycles"]).required(true).multiple(true))]
+pub(super) struct Soak {
+    /// No life begins after so long
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) seconds: Option<Seconds>,
+    /// The first life's seed; the others follow. Without it, some seed, which is told
+    #[arg(long, value_name = "S")]
+    pub(super) seed: Option<u64>,
+    /// So many lives and no more
+    #[arg(long, value_name = "N")]
+    pub(super) cycles: Option<u64>,
+    /// What runs the guest: with KVM some lives have a soft guest, too
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) guest: Guest,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
 }
 
 #[derive(Debug, Args)]

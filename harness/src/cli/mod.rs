@@ -11,6 +11,7 @@ mod plan;
 mod run;
 mod schema;
 mod serve;
+mod soak;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -93,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::BenchPeer(args) => bench::peer(&args),
     };

@@ -75,7 +75,7 @@ fn open_reports(args: &Run) -> Result<Vec<(&Path, File)>, Failure> {
     checked.into_iter().map(|path| Ok((path, open(path)?))).collect()
 }
 
-fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
+pub(super) fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
     match wanted {
         Guest::Auto => best_guest(),
         Guest::Kvm => (GuestKind::Kvm, None),

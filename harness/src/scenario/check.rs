@@ -115,9 +115,11 @@ impl<'a> Check<'a> {
             ats,
             assume,
             after_reset,
+            posted_writes,
         } = &scenario.machine;
         let told = preserve_config.is_some() || fmws_in_crs.is_some();
-        let layout = arch.is_some() || fixed_windows.is_some() || told || dma.is_some() || *ats;
+        let layout =
+            *posted_writes || arch.is_some() || fixed_windows.is_some() || told || dma.is_some() || *ats;
         if layout || after_reset.is_some() || ram.is_some() || address_bits.is_some() || assume.is_some() {
             let message = "`machine` is about attaching, and the scenario has `attach = false`".to_owned();
             return self.mistake(&["machine"], message);
@@ -147,7 +149,9 @@ impl<'a> Check<'a> {
             return self.mistake(&["step", index, kind], message);
         }
         for (key, name) in step.devices() {
-            if !scenario.devices.iter().any(|device| device.name == name) {
+            // The place of a device that is not there has its bridge's name.
+            let is_bridge = key != "device" && scenario.bridges.iter().any(|bridge| bridge.name == name);
+            if !is_bridge && !scenario.devices.iter().any(|device| device.name == name) {
                 let names: Vec<_> = scenario.devices.iter().map(|device| device.name.as_str()).collect();
                 let message = format!("{key} has device {name:?}: there is only {}", names.join(", "));
                 return self.mistake(&path(key), message);
@@ -286,6 +290,8 @@ fn wrong(step: &Step) -> Wrong {
         }
         Step::Copy(copy) => copy.wrong(),
         Step::Acpi(acpi) => acpi.wrong().map(|message| (None, message)),
+        Step::Interrupts(interrupts) => interrupts.wrong(),
+        Step::Signalled(signalled) => signalled.wrong(),
         Step::DeviceInfo(info) => wrong_device_info(info),
         Step::RegionInfo(info) => wrong_region_info(info),
         Step::RegionRead(read) => wrong_read(read),

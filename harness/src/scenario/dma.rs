@@ -54,6 +54,11 @@ pub struct Copy {
     pub length: u32,
     /// How it ends: `done`, or the name of the error.
     pub ends: String,
+    /// The vector that is signalled at the end. Without this, none is.
+    pub vector: Option<u16>,
+    /// It is rung by the doorbell that an event can stand for, and not by the bit of control.
+    #[serde(default)]
+    pub by_event: bool,
 }
 
 /// It is planned what a device may do with a part of the map.
@@ -72,6 +77,9 @@ pub struct Decided {
     #[serde(default)]
     pub noted: bool,
 }
+
+/// How many vectors MSI-X has at most.
+const MOST_VECTORS: u16 = 2048;
 
 /// How a copy can end, and the bit of the status register that says so.
 pub const ENDS: [(&str, u32); 10] = [
@@ -133,7 +141,8 @@ impl Copy {
             let names = ENDS.map(|(name, _)| name).join(", ");
             return Some((Some("ends"), format!("ends = {:?}: must be one of {names}", self.ends)));
         }
-        None
+        let vector = self.vector.filter(|vector| *vector >= MOST_VECTORS);
+        vector.map(|vector| (Some("vector"), format!("vector = {vector}: must be below {MOST_VECTORS}")))
     }
 
     /// The places that it has, with their keys.
@@ -192,6 +201,11 @@ mod tests {
         "",
         "copy = { device = \"gpu0\", from = \"gpu1.window\", to = 0, length = 1, ends = \"done\" }",
         "from has device \"gpu1\": there is only gpu0"
+    )]
+    #[case(
+        "",
+        "copy = { device = \"gpu0\", from = 0, to_memory = 0, length = 1, ends = \"done\", vector = 2048 }",
+        "vector = 2048: must be below 2048"
     )]
     #[case(
         "attach = false\n[machine]\nats = true",

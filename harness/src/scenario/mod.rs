@@ -24,9 +24,11 @@ pub mod accident;
 pub mod acpi;
 pub mod dma;
 pub mod find;
+pub mod interrupts;
 pub mod life;
 pub mod machine;
 pub mod place;
+pub mod plug;
 pub mod region;
 pub mod step;
 pub mod topology;
@@ -111,6 +113,8 @@ pub struct MachineKeys {
     /// What the machine does with a decoder that a reset has taken away: reprogram, or nothing. Without this, the
     /// first.
     pub after_reset: Option<String>,
+    /// The machine waits for no answer to a write to a BAR.
+    pub posted_writes: bool,
 }
 
 impl MachineKeys {
@@ -144,6 +148,9 @@ pub struct Device {
     /// The host bridge that it is below. Without this, one of its own.
     #[serde(default)]
     pub bridge: Option<String>,
+    /// It is in the machine from the start. One that is not has a `bridge`, and comes with the step `plug`.
+    #[serde(default = "yes")]
+    pub plugged: bool,
     /// Who commits its decoder: firmware, or guest. Without this, the first: a device that firmware did not commit is
     /// refused.
     #[serde(default)]
@@ -207,6 +214,7 @@ impl Loaded {
         let check = Check::new(file, text);
         check.devices(&scenario)?;
         check.attach(&scenario)?;
+        plug::slots(&check, &scenario)?;
         check.steps(&scenario)?;
         let abis = check.abis(&scenario)?;
         let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;

@@ -11,6 +11,9 @@
 //! | `port`             | the configuration space of the root port above it      |
 //! | `port_component`   | the component block of that port                       |
 //! | `bridge_component` | the component block of the host bridge above that      |
+//!
+//! A bridge's name before the dot means the slot below it: its `config`, `window` and the last three are there whether
+//! or not a device is.
 
 use std::fmt;
 use std::str::FromStr;
@@ -67,7 +70,7 @@ pub struct NotThere {
 }
 
 impl Place {
-    /// The device that the place belongs to, if it has a name in it.
+    /// The device or bridge that the place belongs to, if it has a name in it.
     pub fn device(&self) -> Option<&str> {
         match &self.base {
             Base::Number => None,
@@ -84,9 +87,8 @@ impl Place {
         let base = match &self.base {
             Base::Number => Some(0),
             Base::Part { device, part } => {
-                let device =
-                    plan.devices.iter().find(|planned| planned.name == *device).ok_or_else(not_there)?;
-                part.of(device, plan)
+                let planned = plan.devices.iter().find(|planned| planned.name == *device);
+                planned.map_or_else(|| part.below(device, plan), |planned| part.of(planned, plan))
             }
         };
         base.and_then(|base| base.checked_add(self.offset)).ok_or_else(not_there)
@@ -112,6 +114,24 @@ impl Part {
             Self::Port => bridge.map(|bridge| bridge.port.config.start().get()),
             Self::PortComponent => bridge.map(|bridge| bridge.port.bar.start().get()),
             Self::BridgeComponent => bridge.map(|bridge| bridge.registers.start().get()),
+        }
+    }
+
+    /// The part of a slot, by its bridge's name: what is there without a device.
+    fn below(self, name: &str, plan: &Plan) -> Option<u64> {
+        let (number, bridge) = plan.bridges.iter().enumerate().find(|(_, bridge)| bridge.name == name)?;
+        match self {
+            Self::Config => bridge.endpoint(plan.ecam).map(|(_, config)| config.start().get()),
+            Self::Window => {
+                let mut windows = plan.windows.iter();
+                windows
+                    .find(|window| window.only_target() == Some(number))
+                    .map(|window| window.span.start().get())
+            }
+            Self::Port => Some(bridge.port.config.start().get()),
+            Self::PortComponent => Some(bridge.port.bar.start().get()),
+            Self::BridgeComponent => Some(bridge.registers.start().get()),
+            Self::Bar(_) | Self::Component | Self::Registers | Self::Hdm => None,
         }
     }
 

@@ -5,9 +5,11 @@ use serde::Deserialize;
 use super::accident;
 use super::acpi;
 use super::dma;
+use super::interrupts;
 use super::life;
 use super::machine;
 use super::place::Place;
+use super::plug;
 use super::user;
 
 /// Something that is done or seen.
@@ -56,6 +58,16 @@ pub enum Step {
     Restart(accident::Restart),
     /// The machine has lost a device.
     Lost(accident::Lost),
+    /// The guest has taken an interrupt so often.
+    Interrupts(interrupts::Interrupts),
+    /// A device has told the machine something so often.
+    Signalled(interrupts::Signalled),
+    /// The machine lets a pin signal again.
+    UnmaskPin(interrupts::UnmaskPin),
+    /// A device comes.
+    Plug(plug::Plug),
+    /// A device goes.
+    Unplug(plug::Unplug),
     /// The user asks what the device is.
     DeviceInfo(user::DeviceInfo),
     /// The user asks what a region is.
@@ -103,6 +115,11 @@ impl Step {
             Self::Thaw(_) => "thaw",
             Self::Restart(_) => "restart",
             Self::Lost(_) => "lost",
+            Self::Interrupts(_) => "interrupts",
+            Self::Signalled(_) => "signalled",
+            Self::UnmaskPin(_) => "unmask_pin",
+            Self::Plug(_) => "plug",
+            Self::Unplug(_) => "unplug",
             Self::DeviceInfo(_) => "device_info",
             Self::RegionInfo(_) => "region_info",
             Self::RegionRead(_) => "region_read",
@@ -123,8 +140,9 @@ impl Step {
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
-            Self::Run(_) => true,
             Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_) | Self::Restart(_) | Self::Lost(_) => true,
+            Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
+            Self::Plug(_) | Self::Unplug(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -169,6 +187,10 @@ impl Step {
             Self::Thaw(step) => &step.device,
             Self::Restart(step) => &step.device,
             Self::Lost(step) => &step.device,
+            Self::Signalled(step) => &step.device,
+            Self::UnmaskPin(step) => &step.device,
+            Self::Plug(step) => &step.device,
+            Self::Unplug(step) => &step.device,
             Self::DeviceInfo(step) => &step.device,
             Self::RegionInfo(step) => &step.device,
             Self::RegionRead(step) => &step.device,
@@ -179,7 +201,7 @@ impl Step {
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
             Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
-            Self::MachineReset(_) | Self::Run(_) => return None,
+            Self::MachineReset(_) | Self::Run(_) | Self::Interrupts(_) => return None,
         })
     }
 

@@ -19,6 +19,7 @@
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use vmm_core::plan::topology::BridgeIntent;
+use vmm_core::plan::topology::Reserve;
 use vmm_core::plan::topology::Topology;
 use vmm_core::plan::topology::WindowIntent;
 
@@ -32,6 +33,18 @@ pub struct Bridge {
     pub name: String,
     /// Its first bus. Without this, a free one.
     pub bus: Option<u8>,
+    /// What its port forwards at least below 4 GiB, for a device that comes later.
+    pub memory_reserve: Option<Quantity>,
+    /// What it forwards at least of prefetchable memory.
+    pub prefetchable_reserve: Option<Quantity>,
+}
+
+impl Bridge {
+    fn intent(&self) -> BridgeIntent {
+        let bytes = |quantity: Option<Quantity>| quantity.map_or(0, |Quantity(bytes)| bytes);
+        let (memory, prefetchable) = (bytes(self.memory_reserve), bytes(self.prefetchable_reserve));
+        BridgeIntent { name: self.name.clone(), bus: self.bus, reserve: Reserve { memory, prefetchable } }
+    }
 }
 
 /// A CXL fixed memory window.
@@ -46,8 +59,7 @@ pub struct Window {
 
 /// What the machine is asked for.
 pub(super) fn intents(scenario: &Scenario) -> Topology {
-    let bridges = scenario.bridges.iter();
-    let bridges = bridges.map(|bridge| BridgeIntent { name: bridge.name.clone(), bus: bridge.bus });
+    let bridges = scenario.bridges.iter().map(Bridge::intent);
     let windows = scenario.windows.iter();
     let windows = windows.map(|window| WindowIntent { size: window.size.0, targets: window.targets.clone() });
     let devices = scenario.devices.iter();

@@ -10,8 +10,7 @@ use crate::world::World;
 
 /// The process behind a device.
 fn host(world: &World, name: &str) -> Result<Host, Trouble> {
-    let (index, _) = device(world, name)?;
-    world.hosts.get(index).cloned().ok_or_else(|| Trouble::NoProcess { name: name.to_owned() })
+    world.host(name).cloned().ok_or_else(|| Trouble::NoProcess { name: name.to_owned() })
 }
 
 pub(super) fn kill(world: &World, step: &scenario::Kill) -> Result<Verdict, Trouble> {

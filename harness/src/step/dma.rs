@@ -25,7 +25,8 @@ pub(super) fn copy(world: &mut World, step: &scenario::Copy) -> Result<Verdict, 
     let (source, source_is_device) = side(world, step.from.as_ref(), step.from_memory)?;
     let (destination, destination_is_device) = side(world, step.to.as_ref(), step.to_memory)?;
     let control = engine::Control::new(0)
-        .with_doorbell(true)
+        .with_doorbell(!step.by_event)
+        .signalling(step.vector)
         .with_source_is_device(source_is_device)
         .with_destination_is_device(destination_is_device);
     let registers = [
@@ -37,6 +38,10 @@ pub(super) fn copy(world: &mut World, step: &scenario::Copy) -> Result<Verdict, 
     for (offset, width, value) in registers {
         let at = register(world, &step.device, offset)?;
         world.running.store(at, width, value)?;
+    }
+    if step.by_event {
+        let at = register(world, &step.device, engine::DOORBELL)?;
+        world.running.store(at, Width::Dword, 1)?;
     }
     let at = register(world, &step.device, engine::STATUS)?;
     // The device ends every copy by itself, also one that nobody answers.

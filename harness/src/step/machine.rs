@@ -12,8 +12,10 @@ use super::Verdict;
 use super::accident;
 use super::acpi;
 use super::dma;
+use super::interrupts;
 use super::judged;
 use super::life;
+use super::plug;
 use crate::acpi::memory::Unread;
 use crate::process::ProcessError;
 use crate::scenario::machine as scenario;
@@ -68,8 +70,13 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Thaw(step) => accident::thaw(world, step),
         Step::Restart(step) => accident::restart(world, step),
         Step::Lost(step) => accident::lost(world, step),
+        Step::Plug(step) => plug::plug(world, step),
+        Step::Unplug(step) => plug::unplug(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
+        Step::Interrupts(step) => interrupts::interrupts(world, step),
+        Step::Signalled(step) => interrupts::signalled(world, step),
+        Step::UnmaskPin(step) => interrupts::unmask_pin(world, step),
         other => Err(Trouble::Kind { kind: other.kind() }),
     };
     match (outcome, world.running.lost()) {
@@ -100,7 +107,7 @@ pub(super) fn resolve(world: &World, place: &Place) -> Result<u64, Trouble> {
 /// The device's number, and its memory region.
 pub(super) fn device(world: &World, name: &str) -> Result<(usize, u32), Trouble> {
     let mut devices = world.running.plan().devices.iter().enumerate();
-    let found = devices.find(|(_, device)| device.name == name);
+    let found = devices.find(|(index, device)| device.name == name && world.running.is_present(*index));
     let found = found.map(|(index, device)| (index, device.window.region));
     found.ok_or_else(|| Trouble::Device { name: name.to_owned() })
 }

@@ -4,7 +4,9 @@
 //! - `accident`: what is done to a device's process, and what the machine has lost.
 //! - `acpi`: what the ACPI tables in guest memory say.
 //! - `dma`: what a device's engine copies, and what was planned about it.
+//! - `interrupts`: what the guest was interrupted by, and what devices told the machine.
 //! - `life`: resets, and what became of a device's decoder and memory.
+//! - `plug`: devices that come and go.
 //! - [`user`]: what a user of VFIO asks of a device, and what it answers.
 
 pub mod machine;
@@ -14,7 +16,9 @@ mod accident;
 mod acpi;
 mod dma;
 mod info;
+mod interrupts;
 mod life;
+mod plug;
 
 use crate::opened::Opened;
 use crate::scenario::step::Step;

@@ -33,6 +33,8 @@ use vmm_core::backend::Failure;
 use vmm_core::backend::Given;
 use vmm_core::backend::Shared;
 use vmm_core::backend::decoders::HdmDecoders;
+use vmm_core::backend::irqs::IoEvent;
+use vmm_core::backend::irqs::IrqChange;
 use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
 use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::discover;
@@ -115,6 +117,15 @@ impl Backend for Failing {
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         self.call(Call::DmaUnmap { range })?.dma_unmap(range)
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        self.call(Call::SetIrqs { index, start, count })?.set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.call(Call::IoEvents { index: region })?.io_events(region)
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

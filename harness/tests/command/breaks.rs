@@ -26,13 +26,16 @@ const NOT_MAPPED: &str = "with.kernel.memory_without_mmap = true";
 const GONE: &str = "with.faults.disconnect_at_message = 2";
 
 /// The device hangs up after it was attached, at the first step that reaches it.
-const GONE_LATER: &str = "with.faults.disconnect_at_message = 49";
+const GONE_LATER: &str = "with.faults.disconnect_at_message = 53";
+
+/// The same where nothing but RAM is mapped for it.
+const GONE_AT_ONCE: &str = "with.faults.disconnect_at_message = 49";
 
 /// The same where two devices are mapped into each other.
-const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 52";
+const GONE_LATER_OF_TWO: &str = "with.faults.disconnect_at_message = 56";
 
 /// The same behind an SMMU, which maps less.
-const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 46";
+const GONE_LATER_BEHIND: &str = "with.faults.disconnect_at_message = 50";
 
 /// The SMMU is not before the device.
 const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
@@ -41,10 +44,10 @@ const NO_SMMU_BEFORE: &str = "bus = \"gpu0 bridge\" => bus = \"pcie.0\"";
 const ASKS: &str = "reach = \"mirror\" => reach = \"ask\"";
 
 /// The same of the kernel of June.
-const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 41";
+const GONE_LATER_OF_JUNE: &str = "with.faults.disconnect_at_message = 45";
 
 /// The same of the newest.
-const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 43";
+const GONE_LATER_OF_NEXT: &str = "with.faults.disconnect_at_message = 47";
 
 /// The machine commits the decoder, and not the guest.
 const MACHINE_COMMITS: &str = "commit = \"guest\" => commit = \"firmware\"";
@@ -113,6 +116,54 @@ const OTHER_STORE_IN_RAM: &str = "store = { at = \"0x20_0000\", width = 8, value
 /// The guest commits without its lock.
 const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x300 } => \
      store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x200 }";
+/// What the device signals is not heard.
+const MUTE: &str = "with.faults.interrupts_lost = true";
+
+/// The same of a device with a pin.
+const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
+
+/// Something else is done in place of a device's coming.
+const NOTHING_COMES: &str =
+    "plug = { device = \"gpu1\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The device is in its slot from the start.
+const COMES_AT_ONCE: &str = "plugged = false => plugged = true";
+
+/// Its memory has room: nothing is said of it.
+const FITS: &str = "plugged = false => plugged = false";
+
+/// The guest stores in the other window.
+const OTHER_WINDOW: &str = "store = { at = \"gpu1.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
+     store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" }";
+
+/// It comes where another one should be refused.
+const COMES_LATE: &str = "plug = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// No device comes in place of the one that goes.
+const NOBODY_COMES: &str = "plug = { device = \"gpu0\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     plug = { device = \"gpu0\", refused = \"gpu0 is in the slot of its port\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The guest does not clear what has changed.
+const NOT_CLEARED: &str = "store = { at = \"slot.port+0x5a\", width = 2, value = 0x0008 } => \
+     store = { at = \"slot.port+0x5a\", width = 2, value = 0 }";
+
+/// The device stays, and nobody comes.
+const STAYS: &str = "unplug = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The other device goes.
+const THE_OTHER_GOES: &str = "unplug = { device = \"gpu1\" } => unplug = { device = \"gpu0\" }";
+
+/// No device goes.
+const NOBODY_GOES: &str =
+    "unplug = { device = \"gpu1\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// Nor later.
+const NOBODY_EVER_GOES: &str = "unplug = { device = \"gpu1\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }\n\
+     unplug = { device = \"gpu1\", refused = \"it is not in the machine\" } => \
+     store = { at = 0x20_0000, width = 4, value = 0 }";
 
 /// Refused for another reason.
 const UNCOMMITTED: &str = "with.firmware.committed = false\nwith.kernel.show_uncommitted = true";
@@ -330,8 +381,95 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[OTHER_STORE, REGISTERS_DIE, "with.ids.device = 0x1234"],
     },
     Broken {
+        scenario: "dma/what-cannot-be-copied-is-refused",
+        breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
+    },
+    Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
+    Broken {
+        scenario: "interrupt/a-masked-vector-is-pending",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The vector is not masked.
+            "store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x1_0000_0041\" } => \
+             store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x41\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-message-that-changes-is-the-new-one",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The message is as it was.
+            "store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x50\" } => \
+             store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x40\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The guest does not reset it.
+            "store = { at = \"gpu0.config+0x48\", width = 2, value = \"0x8000\" } => \
+             store = { at = \"gpu0.config+0x48\", width = 2, value = \"0\" }",
+        ],
+    },
+    Broken {
+        scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
+        breaks: &[GONE_LATER, MUTE, NO_RESET],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
+        breaks: &["", GONE_LATER, "with.faults.ras_error_at_copy = \"correctable-physical\""],
+    },
+    Broken {
+        scenario: "interrupt/an-error-that-was-corrected-is-not-told",
+        breaks: &[GONE_LATER, "with.faults.ras_error_at_copy = \"internal\""],
+    },
+    Broken {
+        scenario: "interrupt/the-capability-and-the-table-are-the-machines",
+        breaks: &[GONE_LATER, "with.interrupts.msix_vectors = 16"],
+    },
+    Broken {
+        scenario: "interrupt/the-mask-of-the-function-masks-every-vector",
+        breaks: &[
+            GONE_LATER,
+            MUTE,
+            // The function is not masked.
+            "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0xc000\" } => \
+             store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" }",
+        ],
+    },
+    Broken { scenario: "interrupt/two-devices-interrupt-by-their-own-messages", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "interrupt/with-msix-on-the-pin-is-silent",
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+    },
+    Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "life/a-device-comes-into-an-empty-slot",
+        breaks: &[NOTHING_COMES, COMES_AT_ONCE, NOT_CLEARED, OTHER_WINDOW],
+    },
+    Broken {
+        scenario: "life/a-device-that-comes-back-is-a-new-one-at-the-old-place",
+        breaks: &[STAYS, NOBODY_COMES, COMES_LATE],
+    },
+    Broken { scenario: "life/a-device-that-does-not-fit-the-slot-is-refused", breaks: &[FITS, DETACHED] },
+    Broken {
         scenario: "life/a-device-that-firmware-did-not-commit-is-the-guests",
         breaks: &[MACHINE_COMMITS_MORE, UNCOMMITTED_NOT_MAPPED],
+    },
+    Broken {
+        scenario: "life/a-device-that-goes-reads-ones-and-the-other-one-goes-on",
+        breaks: &[THE_OTHER_GOES, NOBODY_GOES, NOBODY_EVER_GOES, NO_RESET],
     },
     Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
     Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },
@@ -460,7 +598,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "reset/a-device-that-cannot-be-reset-is-named",
-        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 49"],
+        breaks: &["", "with.faults.cannot_be_reset = true\nwith.faults.disconnect_at_message = 53"],
     },
     Broken {
         scenario: "reset/a-device-that-sleeps-is-awake-after-a-machine-reset",

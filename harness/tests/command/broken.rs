@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::breaks::ALL;
 use crate::bundled;
 use crate::bundled_text;
+use crate::requires_kvm;
 use crate::run;
 use crate::scenario_file;
 
@@ -62,6 +63,8 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
         "freeze",
         "thaw",
         "restart",
+        "plug",
+        "unplug",
     ];
     let expects = |step: &toml::Value| {
         let (kind, keys) = step.as_table().unwrap().iter().next().unwrap();
@@ -79,6 +82,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         "decoder/",
         "dma/",
         "fault/",
+        "interrupt/",
         "life/",
         "overlay/",
         "presets/",
@@ -98,8 +102,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         let scenario = broken.scenario;
         let path = bundled().join(scenario).with_extension("toml");
         let good = run(&path, &[]);
-        let requires_kvm = bundled_text(scenario).lines().any(|line| line == "requires = [\"kvm\"]");
-        if requires_kvm && good.scenario()["guest"] == "soft" {
+        if requires_kvm(scenario) && good.scenario()["guest"] == "soft" {
             // The report of every run says so, and why.
             assert_eq!((good.code, good.scenario()["outcome"].as_str()), (0, Some("skipped")), "{scenario}");
             continue;

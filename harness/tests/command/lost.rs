@@ -26,8 +26,17 @@ fn text(fault: &str) -> String {
 
 /// What the run says when the server is gone, or silent.
 fn names_the_loss(reason: &str, how: &str) -> bool {
-    let requests =
-        ["VERSION", "GET_INFO", "GET_REGION_INFO", "GET_IRQ_INFO", "REGION_READ", "REGION_WRITE", "DMA_MAP"];
+    let requests = [
+        "VERSION",
+        "GET_INFO",
+        "GET_REGION_INFO",
+        "GET_IRQ_INFO",
+        "REGION_READ",
+        "REGION_WRITE",
+        "DMA_MAP",
+        "SET_IRQS",
+        "GET_REGION_IO_FDS",
+    ];
     reason.contains(how) && requests.iter().any(|request| reason.contains(request))
 }
 

@@ -18,6 +18,7 @@ mod lost;
 mod mistakes;
 mod open;
 mod serve;
+mod soak;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -128,6 +129,11 @@ fn scenario_files(folder: &str) -> usize {
 /// A bundled scenario's text, by its name.
 fn bundled_text(name: &str) -> String {
     std::fs::read_to_string(bundled().join(name).with_extension("toml")).unwrap()
+}
+
+/// Whether a bundled scenario says that only a guest under KVM can play it.
+fn requires_kvm(name: &str) -> bool {
+    bundled_text(name).lines().any(|line| line == "requires = [\"kvm\"]")
 }
 
 /// The output's error lines.

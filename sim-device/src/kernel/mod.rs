@@ -12,6 +12,7 @@
 //! does, errno by errno. It owns the silicon; nobody reaches that around it.
 
 mod claim;
+mod interrupts;
 mod lies;
 mod memory;
 mod next;
@@ -163,6 +164,7 @@ impl Kernel {
 
     /// Somebody opens the device: it is enabled and reset, and what was shadowed is read again.
     pub fn open(&mut self) {
+        self.turn_msix(false);
         plain::enable(&mut self.silicon);
         self.reset();
         self.view.open(&self.silicon);
@@ -248,16 +250,16 @@ impl Kernel {
         Ok(taken)
     }
 
-    /// What the device wants of the host, since this was called last: to move data, and to signal vectors.
+    /// What the device wants of the host, since this was called last: to move data, to signal vectors, to tell errors.
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.above)
     }
 
     /// The copy that the device's engine is at has ended so.
     pub fn transfer_ended(&mut self, outcome: Result<(), CopyError>) {
-        if let Some(effect) = self.silicon.transfer_ended(outcome) {
-            self.apply(effect);
-        }
+        let error = self.error_at_copy();
+        let ended = self.silicon.transfer_ended(outcome);
+        error.into_iter().chain(ended).for_each(|effect| self.apply(effect));
     }
 
     /// The device writes its own memory.
@@ -269,9 +271,11 @@ impl Kernel {
     fn apply(&mut self, effect: Effect) {
         match effect {
             Effect::FunctionLevelReset => self.reset(),
-            Effect::Transfer(_) | Effect::Interrupt { .. } => self.above.push(effect),
+            Effect::Transfer(_) | Effect::Interrupt { .. } | Effect::InternalError(_) => {
+                self.above.push(effect);
+            }
             // The driver does not watch the decoders: only a reset makes it look again.
-            Effect::Decoder { .. } | Effect::CxlReset | Effect::InternalError(_) => {}
+            Effect::Decoder { .. } | Effect::CxlReset => {}
         }
     }
 }

@@ -27,6 +27,7 @@ use super::Region;
 use super::View;
 use super::Written;
 use super::clamp;
+use super::interrupts;
 use super::trapped;
 use crate::silicon::Effect;
 use crate::silicon::Silicon;
@@ -113,8 +114,11 @@ fn absent(index: u32) -> RegionInfo {
 pub(super) fn irq(silicon: &Silicon, index: u32) -> Result<IrqInfo, Errno> {
     let event = IrqFlags::EVENTFD;
     let (flags, count) = match index {
-        // The device has no interrupt pin and no MSI.
-        irq_index::INTX => (event | IrqFlags::MASKABLE | IrqFlags::AUTOMASKED, 0),
+        irq_index::INTX => {
+            let pin = u32::from(silicon.profile().profile().interrupts.pin);
+            (event | IrqFlags::MASKABLE | IrqFlags::AUTOMASKED, pin)
+        }
+        // The device has no MSI.
         irq_index::MSI => (event | IrqFlags::NORESIZE, 0),
         irq_index::MSIX => {
             (event | IrqFlags::NORESIZE, silicon.profile().profile().interrupts.msix_vectors.into())
@@ -136,6 +140,10 @@ pub(super) fn read(silicon: &Silicon, index: u32, offset: u64, buffer: &mut [u8]
             let bar = index as u8;
             let count = bar_count(silicon, bar, offset, buffer.len())?;
             read_pieces(offset, buffer, count, Width::Qword, |access| silicon.bar_read(bar, access));
+            // The MSI-X table is the kernel's.
+            let table = interrupts::table(silicon, bar);
+            let bytes = buffer.iter_mut().take(count).zip(offset..);
+            bytes.filter(|(_, at)| table.contains(at)).for_each(|(byte, _)| *byte = 0xff);
             Ok(count)
         }
         region_index::CONFIG => read_config(offset, buffer, |access| config_read(silicon, access)),
@@ -148,7 +156,11 @@ pub(super) fn write(silicon: &mut Silicon, index: u32, offset: u64, data: &[u8])
         region_index::BAR0..=region_index::BAR5 => {
             let bar = index as u8;
             let count = bar_count(silicon, bar, offset, data.len())?;
-            let write = |access, value| silicon.bar_write(bar, access, value);
+            let table = interrupts::table(silicon, bar);
+            let write = |access: Access, value| match table.contains(&access.offset()) {
+                true => Vec::new(),
+                false => silicon.bar_write(bar, access, value),
+            };
             Ok((count, write_pieces(offset, data, count, Width::Qword, write)))
         }
         region_index::CONFIG => {
@@ -186,6 +198,9 @@ pub(super) fn config_read(silicon: &Silicon, access: Access) -> u64 {
 
 /// Writes configuration space, at most a dword of it.
 pub(super) fn config_write(silicon: &mut Silicon, access: Access, value: u64) -> Vec<Effect> {
+    if interrupts::is_msix(access) {
+        return Vec::new();
+    }
     silicon.config_write(access, value)
 }
 

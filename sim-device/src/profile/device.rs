@@ -69,6 +69,8 @@ pub enum Coherency {
 pub struct Interrupts {
     /// Number of MSI-X vectors.
     pub msix_vectors: u16,
+    /// It has an interrupt pin, INTA, which tells what MSI-X would while that is off.
+    pub pin: bool,
 }
 
 /// Where the component register block is, and what is where in it.
@@ -187,7 +189,7 @@ impl Default for Dvsec {
 
 impl Default for Interrupts {
     fn default() -> Self {
-        Self { msix_vectors: 8 }
+        Self { msix_vectors: 8, pin: false }
     }
 }
 

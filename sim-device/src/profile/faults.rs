@@ -50,6 +50,12 @@ pub struct Faults {
     pub poison_at: Vec<Quantity>,
     /// Errors that the RAS capability has recorded at power-on, oldest first.
     pub ras_errors: Vec<LinkError>,
+    /// An error that the RAS capability records, and signals, when the engine ends a copy.
+    pub ras_error_at_copy: Option<LinkError>,
+    /// What the device signals is not heard: no vector, no pin, no error.
+    pub interrupts_lost: bool,
+    /// The host wants the device back when this message, counted from 1, has come.
+    pub wanted_back_at_message: Option<u64>,
     /// What a client mapped for DMA is still there when the next client comes.
     pub maps_outlive_client: bool,
     /// The device cannot be reset, and says so.

@@ -152,6 +152,8 @@ const CALLS: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_write,
     libc::SYS_pread64,
+    libc::SYS_preadv2,
+    libc::SYS_eventfd2,
     libc::SYS_pwrite64,
     libc::SYS_fstat,
     libc::SYS_close,

@@ -1,4 +1,13 @@
 //! Interrupts: the event file descriptors that the client attached, and triggering them, by request or by the device.
+//!
+//! ```text
+//!  MSI-X   attached: triggered.  None attached to the vector: pending in the hardware until there is
+//!  INTx    asserted ── triggered ──▶ masked ── unmasked by the client, and still asserted ──▶ triggered again
+//!  ERR     an uncorrectable error was signalled         REQ   the host wants the device back
+//! ```
+//!
+//! The pin masks itself when it is told, as a kernel has it: nobody else can make it quiet. It is unmasked by a
+//! message and not by an event, which a kernel would take for it, too: that is refused with `ENOTTY`.
 
 use std::os::fd::OwnedFd;
 
@@ -11,11 +20,14 @@ use vfio_abi::request::IrqAction;
 use vfio_abi::request::SetIrqs;
 
 use crate::kernel::Kernel;
+use crate::silicon::Severity;
 
 /// What is attached: for each interrupt index a list of vectors.
 #[derive(Debug, Default)]
 pub(super) struct Irqs {
     attached: [Vec<Option<OwnedFd>>; irq::COUNT as usize],
+    /// The pin was told, or the client masked it.
+    pin_masked: bool,
 }
 
 const DATA: IrqAction = IrqAction::DATA_NONE.union(IrqAction::DATA_BOOL).union(IrqAction::DATA_EVENTFD);
@@ -24,7 +36,7 @@ impl Irqs {
     /// Does what the client asks. `bools` is the data of `DATA_BOOL`, `files` that of `DATA_EVENTFD`.
     pub(super) fn set(
         &mut self,
-        kernel: &Kernel,
+        kernel: &mut Kernel,
         request: &SetIrqs,
         bools: &[u8],
         files: Vec<OwnedFd>,
@@ -33,9 +45,8 @@ impl Irqs {
         let vectors = kernel.irq(request.index.get())?.count.get() as usize;
         let (start, count) = (request.start.get() as usize, request.count.get() as usize);
         let end = start.checked_add(count).filter(|end| *end <= vectors).ok_or(Errno::EINVAL)?;
-        if !action.contains(IrqAction::TRIGGER) {
-            // No interrupt of this device can be masked through this message.
-            return Err(Errno::ENOTTY);
+        if action - DATA != IrqAction::TRIGGER {
+            return self.mask(request.index.get(), action, bools.get(..count), count);
         }
         let attached = self.attached.get_mut(request.index.get() as usize).ok_or(Errno::EINVAL)?;
         attached.resize_with(vectors, || None);
@@ -53,14 +64,86 @@ impl Irqs {
             }
             _ => return Err(Errno::EINVAL),
         }
+        if action.contains(IrqAction::DATA_EVENTFD) || count == 0 {
+            self.changed(kernel, request.index.get());
+        }
         Ok(())
     }
 
-    /// The device signals a vector of its own accord. One that nobody attached anything to is lost.
-    pub(super) fn raise(&self, vector: u16) {
-        let vectors = self.attached.get(irq::MSIX as usize);
-        if let Some(vector) = vectors.and_then(|vectors| vectors.get(usize::from(vector))) {
-            trigger(vector);
+    /// Masks or unmasks. Only the pin can be; whether it is still asserted is seen after this message.
+    fn mask(
+        &mut self,
+        index: u32,
+        action: IrqAction,
+        bools: Option<&[u8]>,
+        count: usize,
+    ) -> Result<(), Errno> {
+        let masks = match action - DATA {
+            IrqAction::MASK => true,
+            IrqAction::UNMASK => false,
+            _ => return Err(Errno::EINVAL),
+        };
+        if index != irq::INTX || action.contains(IrqAction::DATA_EVENTFD) {
+            return Err(Errno::ENOTTY);
+        }
+        let wanted = match action & DATA {
+            IrqAction::DATA_NONE => count > 0,
+            IrqAction::DATA_BOOL => bools.ok_or(Errno::EINVAL)?.iter().any(|wanted| *wanted != 0),
+            _ => return Err(Errno::EINVAL),
+        };
+        if wanted {
+            self.pin_masked = masks;
+        }
+        Ok(())
+    }
+
+    /// What is attached to an index has changed.
+    fn changed(&mut self, kernel: &mut Kernel, index: u32) {
+        match index {
+            irq::INTX => self.pin_masked = false,
+            irq::MSIX => {
+                kernel.turn_msix(self.events(irq::MSIX).any(Option::is_some));
+                for (vector, event) in (0..).zip(self.events(irq::MSIX)) {
+                    if event.is_some() && kernel.take_pending(vector) {
+                        trigger(event);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn events(&self, index: u32) -> impl Iterator<Item = &Option<OwnedFd>> {
+        self.attached.get(index as usize).into_iter().flatten()
+    }
+
+    /// The device signals a vector of its own accord. While MSI-X is off nobody hears of it.
+    pub(super) fn raise(&self, kernel: &mut Kernel, vector: u16) {
+        match self.events(irq::MSIX).nth(vector.into()) {
+            Some(event @ Some(_)) => trigger(event),
+            _ if kernel.silicon().config().msix().enable() => kernel.pends(vector),
+            _ => {}
+        }
+    }
+
+    /// The device reports an error. Only what cannot be corrected is told.
+    pub(super) fn error(&self, severity: Severity) {
+        if severity != Severity::Correctable {
+            self.events(irq::ERR).for_each(trigger);
+        }
+    }
+
+    /// The host wants the device back.
+    pub(super) fn want_back(&self) {
+        self.events(irq::REQ).for_each(trigger);
+    }
+
+    /// Tells that the pin is asserted, once, until it is unmasked.
+    pub(super) fn watch_pin(&mut self, kernel: &Kernel) {
+        let heard = self.events(irq::INTX).any(Option::is_some);
+        if heard && !self.pin_masked && kernel.silicon().asserts_pin() {
+            self.events(irq::INTX).for_each(trigger);
+            self.pin_masked = true;
         }
     }
 }
@@ -119,50 +202,50 @@ mod tests {
 
     #[test]
     fn an_attached_vector_is_triggered_and_its_neighbour_is_not() {
-        let (kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 3, 2), &[], theirs).unwrap();
-        irqs.set(&kernel, &request(NONE, irq::MSIX, 4, 1), &[], Vec::new()).unwrap();
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 3, 2), &[], theirs).unwrap();
+        irqs.set(&mut kernel, &request(NONE, irq::MSIX, 4, 1), &[], Vec::new()).unwrap();
         assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
-        irqs.set(&kernel, &request(BOOL, irq::MSIX, 3, 2), &[1, 0], Vec::new()).unwrap();
+        irqs.set(&mut kernel, &request(BOOL, irq::MSIX, 3, 2), &[1, 0], Vec::new()).unwrap();
         assert_eq!((counted(&ours[0]), counted(&ours[1])), (1, 0));
     }
 
     #[test]
     fn the_device_signals_the_vector_that_it_means_and_loses_what_nobody_attached() {
-        let (kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
-        irqs.raise(1);
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 2), &[], theirs).unwrap();
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
+        irqs.raise(&mut kernel, 1);
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 2), &[], theirs).unwrap();
         for vector in [1, 2, 8, u16::MAX] {
-            irqs.raise(vector);
+            irqs.raise(&mut kernel, vector);
         }
         assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
     }
 
     #[test]
     fn a_detached_vector_is_not_triggered() {
-        let (kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(1));
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], theirs).unwrap();
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], Vec::new()).unwrap();
-        irqs.set(&kernel, &request(NONE, irq::MSIX, 0, 1), &[], Vec::new()).unwrap();
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(1));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], theirs).unwrap();
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], Vec::new()).unwrap();
+        irqs.set(&mut kernel, &request(NONE, irq::MSIX, 0, 1), &[], Vec::new()).unwrap();
         assert_eq!(counted(&ours[0]), 0);
     }
 
     #[test]
     fn a_count_of_zero_without_data_detaches_all() {
-        let (kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(8));
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 8), &[], theirs).unwrap();
-        irqs.set(&kernel, &request(NONE, irq::MSIX, 0, 0), &[], Vec::new()).unwrap();
-        irqs.set(&kernel, &request(NONE, irq::MSIX, 0, 8), &[], Vec::new()).unwrap();
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(8));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 8), &[], theirs).unwrap();
+        irqs.set(&mut kernel, &request(NONE, irq::MSIX, 0, 0), &[], Vec::new()).unwrap();
+        irqs.set(&mut kernel, &request(NONE, irq::MSIX, 0, 8), &[], Vec::new()).unwrap();
         assert_eq!(ours.iter().map(counted).sum::<u64>(), 0);
     }
 
     #[test]
     fn a_vector_that_would_block_does_not_stop_the_server() {
-        let (kernel, mut irqs) = (kernel(), Irqs::default());
+        let (mut kernel, mut irqs) = (kernel(), Irqs::default());
         let full = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).unwrap();
         rustix::io::write(&full, &(u64::MAX - 1).to_ne_bytes()).unwrap();
-        irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], vec![full]).unwrap();
-        assert_eq!(irqs.set(&kernel, &request(NONE, irq::MSIX, 0, 1), &[], Vec::new()), Ok(()));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 1), &[], vec![full]).unwrap();
+        assert_eq!(irqs.set(&mut kernel, &request(NONE, irq::MSIX, 0, 1), &[], Vec::new()), Ok(()));
     }
 
     #[rstest]
@@ -171,18 +254,109 @@ mod tests {
     #[case::a_sum_beyond_32_bits(request(NONE, irq::MSIX, u32::MAX, u32::MAX), Errno::EINVAL)]
     #[case::no_such_pin(request(NONE, irq::INTX, 0, 1), Errno::EINVAL)]
     #[case::two_kinds_of_data(request(0x23, irq::MSIX, 0, 1), Errno::EINVAL)]
+    #[case::two_actions(request(0x31, irq::MSIX, 0, 1), Errno::EINVAL)]
+    #[case::masking_no_pin(request(0x09, irq::INTX, 0, 1), Errno::EINVAL)]
     #[case::no_data_at_all(request(0x20, irq::MSIX, 0, 1), Errno::EINVAL)]
     #[case::an_unknown_flag(request(0x61, irq::MSIX, 0, 1), Errno::EINVAL)]
     #[case::masking(request(0x09, irq::MSIX, 0, 1), Errno::ENOTTY)]
     #[case::too_few_bools(request(BOOL, irq::MSIX, 0, 3), Errno::EINVAL)]
     fn a_request_that_cannot_be_is_refused(#[case] request: SetIrqs, #[case] errno: Errno) {
-        assert_eq!(Irqs::default().set(&kernel(), &request, &[1, 1], Vec::new()), Err(errno));
+        assert_eq!(Irqs::default().set(&mut kernel(), &request, &[1, 1], Vec::new()), Err(errno));
     }
 
     #[test]
     fn fewer_files_than_vectors_are_refused() {
-        let (kernel, mut irqs, (_, theirs)) = (kernel(), Irqs::default(), events(1));
-        let result = irqs.set(&kernel, &request(EVENTFD, irq::MSIX, 0, 2), &[], theirs);
+        let (mut kernel, mut irqs, (_, theirs)) = (kernel(), Irqs::default(), events(1));
+        let result = irqs.set(&mut kernel, &request(EVENTFD, irq::MSIX, 0, 2), &[], theirs);
         assert_eq!(result, Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn a_vector_without_an_event_is_pending_while_another_has_one_and_is_signalled_once_it_has() {
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
+        let mut theirs = theirs.into_iter();
+        let mut attach = |irqs: &mut Irqs, kernel: &mut Kernel, vector| {
+            irqs.set(kernel, &request(EVENTFD, irq::MSIX, vector, 1), &[], theirs.by_ref().take(1).collect())
+        };
+        irqs.raise(&mut kernel, 3);
+        attach(&mut irqs, &mut kernel, 0).unwrap();
+        assert!(!kernel.silicon().is_pending(3), "MSI-X was off");
+        irqs.raise(&mut kernel, 3);
+        irqs.raise(&mut kernel, 3);
+        assert!(kernel.silicon().is_pending(3) && kernel.silicon().config().msix().enable());
+        attach(&mut irqs, &mut kernel, 3).unwrap();
+        assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
+        assert!(!kernel.silicon().is_pending(3));
+        irqs.set(&mut kernel, &request(NONE, irq::MSIX, 0, 0), &[], Vec::new()).unwrap();
+        assert!(!kernel.silicon().config().msix().enable());
+    }
+
+    const MASK: u32 = 0x09;
+    const UNMASK: u32 = 0x11;
+
+    /// A device with a pin, which its engine has asserted: a copy of no bytes ends at once, with an error.
+    fn asserted() -> Kernel {
+        let profile = Profile::parse("x", "[interrupts]\npin = true").unwrap();
+        let silicon = Silicon::power_on(profile.check().unwrap()).unwrap();
+        let mut kernel = Kernel::bind(silicon, crate::kernel::DEFAULT_ABI).unwrap();
+        kernel.open();
+        kernel.write(0, 0xc014, &9u32.to_le_bytes()).unwrap();
+        kernel.take_effects();
+        kernel
+    }
+
+    fn interrupt_status(kernel: &Kernel) -> bool {
+        let mut status = [0; 2];
+        kernel.read(7, 6, &mut status).unwrap();
+        status[0] & 8 != 0
+    }
+
+    #[test]
+    fn a_pin_that_stays_asserted_is_told_once_for_each_time_it_is_unmasked() {
+        let (mut kernel, mut irqs, (ours, theirs)) = (asserted(), Irqs::default(), events(1));
+        assert!(interrupt_status(&kernel));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::INTX, 0, 1), &[], theirs).unwrap();
+        irqs.watch_pin(&kernel);
+        irqs.watch_pin(&kernel);
+        assert_eq!(counted(&ours[0]), 1, "it has masked itself");
+        irqs.set(&mut kernel, &request(UNMASK, irq::INTX, 0, 1), &[], Vec::new()).unwrap();
+        irqs.watch_pin(&kernel);
+        assert_eq!(counted(&ours[0]), 1, "it is still asserted");
+        kernel.write(0, 0xc018, &u32::MAX.to_le_bytes()).unwrap();
+        irqs.set(&mut kernel, &request(0x12, irq::INTX, 0, 1), &[1], Vec::new()).unwrap();
+        irqs.watch_pin(&kernel);
+        assert_eq!((counted(&ours[0]), interrupt_status(&kernel)), (0, false), "it is not any more");
+    }
+
+    #[test]
+    fn a_pin_that_is_masked_or_disabled_is_not_told() {
+        let (mut kernel, mut irqs, (ours, theirs)) = (asserted(), Irqs::default(), events(1));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::INTX, 0, 1), &[], theirs).unwrap();
+        irqs.set(&mut kernel, &request(MASK, irq::INTX, 0, 1), &[], Vec::new()).unwrap();
+        irqs.watch_pin(&kernel);
+        irqs.set(&mut kernel, &request(UNMASK, irq::INTX, 0, 1), &[], Vec::new()).unwrap();
+        kernel.write(7, 4, &0x0402u16.to_le_bytes()).unwrap();
+        irqs.watch_pin(&kernel);
+        assert_eq!((counted(&ours[0]), interrupt_status(&kernel)), (0, true), "pending, and not asserted");
+        kernel.write(7, 4, &0x0002u16.to_le_bytes()).unwrap();
+        kernel.turn_msix(true);
+        irqs.watch_pin(&kernel);
+        assert_eq!((counted(&ours[0]), interrupt_status(&kernel)), (0, false), "with MSI-X there is no pin");
+        let by_event = irqs.set(&mut kernel, &request(0x14, irq::INTX, 0, 1), &[], events(1).1);
+        assert_eq!(by_event, Err(Errno::ENOTTY));
+    }
+
+    #[test]
+    fn only_errors_that_cannot_be_corrected_are_told_and_a_wish_goes_its_own_way() {
+        let (mut kernel, mut irqs, (ours, theirs)) = (kernel(), Irqs::default(), events(2));
+        for (index, file) in [irq::ERR, irq::REQ].into_iter().zip(theirs) {
+            irqs.set(&mut kernel, &request(EVENTFD, index, 0, 1), &[], vec![file]).unwrap();
+        }
+        for severity in [Severity::Correctable, Severity::NonFatal, Severity::Fatal] {
+            irqs.error(severity);
+        }
+        assert_eq!((counted(&ours[0]), counted(&ours[1])), (2, 0));
+        irqs.want_back();
+        assert_eq!((counted(&ours[0]), counted(&ours[1])), (0, 1));
     }
 }

@@ -6,6 +6,7 @@
 //!  stale or alive         send per message          answers; no I/O
 //!                              ▲                        │
 //!                              └─ DMA_READ, DMA_WRITE ── Carrier: what the copy engine asks for
+//!  doorbell ── event ────────────────────▶ the same as a write
 //! ```
 //!
 //! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
@@ -18,6 +19,7 @@ pub mod guard;
 mod carry;
 mod connection;
 mod dma;
+mod doorbell;
 mod irqs;
 mod limits;
 mod listener;
@@ -158,6 +160,12 @@ fn take_one(
     kernel: &mut Kernel,
     stop: &Stop,
 ) -> Result<(), Ending> {
+    if let Some(doorbell) = session.doorbell()
+        && connection.waits_beside(doorbell)?
+    {
+        session.ring(kernel);
+        return Ok(());
+    }
     let Some(taken) = connection.take()? else {
         session.give_up();
         return Ok(());

@@ -12,6 +12,7 @@
 //! a client whose only thread waits for the answer to a read of a register answers nothing before it has that. A
 //! reply that nobody waits for, or not any more, is counted as refused.
 
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use vfio_abi::errno::Errno;
@@ -33,6 +34,8 @@ use super::Limits;
 use super::carry::Carrier;
 use super::carry::Progress;
 use super::dma::DmaTable;
+use super::doorbell;
+use super::doorbell::Doorbell;
 use super::irqs::Irqs;
 use super::wrong::Refusal;
 use super::wrong::Wrong;
@@ -50,6 +53,9 @@ const MAX_FDS: usize = socket::MAX_FILES;
 
 /// Page sizes of DMA mappings: 4 KiB.
 const PAGE_SIZES: u64 = 1 << 12;
+
+/// Length of the fixed part of the answer to `DEVICE_GET_REGION_IO_FDS`.
+const IO_FDS_FIXED: u32 = 16;
 
 /// What the server does next.
 #[derive(Debug)]
@@ -95,6 +101,7 @@ pub struct Session {
     negotiated: bool,
     dma: DmaTable,
     irqs: Irqs,
+    doorbell: Doorbell,
     carrier: Carrier,
     messages: u64,
     refused: u64,
@@ -121,6 +128,7 @@ impl Session {
             negotiated: false,
             dma: DmaTable::new(limits),
             irqs: Irqs::default(),
+            doorbell: Doorbell::default(),
             carrier: Carrier::new(),
             messages: 0,
             refused: 0,
@@ -171,6 +179,20 @@ impl Session {
         }
     }
 
+    /// The event that a client signals in place of a write; nothing if it has none.
+    pub(super) fn doorbell(&self) -> Option<BorrowedFd<'_>> {
+        self.doorbell.event()
+    }
+
+    /// If the client has signalled that event, what it stands for is done.
+    pub(super) fn ring(&mut self, kernel: &mut Kernel) {
+        if self.doorbell.take() {
+            // Where the device does not answer now, a write that nobody waits for is lost.
+            let _ = kernel.write(doorbell::REGION, doorbell::OFFSET, &[0; doorbell::SIZE as usize]);
+            self.act(kernel);
+        }
+    }
+
     /// The client did not answer the device in time.
     pub fn give_up(&mut self) {
         if self.carrier.give_up() {
@@ -180,28 +202,35 @@ impl Session {
 
     /// Acts on what the device wants of the host.
     fn act(&mut self, kernel: &mut Kernel) {
+        let lost = kernel.silicon().profile().profile().faults.interrupts_lost;
         for effect in kernel.take_effects() {
             match effect {
                 Effect::Transfer(transfer) => self.carrier.begin(transfer, &self.dma),
-                Effect::Interrupt { vector } => self.irqs.raise(vector),
+                Effect::Interrupt { .. } | Effect::InternalError(_) if lost => {}
+                Effect::Interrupt { vector } => self.irqs.raise(kernel, vector),
+                Effect::InternalError(severity) => self.irqs.error(severity),
                 // The driver acts on these.
-                Effect::FunctionLevelReset
-                | Effect::CxlReset
-                | Effect::InternalError(_)
-                | Effect::Decoder { .. } => {}
+                Effect::FunctionLevelReset | Effect::CxlReset | Effect::Decoder { .. } => {}
             }
+        }
+        if !lost {
+            self.irqs.watch_pin(kernel);
         }
     }
 
     /// Answers a message.
     pub fn answer(&mut self, kernel: &mut Kernel, taken: Taken<'_, OwnedFd>) -> Answer<'_> {
         self.messages += 1;
+        self.ring(kernel);
         let faults = &kernel.silicon().profile().profile().faults;
         if faults.disconnect_at_message == Some(self.messages) {
             return Answer::HangUp;
         }
         if faults.silent_at_message == Some(self.messages) {
             return Answer::Silence;
+        }
+        if faults.wanted_back_at_message == Some(self.messages) {
+            self.irqs.want_back();
         }
         let half = faults.truncated_at_message == Some(self.messages);
         let wrong = faults.wrong_errno_at_message.filter(|wrong| wrong.message == self.messages);
@@ -310,7 +339,14 @@ impl Session {
             }
             // These two go from server to client.
             Request::DmaRead(_) | Request::DmaWrite(..) => Err(Errno::EINVAL.into()),
-            Request::DeviceGetRegionIoFds { .. } | Request::Other(..) => Err(Errno::EOPNOTSUPP.into()),
+            Request::DeviceGetRegionIoFds { argsz, index } => {
+                kernel.region(index)?;
+                let room = Some(argsz).filter(|room| *room >= IO_FDS_FIXED).ok_or(Errno::EINVAL)?;
+                let (answer, file) = self.doorbell.offer(index, room)?;
+                *data = answer;
+                Ok((Reply::DeviceGetRegionIoFds(data), file))
+            }
+            Request::Other(..) => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | 0x10   | length      | how many bytes, 1 to [`MAX_LENGTH`]                                           |
 //! | 0x14   | control     | the doorbell, whose memory each side is, and the interrupt at the end         |
 //! | 0x18   | status      | busy; done; and a bit for each error, cleared by writing 1 or by the doorbell |
+//! | 0x1c   | doorbell    | a write of whatever value begins what the others say, as the bit in control   |
 //!
 //! ```text
 //!  Idle ── doorbell, checked ──▶ Busy ── ended ──▶ Idle: done, or an error
@@ -20,7 +21,6 @@
 
 use arbitrary_int::u11;
 use cxl_spec::access::Access;
-use cxl_spec::access::Width;
 use cxl_spec::address::Dpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -62,6 +62,12 @@ cxl_spec::register! {
         interrupt: bool = 3:3, Rwl;
         /// Which vector.
         vector: u11 = 26:16, Rwl;
+    }
+
+    /// Begins, without a value: what an event can stand for.
+    pub struct Doorbell("Copy Doorbell"): u32 {
+        /// Anything. It reads 0.
+        value: u32 = 31:0, Rwl;
     }
 
     /// How it is going.
@@ -110,6 +116,8 @@ pub const LENGTH: u64 = 0x10;
 pub const CONTROL: u64 = 0x14;
 /// Offset of the status register.
 pub const STATUS: u64 = 0x18;
+/// Offset of the doorbell without a value.
+pub const DOORBELL: u64 = 0x1c;
 
 /// The registers.
 pub const REGISTERS: &[Register] = &[
@@ -118,7 +126,7 @@ pub const REGISTERS: &[Register] = &[
     Length::at(LENGTH),
     Control::at(CONTROL),
     Status::at(STATUS),
-    Register::reserved(0x1c, Width::Dword),
+    Doorbell::at(DOORBELL),
 ];
 
 const _: () = assert!(is_sound(REGISTERS, SIZE));
@@ -144,6 +152,14 @@ pub enum CopyError {
     Unanswered,
     /// The source has a poisoned line.
     Poisoned,
+}
+
+impl Control {
+    /// The register with the vector that is signalled at the end, if one is.
+    #[must_use]
+    pub fn signalling(self, vector: Option<u16>) -> Self {
+        self.with_interrupt(vector.is_some()).with_vector(u11::new(vector.unwrap_or(0) & 0x7ff))
+    }
 }
 
 impl Status {
@@ -250,9 +266,11 @@ impl Engine {
     /// Writes the registers. The doorbell begins a copy, or says at once why not.
     pub(super) fn write(&mut self, access: Access, value: u64, around: Surroundings) -> Option<Effect> {
         let busy = self.is_busy();
-        self.block.write(access, value, &|_| busy);
+        let changes = self.block.write(access, value, &|_| busy);
+        self.block.set(DOORBELL, 0u32);
+        let rung = changes.iter().any(|change| change.offset == DOORBELL) && !busy;
         let control = self.control();
-        if !control.doorbell() {
+        if !control.doorbell() && !rung {
             return None;
         }
         self.block.set(CONTROL, control.with_doorbell(false).raw());
@@ -278,6 +296,12 @@ impl Engine {
         self.block.set(STATUS, status.raw());
         let control = self.control();
         control.interrupt().then(|| Effect::Interrupt { vector: control.vector().value() })
+    }
+
+    /// Whether the pin is to be asserted: an interrupt was asked for, and how the copy ended is not cleared yet.
+    pub(super) fn asserts_pin(&self) -> bool {
+        let status = Status::new(self.block.get(STATUS) as u32);
+        self.control().interrupt() && !status.busy() && status.raw() != 0
     }
 
     fn control(&self) -> Control {

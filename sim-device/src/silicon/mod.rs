@@ -25,8 +25,8 @@
 //! - A function in D3hot still answers accesses to its BARs; [`ConfigSpace::power_state`] tells whoever decides.
 //! - Viral: its enable and status bits are there, and nothing raises it.
 //! - Unordered I/O, and the second memory range of the device DVSEC.
-//! - Interrupts but for the copy engine's: nothing else signals, the DOE mailbox neither. The MSI-X table is not
-//!   looked at: a kernel that hands the vectors on has its own.
+//! - Interrupts but for the copy engine's: nothing else signals, the DOE mailbox neither. What the MSI-X table says
+//!   is not looked at: the table is the kernel's, and it is the kernel that says which vectors are masked.
 //! - Translation and ordering of what the copy engine moves: it moves one copy at a time, by the addresses it is given.
 //! - Error messages on the link. An error that is signalled is an [`Effect`]; the registers say what it was.
 
@@ -47,6 +47,7 @@ pub use component::Severity;
 use config::ConfigSpace;
 use cxl_spec::access::Access;
 use cxl_spec::component::BLOCK_SIZE;
+use cxl_spec::pci::header;
 use decoder::Event;
 use engine::CopyError;
 use engine::Engine;
@@ -166,7 +167,9 @@ impl Silicon {
 
     /// Reads configuration space.
     pub fn config_read(&self, access: Access) -> u64 {
-        self.config.read(access)
+        let status = header::STATUS.checked_sub(access.offset()).filter(|_| header::STATUS < access.end());
+        let pending = u64::from(header::Status::new(0).with_interrupt(self.pin_pends()).raw());
+        self.config.read(access) | status.map_or(0, |byte| pending << (8 * byte))
     }
 
     /// Writes configuration space.
@@ -219,6 +222,27 @@ impl Silicon {
         let bus_master = self.config.command().bus_master();
         let around = Surroundings { bus_master, memory: self.memory().size() };
         self.engine.write(access, value, around)
+    }
+
+    /// Whether the function has an interrupt pending that its pin would tell.
+    fn pin_pends(&self) -> bool {
+        let has_pin = self.profile.profile().interrupts.pin;
+        has_pin && !self.config.msix().enable() && self.engine.asserts_pin()
+    }
+
+    /// Whether the function's interrupt pin is asserted.
+    pub fn asserts_pin(&self) -> bool {
+        self.pin_pends() && !self.config.command().interrupt_disable()
+    }
+
+    /// A vector was signalled while it was masked, or is not pending any more.
+    pub fn set_pending(&mut self, vector: u16, pending: bool) {
+        self.interrupts.set_pending(vector, pending);
+    }
+
+    /// Whether a vector is pending.
+    pub fn is_pending(&self, vector: u16) -> bool {
+        self.interrupts.is_pending(vector)
     }
 
     /// Whether the copy engine is at a copy. A reset ends it.

@@ -6,7 +6,7 @@
 //!  version  the negotiation's JSON            info     device, region and interrupt info
 //!  chain    capability chains behind an info  cxl      what vfio-cxl adds, by revision
 //!  errno    error numbers by name             malformed  what is wrong with bytes that do not parse
-//!  drive    what must hold for any bytes
+//!  io_fds   files that replace writes         drive    what must hold for any bytes
 //! ```
 //!
 //! Everything is total and bounded: any bytes parse to a value or to an error that names the field, and nothing
@@ -33,6 +33,7 @@ pub mod errno;
 pub mod frame;
 pub mod inbox;
 pub mod info;
+pub mod io_fds;
 pub mod malformed;
 pub mod reply;
 pub mod request;

@@ -26,6 +26,8 @@ pub enum Reply<'a> {
     DeviceGetInfo(&'a [u8]),
     /// A region info structure, with or without its chain; see [`RegionInfo`](crate::info::RegionInfo).
     DeviceGetRegionInfo(&'a [u8]),
+    /// Parts of a region whose writes files replace; see [`io_fds`](crate::io_fds).
+    DeviceGetRegionIoFds(&'a [u8]),
     /// An interrupt info structure.
     DeviceGetIrqInfo(IrqInfo),
     /// The interrupts are set.
@@ -60,6 +62,7 @@ impl<'a> Reply<'a> {
             Command::DmaUnmap => Self::DmaUnmap(prefix(name, payload)?.0),
             Command::DeviceGetInfo => Self::DeviceGetInfo(payload),
             Command::DeviceGetRegionInfo => Self::DeviceGetRegionInfo(payload),
+            Command::DeviceGetRegionIoFds => Self::DeviceGetRegionIoFds(payload),
             Command::DeviceGetIrqInfo => Self::DeviceGetIrqInfo(prefix(name, payload)?.0),
             Command::DeviceSetIrqs => Self::DeviceSetIrqs,
             Command::RegionRead => {
@@ -73,8 +76,7 @@ impl<'a> Reply<'a> {
             }
             Command::DmaWrite => Self::DmaWrite(prefix(name, payload)?.0),
             Command::DeviceReset => Self::DeviceReset,
-            Command::DeviceGetRegionIoFds
-            | Command::RegionWriteMulti
+            Command::RegionWriteMulti
             | Command::DeviceFeature
             | Command::MigDataRead
             | Command::MigDataWrite => Self::Other(command, payload),
@@ -89,6 +91,7 @@ impl<'a> Reply<'a> {
             Self::DmaUnmap(_) => Command::DmaUnmap,
             Self::DeviceGetInfo(_) => Command::DeviceGetInfo,
             Self::DeviceGetRegionInfo(_) => Command::DeviceGetRegionInfo,
+            Self::DeviceGetRegionIoFds(_) => Command::DeviceGetRegionIoFds,
             Self::DeviceGetIrqInfo(_) => Command::DeviceGetIrqInfo,
             Self::DeviceSetIrqs => Command::DeviceSetIrqs,
             Self::RegionRead(..) => Command::RegionRead,
@@ -105,7 +108,11 @@ impl<'a> Reply<'a> {
         match self {
             Self::Version(numbers, text) => append(out, numbers, text),
             Self::DmaUnmap(unmap) => append(out, unmap, &[]),
-            Self::DeviceGetInfo(info) | Self::DeviceGetRegionInfo(info) => out.extend_from_slice(info),
+            Self::DeviceGetInfo(info)
+            | Self::DeviceGetRegionInfo(info)
+            | Self::DeviceGetRegionIoFds(info) => {
+                out.extend_from_slice(info);
+            }
             Self::DeviceGetIrqInfo(info) => append(out, info, &[]),
             Self::RegionRead(access, data) => append(out, access, data),
             Self::RegionWrite(access) => append(out, access, &[]),

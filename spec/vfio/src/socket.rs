@@ -29,13 +29,21 @@ pub use crate::inbox::MAX_FILES;
 /// # Errors
 /// As `sendmsg`; a peer that is gone is an error and no signal.
 pub fn send(socket: impl AsFd, bytes: &[u8], file: Option<BorrowedFd<'_>>) -> Result<usize, Errno> {
-    let Some(file) = file else {
+    send_files(socket, bytes, file.as_slice())
+}
+
+/// Sends as many of `bytes` as there is room for, with `files`, at most [`MAX_FILES`], beside the first of them.
+/// Returns how many.
+///
+/// # Errors
+/// As `sendmsg`; a peer that is gone is an error and no signal.
+pub fn send_files(socket: impl AsFd, bytes: &[u8], files: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+    if files.is_empty() {
         return rustix::net::send(socket, bytes, SendFlags::NOSIGNAL);
-    };
-    let files = [file];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&files)) {
+    if files.len() > MAX_FILES || !control.push(SendAncillaryMessage::ScmRights(files)) {
         return Err(Errno::NOMEM);
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
@@ -112,6 +120,16 @@ mod tests {
             all.extend(taken(&mut inbox));
         }
         assert_eq!(all, vec![(1, 0), (2, 1), (3, 0)]);
+    }
+
+    #[test]
+    fn sixteen_files_go_with_one_message_and_a_seventeenth_does_not() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut inbox = Inbox::new(256);
+        send_files(&ours, &frame(1), &[ours.as_fd(); MAX_FILES]).unwrap();
+        receive(&theirs, &mut inbox).unwrap();
+        assert_eq!(taken(&mut inbox), vec![(1, 16)]);
+        assert_eq!(send_files(&ours, &frame(2), &[ours.as_fd(); MAX_FILES + 1]), Err(Errno::NOMEM));
     }
 
     #[test]

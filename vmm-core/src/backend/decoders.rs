@@ -40,6 +40,8 @@ use super::DmaMemory;
 use super::Failure;
 use super::Given;
 use super::Shared;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
 use crate::discover::Inventory;
 use crate::discover::cxl;
 
@@ -303,6 +305,14 @@ impl Backend for HdmDecoders {
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         self.inner.lock().dma_unmap(range)
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        self.inner.lock().set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.inner.lock().io_events(region)
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

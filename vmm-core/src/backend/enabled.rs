@@ -37,17 +37,6 @@ impl Enabled {
         Ok(enabled)
     }
 
-    /// The command register is as it was found.
-    pub(crate) fn put_back(&self) {
-        // A device that is gone has no command register any more.
-        let _ = self.write(self.before);
-    }
-
-    /// The device answers and may issue requests as at first: after a reset, or on another connection.
-    pub(crate) fn again(&self) -> Result<(), BackendError> {
-        self.write(self.before.with_memory_space(true).with_bus_master(true))
-    }
-
     fn write(&self, command: header::Command) -> Result<(), BackendError> {
         self.backend.lock().write(region::CONFIG, header::COMMAND, &command.raw().to_le_bytes())
     }
@@ -55,6 +44,7 @@ impl Enabled {
 
 impl Drop for Enabled {
     fn drop(&mut self) {
-        self.put_back();
+        // A device that is gone has no command register any more.
+        let _ = self.write(self.before);
     }
 }

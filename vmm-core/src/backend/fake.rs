@@ -1,11 +1,15 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
+mod bytes;
 mod calls;
 mod slots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::component_registers;
+use bytes::configuration;
+use bytes::put;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm::Control;
@@ -30,6 +34,8 @@ use super::Failure;
 use super::Given;
 use super::Shared;
 use super::decoders::HdmDecoders;
+use super::event::Event;
+use super::irqs::IoEvent;
 use super::recording::Recorded;
 use super::recording::Recording;
 use crate::discover::discover;
@@ -79,12 +85,18 @@ pub(crate) struct State {
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
     /// Mappings from this address on are refused with this number.
     pub(crate) refuses_from: Option<(u64, Errno)>,
+    /// What it was told to give back, and refused to.
+    pub(crate) kept: Vec<Span<Iova>>,
     /// What is looked at while the device is in reset.
     pub(crate) at_reset: Option<AtReset>,
     /// What answers the device.
     pub(crate) asks: Option<Arc<dyn DmaMemory>>,
     /// Writes to this offset of the component registers have no effect.
     pub(crate) stuck: Option<u64>,
+    /// What is attached, by interrupt and vector.
+    pub(crate) events: BTreeMap<(u32, u32), Event>,
+    /// What replaces writes, whatever the region.
+    pub(crate) io_events: Vec<IoEvent>,
 }
 
 /// Somebody who looks at everything else while a device is in reset.
@@ -187,11 +199,24 @@ impl Fake {
         let regions = regions.into_iter().map(|region| (region.info.index, region)).collect();
         let (calls, dma, files) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (refuses_from, asks) = (None, None);
-        let (fail_at, at_reset, stuck) = (None, None, None);
-        let (lost, given) = (None, Vec::new());
-        #[rustfmt::skip]
+        let (events, io_events) = (BTreeMap::new(), Vec::new());
         let state = State {
-            kernel, info, regions, calls, fail_at, lost, given, dma, files, refuses_from, at_reset, asks, stuck,
+            kernel,
+            info,
+            regions,
+            calls,
+            fail_at: None,
+            lost: None,
+            given: Vec::new(),
+            dma,
+            files,
+            refuses_from,
+            kept: Vec::new(),
+            at_reset: None,
+            asks,
+            stuck: None,
+            events,
+            io_events,
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -345,53 +370,4 @@ impl FakeRegion {
         let memory = Some(HostMemory::ram(size).unwrap());
         Self { info: RegionInfo { flags, index, size, offset: 0, chain }, bytes: Vec::new(), memory }
     }
-}
-
-/// Typed by hand: ids, two 64-bit BARs, one capability, the device's DVSEC and the locator's.
-fn configuration() -> Vec<u8> {
-    let mut bytes = vec![0; 0x1000];
-    let dwords = [
-        (0x00, 0xc7f2_1e98_u32),
-        (0x04, 0x0010_0000),
-        (0x08, 0x1200_0001),
-        (0x10, 0x0000_0004),
-        (0x18, 0x0000_000c),
-        (0x2c, 0x0001_1e98),
-        (0x34, 0x0000_0040),
-        (0x40, 0x0002_0010),
-        (0x100, 0x1501_0001),
-        (0x150, 0x2001_0023),
-        (0x154, 0x03c2_1e98),
-        (0x158, 0xc05f_0000),
-        (0x15c, 0x0000_0007),
-        (0x170, 0x0000_0048),
-        (0x174, 0x3000_0000),
-        (0x200, 0x0001_0023),
-        (0x204, 0x0141_1e98),
-        (0x208, 0x0000_0008),
-        (0x20c, 0x0002_0102),
-    ];
-    put(&mut bytes, &dwords);
-    bytes
-}
-
-fn put(bytes: &mut [u8], dwords: &[(usize, u32)]) {
-    for (offset, value) in dwords {
-        bytes[*offset..offset + 4].copy_from_slice(&value.to_le_bytes());
-    }
-}
-
-/// Typed by hand: an array of RAS and HDM decoders, one decoder committed over 256 MiB at base 0.
-fn component_registers() -> Vec<u8> {
-    let mut bytes = vec![0; 0x140];
-    let dwords = [
-        (0x000, 0x0211_0001_u32),
-        (0x004, 0x0802_0002),
-        (0x008, 0x1101_0005),
-        (0x114, 0x0000_0002),
-        (0x128, 0x1000_0000),
-        (0x130, 0x0000_0600),
-    ];
-    put(&mut bytes, &dwords);
-    bytes
 }

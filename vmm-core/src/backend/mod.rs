@@ -9,6 +9,8 @@
 //! as hostile.
 
 pub mod decoders;
+pub mod event;
+pub mod irqs;
 pub mod kvm;
 pub mod recording;
 pub mod vfio_user;
@@ -24,6 +26,8 @@ use std::sync::Arc;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use irqs::IoEvent;
+use irqs::IrqChange;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 use vfio_abi::errno::Errno;
@@ -105,6 +109,18 @@ pub trait Backend: Send {
     /// # Errors
     /// If the device does not answer, or refuses.
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError>;
+
+    /// Attaches, masks, unmasks or signals interrupts.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses. Of a change that takes several messages some may be done then.
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError>;
+
+    /// The events that replace writes to a region.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses, as most do that know of no such thing.
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError>;
 
     /// Resets the device.
     ///
@@ -288,6 +304,20 @@ pub enum Call {
     },
     /// [`Backend::attend`].
     Attend,
+    /// [`Backend::set_irqs`].
+    SetIrqs {
+        /// Which kind of interrupt.
+        index: u32,
+        /// The first vector.
+        start: u32,
+        /// How many.
+        count: u32,
+    },
+    /// [`Backend::io_events`].
+    IoEvents {
+        /// Which region.
+        index: u32,
+    },
     /// [`Backend::reset`].
     Reset,
 }
@@ -310,6 +340,10 @@ impl fmt::Display for Call {
             Self::DmaUnmap { range } => write!(out, "DMA_UNMAP of {range}"),
             Self::DmaAsk { range } => write!(out, "DMA_MAP of {range} without a file"),
             Self::Attend => out.write_str("answering what the device asks"),
+            Self::SetIrqs { index, start, count } => {
+                write!(out, "DEVICE_SET_IRQS of interrupt {index}, {count} from {start}")
+            }
+            Self::IoEvents { index } => write!(out, "DEVICE_GET_REGION_IO_FDS of region {index}"),
             Self::Reset => out.write_str("DEVICE_RESET"),
         }
     }

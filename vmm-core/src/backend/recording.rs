@@ -14,6 +14,8 @@ use super::Backend;
 use super::BackendError;
 use super::DmaMemory;
 use super::Given;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
 
 /// An access to a region that the device answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +176,14 @@ impl<B: Backend> Backend for Recorded<B> {
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         self.inner.dma_unmap(range)
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        self.inner.set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.inner.io_events(region)
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

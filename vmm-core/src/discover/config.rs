@@ -13,6 +13,8 @@ use vfio_abi::info::region;
 use super::DiscoverError;
 use super::Here;
 use super::Region;
+use super::msix;
+use super::msix::Msix;
 use crate::backend::Shared;
 
 /// Length of a configuration space without extended capabilities.
@@ -41,6 +43,8 @@ pub struct Config {
     pub extended: Vec<Extended>,
     /// Where register blocks are: what the Register Locator DVSEC lists, without its empty entries.
     pub blocks: Vec<Location>,
+    /// Its MSI-X, if it has it.
+    pub msix: Option<Msix>,
 }
 
 /// A base address register and the region behind it.
@@ -156,7 +160,8 @@ impl Bytes<'_> {
         if vendor == 0xffff {
             return Err(self.here.missing("configuration space reads all ones: the device does not answer"));
         }
-        let extended = self.extended()?;
+        let (extended, bars, capabilities) = (self.extended()?, self.bars(regions)?, self.capabilities()?);
+        let msix = msix::find(self.here, &capabilities, &bars, |offset| self.dword(offset))?;
         Ok(Config {
             vendor,
             device: self.word(header::DEVICE_ID),
@@ -164,8 +169,9 @@ impl Bytes<'_> {
             subsystem: self.word(header::SUBSYSTEM_ID),
             class: self.dword(header::REVISION_ID) >> 8,
             revision: self.byte(header::REVISION_ID),
-            bars: self.bars(regions)?,
-            capabilities: self.capabilities()?,
+            bars,
+            capabilities,
+            msix,
             blocks: self.blocks(&extended),
             extended,
         })

@@ -29,6 +29,8 @@ use crate::backend::Call;
 use crate::backend::DmaMemory;
 use crate::backend::Failure;
 use crate::backend::Given;
+use crate::backend::irqs::IoEvent;
+use crate::backend::irqs::IrqChange;
 use crate::map::memory::HostMemory;
 
 /// BAR that holds the component block, and its length.
@@ -272,6 +274,14 @@ impl Backend for Device {
 
     fn dma_unmap(&mut self, _range: Span<Iova>) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    fn set_irqs(&mut self, _change: &IrqChange<'_>) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn io_events(&mut self, _region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        Ok(Vec::new())
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

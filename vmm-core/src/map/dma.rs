@@ -7,7 +7,8 @@
 //!           └▶ skipped ─────────▶ nothing, and nothing to take back
 //! ```
 //!
-//! A [`Reach`] is what was done, so taking back cannot decide anew.
+//! A [`Reach`] is what was done, so taking back cannot decide anew. Both sides of it come and go while a guest runs:
+//! the memory, and the device that reaches it ([`Exchange`]).
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use vfio_abi::request::DmaFlags;
 
 use super::iommu::Behind;
 use super::memory::HostMemory;
+use crate::backend::Backend;
 use crate::backend::BackendError;
 use crate::backend::Failure;
 use crate::backend::Shared;
@@ -111,32 +113,139 @@ impl Drop for Reach {
     }
 }
 
-/// All devices, and what was decided for them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Requesters {
-    pub(crate) requesters: Vec<Requester>,
-    pub(crate) decided: Vec<Dma>,
+/// Who reaches what: memory that is offered, and devices that take part. Whoever comes is given all that is offered and
+/// decided for him, and what is offered is given to all who are there.
+///
+/// ```text
+///            RAM    BAR of gpu0   window of gpu1     an Offer each: dropping it takes the column back
+///  gpu0      Reach     Reach          -              a Member each: dropping it takes the row back
+///  gpu1      Reach       -          Reach
+/// ```
+#[derive(Debug, Default)]
+pub(crate) struct Exchange {
+    state: Mutex<State>,
 }
 
-impl Requesters {
+#[derive(Debug, Default)]
+struct State {
+    decided: Vec<Dma>,
+    members: Vec<(usize, Requester)>,
+    offered: Vec<Offered>,
+    /// How many offers there were.
+    opened: u64,
+}
+
+/// Memory that is offered, and who has it.
+#[derive(Debug)]
+struct Offered {
+    id: u64,
+    /// The part of the map that it is in.
+    part: String,
+    span: Span<Gpa>,
+    memory: HostMemory,
+    /// By the devices' numbers.
+    taken: Vec<(usize, Reach)>,
+}
+
+/// Memory that devices may reach. Dropping it takes it back from all of them.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    exchange: Arc<Exchange>,
+    id: u64,
+}
+
+/// A device that reaches memory. Dropping it takes back from the device whatever it was given.
+#[derive(Debug)]
+pub(crate) struct Member {
+    exchange: Arc<Exchange>,
+    number: usize,
+}
+
+impl Exchange {
+    /// Nothing is offered and nobody is there yet.
+    pub(crate) fn new(decided: Vec<Dma>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(State { decided, ..State::default() }) })
+    }
+
+    /// How many are there, how much is offered, and how often something is given.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> [usize; 3] {
+        let state = self.state.lock();
+        let given = state.offered.iter().map(|offer| offer.taken.len()).sum();
+        [state.members.len(), state.offered.len(), given]
+    }
+
+    /// From now on this is decided, and what was given before stays.
+    pub(crate) fn decide(&self, decided: Vec<Dma>) {
+        self.state.lock().decided = decided;
+    }
+
     /// Gives `memory` to the devices that may reach it: it is at `span`, in the part of the map with this name.
     ///
     /// # Errors
     /// If a device refuses and that is not tolerated. Nobody has it then.
-    pub(crate) fn give(
-        &self,
+    pub(crate) fn offer(
+        self: &Arc<Self>,
         part: &str,
         span: Span<Gpa>,
         memory: &HostMemory,
-    ) -> Result<Vec<Reach>, BackendError> {
-        let mut given = Vec::new();
-        for requester in &self.requesters {
-            let mut decided = self.decided.iter();
-            let dma = decided.find(|dma| dma.device == requester.name && dma.name == part);
-            let Some(dma) = dma.filter(|dma| dma.decision.maps()) else { continue };
-            given.extend(requester.take(dma.decision, span, memory)?);
+    ) -> Result<Offer, BackendError> {
+        let mut state = self.state.lock();
+        let State { decided, members, offered, opened } = &mut *state;
+        let mut offer =
+            Offered { id: *opened, part: part.to_owned(), span, memory: memory.clone(), taken: Vec::new() };
+        for (number, requester) in members {
+            offer.give(*number, requester, decided)?;
         }
-        Ok(given)
+        *opened = opened.saturating_add(1);
+        let id = offer.id;
+        offered.push(offer);
+        Ok(Offer { exchange: self.clone(), id })
+    }
+
+    /// A device with this number in the plan takes part.
+    ///
+    /// # Errors
+    /// If it refuses something and that is not tolerated. It has nothing then.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        number: usize,
+        requester: Requester,
+    ) -> Result<Member, BackendError> {
+        // Held first: what was given before a refusal goes back.
+        let member = Member { exchange: self.clone(), number };
+        let mut state = self.state.lock();
+        let State { decided, members, offered, opened: _ } = &mut *state;
+        let given = offered.iter_mut().try_for_each(|offer| offer.give(number, &requester, decided));
+        members.push((number, requester));
+        drop(state);
+        given.map(|()| member)
+    }
+}
+
+impl Offered {
+    fn give(&mut self, number: usize, requester: &Requester, decided: &[Dma]) -> Result<(), BackendError> {
+        let dma = decided.iter().find(|dma| dma.device == requester.name && dma.name == self.part);
+        let Some(dma) = dma.filter(|dma| dma.decision.maps()) else { return Ok(()) };
+        let taken = requester.take(dma.decision, self.span, &self.memory)?;
+        self.taken.extend(taken.map(|reach| (number, reach)));
+        Ok(())
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.exchange.state.lock().offered.retain(|offer| offer.id != self.id);
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let mut state = self.exchange.state.lock();
+        for offer in &mut state.offered {
+            offer.taken.retain(|(number, _)| *number != self.number);
+        }
+        state.members.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -154,12 +263,17 @@ impl Requester {
         }
         // Without an SMMU the device's addresses are the guest's.
         let Some(range) = Span::new(Iova::new(span.start().get()), span.size()) else { return Ok(None) };
-        let mapped = self.backend.lock().dma_map(
-            range,
-            memory.file(),
-            memory.file_offset(),
-            DmaFlags::READ | DmaFlags::WRITE,
-        );
+        let mut backend = self.backend.lock();
+        let map = |backend: &mut Box<dyn Backend>| {
+            let allowed = DmaFlags::READ | DmaFlags::WRITE;
+            backend.dma_map(range, memory.file(), memory.file_offset(), allowed)
+        };
+        let mut mapped = map(&mut backend);
+        if let Err(BackendError { failure: Failure::Refused(Errno::EEXIST), .. }) = &mapped {
+            // The device did not give it back when it was told to. What is held here is disjoint.
+            mapped = backend.dma_unmap(range).and_then(|()| map(&mut backend));
+        }
+        drop(backend);
         tolerated(decision, mapped.map(|()| Reach::Mapped(self.backend.clone(), range)))
     }
 }
@@ -176,21 +290,19 @@ fn tolerated(decision: Decision, taken: Result<Reach, BackendError>) -> Result<O
     }
 }
 
-/// What can be mapped of the devices' BARs, and who has it now: nobody while its owner does not decode, or has moved a
+/// What can be mapped of one device's BARs, and the offers of it: none while the device does not decode, or has moved a
 /// BAR away from where the plan put it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct BarReach {
-    requesters: Requesters,
+    exchange: Arc<Exchange>,
+    /// It is locked behind what is given.
     parts: Mutex<Vec<BarMemory>>,
-    /// By owner. It is locked first.
-    given: Mutex<Vec<(usize, Vec<Reach>)>>,
+    given: Mutex<Option<Vec<Offer>>>,
 }
 
 /// A piece of a BAR that is memory.
 #[derive(Debug)]
 pub(crate) struct BarMemory {
-    /// The device whose BAR it is.
-    pub(crate) owner: usize,
     /// What the BAR is called in the map.
     pub(crate) name: String,
     /// Where the piece is.
@@ -201,37 +313,29 @@ pub(crate) struct BarMemory {
 
 impl BarReach {
     /// Nobody has any of it yet.
-    pub(crate) fn new(requesters: Requesters, parts: Vec<BarMemory>) -> Self {
-        Self { requesters, parts: Mutex::new(parts), given: Mutex::default() }
+    pub(crate) fn new(exchange: Arc<Exchange>, parts: Vec<BarMemory>) -> Self {
+        Self { exchange, parts: Mutex::new(parts), given: Mutex::default() }
     }
 
-    /// The owner's BARs are other memory from now on. Nobody has the memory that they were.
-    pub(crate) fn renew(&self, owner: usize, parts: Vec<BarMemory>) {
+    /// The BARs are other memory from now on. Nobody has the memory that they were.
+    pub(crate) fn renew(&self, parts: Vec<BarMemory>) {
         let mut given = self.given.lock();
-        given.retain(|(there, _)| *there != owner);
-        let mut known = self.parts.lock();
-        known.retain(|part| part.owner != owner);
-        known.extend(parts);
+        *given = None;
+        *self.parts.lock() = parts;
     }
 
-    /// The owner decodes from now on, or does not. What is so already stays.
+    /// The device decodes from now on, or does not. What is so already stays.
     ///
     /// # Errors
-    /// If a device refuses what it should be given. Nobody has anything of the owner's then.
-    pub(crate) fn decode(&self, owner: usize, on: bool) -> Result<(), BackendError> {
+    /// If a device refuses what it should be given. Nobody has anything of it then.
+    pub(crate) fn decode(&self, on: bool) -> Result<(), BackendError> {
         let mut given = self.given.lock();
         if !on {
-            given.retain(|(there, _)| *there != owner);
-            return Ok(());
+            *given = None;
+        } else if given.is_none() {
+            let offer = |part: &BarMemory| self.exchange.offer(&part.name, part.span, &part.memory);
+            *given = Some(self.parts.lock().iter().map(offer).collect::<Result<_, _>>()?);
         }
-        if given.iter().any(|(there, _)| *there == owner) {
-            return Ok(());
-        }
-        let mut reaches = Vec::new();
-        for part in self.parts.lock().iter().filter(|part| part.owner == owner) {
-            reaches.extend(self.requesters.give(&part.name, part.span, &part.memory)?);
-        }
-        given.push((owner, reaches));
         Ok(())
     }
 }

@@ -74,14 +74,17 @@ impl Unit {
         *self.tally.lock()
     }
 
-    /// A device is given what it reaches from now on.
+    /// A device is given what it reaches from now on, as long as what comes back is held.
     ///
     /// # Errors
     /// If it does not take it.
-    pub(crate) fn mirror(&self, mirror: Mirror) -> Result<(), BackendError> {
+    pub(crate) fn mirror(self: &Arc<Self>, mirror: Mirror) -> Result<Mirrored, BackendError> {
+        let mirrored = Mirrored { unit: self.clone(), stream: mirror.stream };
         let mut mirrors = self.mirrors.lock();
         mirrors.push(mirror);
-        self.follow(&mut mirrors)
+        let followed = self.follow(&mut mirrors);
+        drop(mirrors);
+        followed.map(|()| mirrored)
     }
 
     /// Everything is as after reset, and so is what mirrors show.
@@ -152,6 +155,19 @@ impl Unit {
                 }
             }
         }
+    }
+}
+
+/// A mirror that is kept. Dropping it takes everything back from the device, and forgets the device.
+#[derive(Debug)]
+pub(crate) struct Mirrored {
+    unit: Arc<Unit>,
+    stream: u32,
+}
+
+impl Drop for Mirrored {
+    fn drop(&mut self) {
+        self.unit.mirrors.lock().retain(|mirror| mirror.stream != self.stream);
     }
 }
 

@@ -90,11 +90,8 @@ impl Mirror {
             is_done
         };
         self.held.retain(|first, held| {
-            let stays = wanted.get(first) == Some(held);
-            if !stays {
-                judge(backend.dma_unmap(held.range));
-            }
-            stays
+            // What the device does not give back it still has, and is told again the next time.
+            wanted.get(first) == Some(held) || !judge(backend.dma_unmap(held.range))
         });
         for (first, held) in wanted {
             if self.held.contains_key(&first) {
@@ -133,6 +130,16 @@ impl Mirror {
             Some(Held { range, memory, writable: leaf.writable })
         };
         self.reach.parts(leaf.address, last).into_iter().filter_map(held).collect()
+    }
+}
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let mut backend = self.backend.lock();
+        for held in self.held.values() {
+            // A device that is gone reaches nothing any more.
+            let _ = backend.dma_unmap(held.range);
+        }
     }
 }
 

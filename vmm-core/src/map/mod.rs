@@ -6,9 +6,11 @@
 //! ```
 //!
 //! What is mapped is held: [`Mappings`] consists of values each of which undoes itself when dropped, and a stage
-//! that fails half-way drops what it has. The devices' own memory is not here yet; the decoder must be programmed
-//! first.
+//! that fails half-way drops what it has. All that is done for one device is one such value, [`Mapped`]: it is made
+//! the same way when the machine starts and when a device comes later. The devices' own memory is not here yet; the
+//! decoder must be programmed first.
 
+pub(crate) mod device;
 pub(crate) mod dma;
 pub(crate) mod iommu;
 pub mod memory;
@@ -16,35 +18,24 @@ mod mirror;
 pub mod space;
 pub mod tree;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
-use cxl_spec::address::Iova;
-use cxl_spec::address::Span;
 use cxl_spec::pci;
 use cxl_spec::pci::power;
-use dma::BarMemory;
-use dma::BarReach;
+use device::Mapped;
+use dma::Exchange;
+use dma::Offer;
 use dma::Pieces;
-use dma::Reach;
-use dma::Requester;
-use dma::Requesters;
-use iommu::Behind as BehindSmmu;
 pub use iommu::Tally;
-use iommu::Translated;
 use iommu::Unit;
 use memory::HostMemory;
-use mirror::Mirror;
 use space::AddressSpace;
-use space::Behind;
-use space::Part;
-use space::Shape;
-use space::Shows;
 use space::Slots;
 use space::SpaceError;
 use space::Trap;
 use space::Window;
-use space::WindowId;
 use vfio_abi::info::region;
 
 use crate::acpi;
@@ -52,16 +43,10 @@ use crate::acpi::check::SystemError;
 use crate::acpi::system::System;
 use crate::backend::BackendError;
 use crate::backend::Shared;
-use crate::backend::enabled::Enabled;
 use crate::discover::Inventory;
 use crate::discover::Region;
-use crate::plan;
-use crate::plan::Bar;
 use crate::plan::Kind;
 use crate::plan::Plan;
-use crate::plan::bar::Piece;
-use crate::plan::bar::Reach as How;
-use crate::plan::iommu::Way;
 use crate::plan::life::OnLoss;
 use crate::ports::Component;
 
@@ -92,22 +77,17 @@ impl Attached {
 #[derive(Debug)]
 pub struct Mappings {
     // Fields are dropped in this order.
-    pub(crate) bar_reach: Arc<BarReach>,
-    dma: Vec<Reach>,
+    /// The devices that are there, by their numbers in the plan.
+    pub(crate) devices: BTreeMap<usize, Mapped>,
+    ram_offers: Vec<Offer>,
     windows: Vec<Window>,
-    enabled: Vec<Enabled>,
-    /// The BARs, by device and number, as the guest may move them.
-    pub(crate) bars: Vec<(usize, u8, WindowId)>,
-    /// What the devices are.
-    pub(crate) devices: Vec<Attached>,
     /// Where everything is.
     pub(crate) space: AddressSpace,
     /// What devices may reach, and who they are.
-    pub(crate) requesters: Requesters,
+    pub(crate) exchange: Arc<Exchange>,
     /// SMMUs, in the order of the plan.
     pub(crate) smmus: Vec<Arc<Unit>>,
     ram: Arc<Pieces>,
-    bar_memory: Vec<BarMemory>,
     /// RAM from where it begins.
     pub(crate) low_ram: HostMemory,
     /// What was planned.
@@ -169,49 +149,25 @@ pub fn map(plan: Plan, devices: Vec<Attached>, slots: Arc<dyn Slots>) -> Result<
     }
     let size = plan.machine.ram;
     let ram = HostMemory::ram(size).map_err(|error| MapError::Ram { size, error })?;
-    let requesters = requesters(&plan, &devices);
     let mut mappings = Mappings {
-        bar_reach: Arc::default(),
-        dma: Vec::new(),
+        devices: BTreeMap::new(),
+        ram_offers: Vec::new(),
         windows: Vec::new(),
-        enabled: Vec::new(),
-        bars: Vec::new(),
-        devices,
         space: AddressSpace::new(slots, plan.machine.page_size),
-        requesters,
+        exchange: Exchange::new(plan.dma.clone()),
         smmus: Vec::new(),
         ram: Arc::default(),
-        bar_memory: Vec::new(),
         low_ram: ram.clone(),
         plan,
     };
     mappings.map_smmus()?;
     mappings.map_ram(&ram)?;
     mappings.put_tables()?;
-    mappings.map_devices()?;
-    mappings.give_bars()?;
+    mappings.map_bridges()?;
+    for (number, device) in devices.into_iter().enumerate() {
+        mappings.plug(number, device)?;
+    }
     Ok(mappings)
-}
-
-/// The devices, none of them behind an SMMU yet.
-fn requesters(plan: &Plan, devices: &[Attached]) -> Requesters {
-    let one = |(planned, device): (&plan::Device, &Attached)| Requester {
-        name: planned.name.clone(),
-        backend: device.backend.clone(),
-        behind: None,
-    };
-    Requesters { requesters: plan.devices.iter().zip(devices).map(one).collect(), decided: plan.dma.clone() }
-}
-
-/// Whether a device was lost and is out of the machine.
-pub(crate) fn is_gone(plan: &Plan, devices: &[Attached], index: usize) -> bool {
-    let stays = plan.devices.get(index).is_none_or(|planned| planned.on_loss == OnLoss::Fail);
-    !stays && devices.get(index).is_some_and(|device| device.backend.is_lost())
-}
-
-/// All I/O virtual addresses but the last page's, behind which a span could not end.
-fn everything() -> Option<Span<Iova>> {
-    Span::new(Iova::new(0), u64::MAX - 0xfff)
 }
 
 impl Mappings {
@@ -230,60 +186,67 @@ impl Mappings {
     pub(crate) fn reset(&mut self) -> Result<(), MapError> {
         #[rustfmt::skip]
         let Self {
-            bar_reach, enabled, bars, devices, space, smmus, plan,
-            dma: _, windows: _, requesters: _, ram: _, bar_memory: _, low_ram: _,
+            devices, space, smmus, plan,
+            ram_offers: _, windows: _, exchange: _, ram: _, low_ram: _,
         } = self;
-        let here = |index: &usize| !is_gone(plan, devices, *index);
-        for owner in 0..devices.len() {
-            bar_reach.decode(owner, false)?;
-        }
-        space.place(&bars.iter().map(|(.., window)| (*window, None)).collect::<Vec<_>>());
-        enabled.iter().for_each(Enabled::put_back);
+        devices.values_mut().for_each(|device| device.take_out(space));
+        let here = |(number, device): &(&usize, &mut Mapped)| !is_gone(plan, **number, device);
+        let mut devices: Vec<_> = devices.iter_mut().filter(here).map(|(_, device)| device).collect();
         smmus.iter().for_each(|smmu| smmu.reset());
-        for (_, device) in devices.iter().enumerate().filter(|(index, _)| here(index)) {
-            device.wake()?;
-            device.backend.lock().reset()?;
+        for device in &devices {
+            device.attached.wake()?;
+            device.attached.backend.lock().reset()?;
         }
-        for (_, enabled) in enabled.iter().enumerate().filter(|(index, _)| here(index)) {
-            enabled.again()?;
+        for device in &mut devices {
+            device.bring_back(space)?;
         }
-        let planned = |(device, index, window): &(usize, u8, WindowId)| {
-            let mut bars = plan.devices.get(*device)?.bars.iter();
-            Some((*window, Some(bars.find(|bar| bar.index == *index)?.span.start())))
-        };
-        let there = bars.iter().filter(|(device, ..)| here(device));
-        space.place(&there.filter_map(planned).collect::<Vec<_>>());
-        for owner in (0..devices.len()).filter(here) {
-            bar_reach.decode(owner, true)?;
-        }
+        devices.iter().try_for_each(|device| device.bar_reach.decode(true))?;
         self.put_tables()
     }
 
-    /// Another connection has taken the place of a device's, and was given what that one was: brings the device to
-    /// work, and lets its BARs, which are out, show what it has now. Nobody reaches them yet.
+    /// The device with this number in the plan comes into the machine.
+    ///
+    /// # Errors
+    /// If the system, the hypervisor or a device does not do its part. Nothing is left of what was done.
+    pub(crate) fn plug(&mut self, number: usize, device: Attached) -> Result<(), MapError> {
+        let mapped = Mapped::new(self, number, device)?;
+        self.devices.insert(number, mapped);
+        Ok(())
+    }
+
+    /// A device goes, and with it everything that was done for it.
+    pub(crate) fn unplug(&mut self, number: usize) {
+        if let Some(mut device) = self.devices.remove(&number) {
+            device.take_out(&self.space);
+        }
+    }
+
+    /// Another connection has taken the place of a device's, and was given what that one was. Its BARs, which are out,
+    /// are what it has now.
     ///
     /// # Errors
     /// If the device does not do its part.
-    pub(crate) fn renew(&mut self, index: usize, inventory: Inventory) -> Result<(), MapError> {
-        let found = self.devices.get_mut(index).zip(self.plan.devices.get(index).cloned());
-        let Some((device, planned)) = found else { return Ok(()) };
-        device.inventory = inventory;
-        device.wake()?;
-        self.enabled.get(index).map_or(Ok(()), Enabled::again)?;
-        self.bar_memory.clear();
-        for bar in &planned.bars {
-            let mut parts = Vec::new();
-            for piece in &bar.pieces {
-                parts.push(self.part(index, &planned, bar, piece)?);
-            }
-            let ours =
-                |(device, number, _): &&(usize, u8, WindowId)| (*device, *number) == (index, bar.index);
-            if let Some((.., window)) = self.bars.iter().find(ours) {
-                self.space.show_instead(*window, parts);
-            }
-        }
-        self.bar_reach.renew(index, std::mem::take(&mut self.bar_memory));
-        Ok(())
+    pub(crate) fn renew(&mut self, number: usize, inventory: Inventory) -> Result<(), MapError> {
+        let found = self.devices.get_mut(&number).zip(self.plan.devices.get(number));
+        let renew =
+            |(device, planned): (&mut Mapped, _)| device.renew((number, planned), &self.space, inventory);
+        found.map_or(Ok(()), renew)
+    }
+
+    /// Whether the device with this number was lost and is out.
+    pub(crate) fn is_gone(&self, number: usize) -> bool {
+        self.device(number).is_some_and(|device| is_gone(&self.plan, number, device))
+    }
+
+    /// The device with this number, if it is there.
+    pub(crate) fn device(&self, number: usize) -> Option<&Mapped> {
+        self.devices.get(&number)
+    }
+
+    /// Another plan, and what it decides of devices' reach. Gives the one before.
+    pub(crate) fn replan(&mut self, plan: Plan) -> Plan {
+        self.exchange.decide(plan.dma.clone());
+        std::mem::replace(&mut self.plan, plan)
     }
 
     /// RAM goes into the guest, and to every device that may reach it.
@@ -297,7 +260,7 @@ impl Mappings {
                 self.low_ram = memory.clone();
             }
             self.ram.add(span, memory.clone());
-            self.dma.extend(self.requesters.give(&name, span, &memory)?);
+            self.ram_offers.push(self.exchange.offer(&name, span, &memory)?);
             self.enter(&name, |space| space.map(span, memory))?;
             offset = offset.saturating_add(span.size());
         }
@@ -321,47 +284,15 @@ impl Mappings {
         Ok(())
     }
 
-    /// Devices behind an SMMU may ask for anything, or are given it; they get what the SMMU and the plan let them
-    /// reach.
     fn map_smmus(&mut self) -> Result<(), MapError> {
         for (index, smmu) in self.plan.smmus.clone().into_iter().enumerate() {
-            let unit = Arc::new(Unit::new(self.ram.clone()));
-            self.smmus.push(unit.clone());
+            self.smmus.push(Arc::new(Unit::new(self.ram.clone())));
             self.enter(&smmu.name, |space| space.trap(smmu.registers, Trap::Smmu(index)))?;
-            for (requester, planned) in self.requesters.requesters.iter_mut().zip(&self.plan.devices) {
-                if smmu.bridge != Some(planned.bridge) {
-                    continue;
-                }
-                let reach = Arc::new(Pieces::default());
-                let stream = planned.bdf.requester_id().into();
-                requester.behind = Some(Arc::new(BehindSmmu::new(unit.clone(), reach.clone())));
-                if smmu.reach == Way::Mirror {
-                    unit.mirror(Mirror::new(requester.backend.clone(), stream, reach))?;
-                    continue;
-                }
-                let translated = Translated::new(unit.clone(), stream, reach);
-                let Some(all) = everything() else { continue };
-                requester.backend.lock().dma_ask(all, Arc::new(translated))?;
-                self.dma.push(Reach::Mapped(requester.backend.clone(), all));
-            }
         }
         Ok(())
     }
 
-    fn map_devices(&mut self) -> Result<(), MapError> {
-        for index in 0..self.devices.len() {
-            let Some(device) = self.devices.get(index) else { continue };
-            self.enabled.push(Enabled::with_requests(&device.backend)?);
-            self.map_bars(index)?;
-        }
-        self.map_bridges()?;
-        let ecam = self.plan.map.iter().find(|placed| placed.kind == Kind::Ecam).map(|placed| placed.span);
-        if let Some(span) = ecam {
-            self.enter("ecam", |space| space.trap(span, Trap::Ecam))?;
-        }
-        Ok(())
-    }
-
+    /// Host bridges, root ports, and configuration space of all buses.
     fn map_bridges(&mut self) -> Result<(), MapError> {
         for (index, bridge) in self.plan.bridges.clone().into_iter().enumerate() {
             let of = [
@@ -372,88 +303,24 @@ impl Mappings {
                 self.enter(&bridge.name, |space| space.trap(span, Trap::Component(component)))?;
             }
         }
-        Ok(())
-    }
-
-    fn map_bars(&mut self, index: usize) -> Result<(), MapError> {
-        let Some(planned) = self.plan.devices.get(index).cloned() else { return Ok(()) };
-        let port = self.plan.bridges.get(planned.bridge).map(|bridge| &bridge.port);
-        let forwarded = port.map(|port| port.memory.into_iter().chain(port.prefetchable));
-        let forwarded: Vec<_> = forwarded.into_iter().flatten().collect();
-        for bar in &planned.bars {
-            let mut parts = Vec::new();
-            for piece in &bar.pieces {
-                parts.push(self.part(index, &planned, bar, piece)?);
-            }
-            let name = format!("{} bar{}", planned.name, bar.index);
-            let id = self.enter(&name, |space| space.bar(bar.span, forwarded.clone(), parts))?;
-            self.bars.push((index, bar.index, id));
-        }
-        Ok(())
-    }
-
-    /// What other devices may reach of a BAR, where the plan puts it.
-    fn remember(
-        &mut self,
-        (owner, planned, bar): (usize, &plan::Device, &Bar),
-        offset: u64,
-        memory: &HostMemory,
-    ) {
-        let start = bar.span.start().checked_add(offset);
-        let name = format!("{} bar{}", planned.name, bar.index);
-        let span = start.and_then(|start| Span::new(start, memory.size()));
-        self.bar_memory.extend(span.map(|span| BarMemory { owner, name, span, memory: memory.clone() }));
-    }
-
-    fn part(
-        &mut self,
-        device: usize,
-        planned: &plan::Device,
-        bar: &Bar,
-        piece: &Piece,
-    ) -> Result<Part, MapError> {
-        let range = piece.range.clone();
-        let region = u32::from(bar.index);
-        let trap = |behind| Shows::Trap(Trap::Region(behind));
-        let (shows, priority) = match piece.reach {
-            How::Mapped => {
-                let found = self.devices.get(device).and_then(|device| device.inventory.region(region));
-                let error = |error| MapError::Region { device: planned.name.clone(), region, error };
-                let size = range.end.saturating_sub(range.start);
-                let memory = memory_of(found, range.start, size).map_err(error)?;
-                self.remember((device, planned, bar), range.start, &memory);
-                (Shows::Memory(memory), 0)
-            }
-            How::Trapped => (trap(Behind { device, region, offset: range.start, shape: Shape::Any }), 0),
-            How::Overlay => {
-                let region = planned.overlay.region;
-                (trap(Behind { device, region, offset: 0, shape: Shape::Dwords }), plan::OVERLAY_PRIORITY)
-            }
-        };
-        let priority = i32::try_from(priority).unwrap_or(i32::MAX);
-        Ok(Part { range, priority, shows })
-    }
-
-    /// Devices reach each other's BARs, which all decode now.
-    fn give_bars(&mut self) -> Result<(), MapError> {
-        let memory = std::mem::take(&mut self.bar_memory);
-        self.bar_reach = Arc::new(BarReach::new(self.requesters.clone(), memory));
-        for index in 0..self.devices.len() {
-            self.bar_reach.decode(index, true)?;
-        }
-        Ok(())
+        let ecam = self.plan.ecam;
+        self.enter("ecam", |space| space.trap(ecam, Trap::Ecam))
     }
 
     fn enter(
         &mut self,
         name: &str,
         enter: impl FnOnce(&AddressSpace) -> Result<Window, SpaceError>,
-    ) -> Result<WindowId, MapError> {
+    ) -> Result<(), MapError> {
         let window = enter(&self.space).map_err(|error| MapError::Space { name: name.to_owned(), error })?;
-        let id = window.id();
         self.windows.push(window);
-        Ok(id)
+        Ok(())
     }
+}
+
+fn is_gone(plan: &Plan, number: usize, device: &Mapped) -> bool {
+    let stays = plan.devices.get(number).is_none_or(|planned| planned.on_loss == OnLoss::Fail);
+    !stays && device.attached.backend.is_lost()
 }
 
 /// A part of a region, mapped into this process.

@@ -1,5 +1,7 @@
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
 use vfio_abi::errno::Errno;
 
 use super::*;
@@ -7,6 +9,8 @@ use crate::backend::Failure;
 use crate::backend::fake::CountedSlots;
 use crate::backend::fake::Fake;
 use crate::discover::discover;
+use crate::map::space::Behind;
+use crate::map::space::Shape;
 use crate::map::space::Target;
 use crate::plan::machine::Machine;
 use crate::plan::plan;

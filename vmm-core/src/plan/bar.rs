@@ -80,6 +80,16 @@ pub(super) fn sorted(areas: &[Area], region: u64) -> Result<Vec<Range<u64>>, Spa
     Ok(ranges)
 }
 
+/// Areas without the pages that any of these ranges touches: a mapped page does not trap.
+pub(super) fn without(areas: Vec<Range<u64>>, ranges: &[Range<u64>], page: u64) -> Vec<Range<u64>> {
+    ranges.iter().fold(areas, |areas, range| {
+        let hole = range.start / page * page..range.end.checked_next_multiple_of(page).unwrap_or(u64::MAX);
+        let around =
+            |area: Range<u64>| [area.start..area.end.min(hole.start), area.start.max(hole.end)..area.end];
+        areas.into_iter().flat_map(around).filter(|part| part.start < part.end).collect()
+    })
+}
+
 /// Takes a BAR of `size` bytes apart. `areas` are sorted and disjoint; `overlay` lies inside the BAR.
 pub(super) fn pieces(size: u64, areas: &[Range<u64>], overlay: Option<Range<u64>>, page: u64) -> Vec<Piece> {
     let covered = overlay.clone().unwrap_or(size..size);
@@ -188,6 +198,16 @@ mod tests {
     fn an_area_that_is_no_whole_page_traps() {
         let pieces = pieces(0x2000, std::slice::from_ref(&(0x800..0x1800)), None, 0x1000);
         assert_eq!(pieces, [Piece { range: 0..0x2000, reach: Reach::Trapped }]);
+    }
+
+    #[test]
+    fn pages_that_must_trap_are_in_no_area() {
+        let cut = |areas: &[Range<u64>], ranges: &[Range<u64>]| without(areas.to_vec(), ranges, 0x1000);
+        let all = 0..0x8000;
+        let cut_out = cut(std::slice::from_ref(&all), &[0x1008..0x1010, 0x2ff8..0x3008]);
+        assert_eq!(cut_out, [0..0x1000, 0x4000..0x8000]);
+        assert_eq!(cut(&[0x1000..0x2000, 0x3000..0x4000], std::slice::from_ref(&(0x2000..0x3000))).len(), 2);
+        assert_eq!(cut(std::slice::from_ref(&(0x1000..0x2000)), std::slice::from_ref(&(0x1000..0x1010))), []);
     }
 
     fn areas() -> impl Strategy<Value = Vec<Range<u64>>> {

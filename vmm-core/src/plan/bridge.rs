@@ -64,7 +64,7 @@ pub struct Port {
 
 impl Bridge {
     /// The function below the port, and its configuration space.
-    pub(super) fn endpoint(&self, ecam: Span<Gpa>) -> Option<(Bdf, Span<Gpa>)> {
+    pub fn endpoint(&self, ecam: Span<Gpa>) -> Option<(Bdf, Span<Gpa>)> {
         let bdf = Bdf::new(self.port.secondary, 0, 0)?;
         Some((bdf, function(ecam, bdf)?))
     }
@@ -105,15 +105,15 @@ pub(super) fn place(
     (device, bars): (&str, &[Wanted]),
     page: u64,
 ) -> Result<Got, PlanError> {
-    let mut placing = Placing { device, bars, page, placed: Vec::new(), got: Vec::new() };
+    let mut placing = Placing::new(device, bars, page);
     let name = format!("{} registers", wired.name);
     let registers = placing.put(&mut layout.slots, (&name, Kind::Registers), BLOCK_SIZE, BLOCK_SIZE)?;
     let start = layout.low.skip_to(WINDOW_GRANULE);
     let name = format!("{} port bar0", wired.name);
     let alignment = BLOCK_SIZE.max(page);
     let bar = placing.put(&mut layout.low, (&name, Kind::Registers), BLOCK_SIZE, alignment)?;
-    let memory = placing.forwarded(&mut layout.low, false)?;
-    let prefetchable = placing.forwarded(&mut layout.high, true)?;
+    let memory = placing.forwarded(&mut layout.low, false, wired.reserve.memory)?;
+    let prefetchable = placing.forwarded(&mut layout.high, true, wired.reserve.prefetchable)?;
     let end = layout.low.skip_to(WINDOW_GRANULE);
     let limit = layout.low.end();
     let no_room = || PlanError::NoRoom { name: wired.name.clone(), size: BLOCK_SIZE, limit };
@@ -141,6 +141,28 @@ pub(super) fn place(
     Ok(Got { bridge, placed: placing.placed, bars: placing.got })
 }
 
+/// Places the BARs of a device that comes below a bridge later, in what its port forwards already.
+pub(super) fn fit(
+    bridge: &Bridge,
+    (device, bars): (&str, &[Wanted]),
+    page: u64,
+) -> Result<Fitted, PlanError> {
+    let mut placing = Placing::new(device, bars, page);
+    for (window, high) in [(bridge.port.memory, false), (bridge.port.prefetchable, true)] {
+        let (start, end) = window.map_or((0, 0), |window| (window.start().get(), window.end().get()));
+        placing.forwarded(&mut Cursor::new(start, end, &bridge.name), high, 0)?;
+    }
+    Ok(Fitted { placed: placing.placed, bars: placing.got })
+}
+
+/// What a device got that came later.
+pub(super) struct Fitted {
+    /// Its BARs, for the map.
+    pub(super) placed: Vec<Placed>,
+    /// The same, by their numbers.
+    pub(super) bars: Vec<(u8, Span<Gpa>)>,
+}
+
 /// A bridge that is being placed.
 struct Placing<'a> {
     device: &'a str,
@@ -150,7 +172,11 @@ struct Placing<'a> {
     got: Vec<(u8, Span<Gpa>)>,
 }
 
-impl Placing<'_> {
+impl<'a> Placing<'a> {
+    fn new(device: &'a str, bars: &'a [Wanted], page: u64) -> Self {
+        Self { device, bars, page, placed: Vec::new(), got: Vec::new() }
+    }
+
     fn put(
         &mut self,
         cursor: &mut Cursor,
@@ -163,18 +189,31 @@ impl Placing<'_> {
         Ok(span)
     }
 
-    /// Places the BARs that go here, and gives the window that they are in.
-    fn forwarded(&mut self, cursor: &mut Cursor, high: bool) -> Result<Option<Span<Gpa>>, PlanError> {
-        cursor.skip_to(WINDOW_GRANULE);
+    /// Places the BARs that go here, and gives the window that they are in. It is `reserve` bytes long at least.
+    fn forwarded(
+        &mut self,
+        cursor: &mut Cursor,
+        high: bool,
+        reserve: u64,
+    ) -> Result<Option<Span<Gpa>>, PlanError> {
+        // A window for something that comes later begins where the largest that fits may begin.
+        let alignment = reserve.checked_ilog2().map_or(WINDOW_GRANULE, |bit| 1 << bit);
+        let start = cursor.skip_to(alignment.max(WINDOW_GRANULE));
         let mut wanted: Vec<_> = self.bars.iter().filter(|bar| bar.high == high).collect();
         wanted.sort_by_key(|bar| std::cmp::Reverse(bar.size));
-        let mut first: Option<Gpa> = None;
+        let mut first = (reserve > 0).then_some(start);
+        let mut is_first = true;
         for Wanted { index, size, .. } in wanted {
             let name = format!("{} bar{index}", self.device);
-            let least = if first.is_none() { self.page.max(WINDOW_GRANULE) } else { self.page };
+            let least = if is_first { self.page.max(WINDOW_GRANULE) } else { self.page };
             let span = self.put(cursor, (&name, Kind::Bar), *size, (*size).max(least))?;
             first.get_or_insert(span.start());
+            is_first = false;
             self.got.push((*index, span));
+        }
+        let used = cursor.skip_to(WINDOW_GRANULE).offset_from(start).unwrap_or(0);
+        if let Some(rest) = reserve.checked_sub(used).filter(|rest| *rest > 0) {
+            cursor.place("what a bridge keeps free", rest, 1)?;
         }
         let end = cursor.skip_to(WINDOW_GRANULE);
         Ok(first.and_then(|first| Span::new(first, end.offset_from(first)?)))

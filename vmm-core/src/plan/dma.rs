@@ -15,7 +15,6 @@
 
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
-use cxl_spec::pci::extended_capability;
 
 use super::Device;
 use super::Kind;
@@ -23,7 +22,6 @@ use super::Placed;
 use super::bar::Reach;
 use super::iommu::Smmu;
 use super::machine::Machine;
-use crate::discover::Inventory;
 
 /// What somebody wants of DMA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,40 +157,34 @@ pub struct Dma {
     pub through: Option<String>,
 }
 
-/// What is decided for every device and every part of the map, and what there is to say about it. The inventories
-/// are those of the devices, in order.
-pub(super) fn decide(
-    machine: &Machine,
-    devices: &[(&Device, &Inventory)],
-    map: &[Placed],
-    smmus: &[Smmu],
-) -> (Vec<Dma>, Vec<String>) {
-    let (mut decided, mut notes) = (Vec::new(), Vec::new());
-    for (device, inventory) in devices {
-        let ats = inventory.config.extended.iter().any(|entry| entry.id == extended_capability::ATS);
+/// What is decided for every device and every part of the map.
+pub(super) fn decide(machine: &Machine, devices: &[Device], map: &[Placed], smmus: &[Smmu]) -> Vec<Dma> {
+    let mut decided = Vec::new();
+    for device in devices {
         let through = smmus.iter().find(|smmu| smmu.bridge == Some(device.bridge));
         let of_device = map.iter().filter_map(|placed| {
             let (memory, can_be_mapped) = memory(placed, devices)?;
-            let decision = machine.dma.decide(memory, ats, true);
+            let decision = machine.dma.decide(memory, device.ats, true);
             let decision = if can_be_mapped { decision } else { Decision::Trapped };
             let (device, name) = (device.name.clone(), placed.name.clone());
             let through = through.map(|smmu| smmu.name.clone());
             Some(Dma { device, name, span: placed.span, decision, through })
         });
         decided.extend(of_device);
-        if machine.dma.decide(Memory::Window, ats, true) == Decision::SkipDespiteAts {
-            notes.push(format!(
-                "{}: does ATS and dma = skip: translated requests to device memory will fail",
-                device.name
-            ));
-        }
     }
-    (decided, notes)
+    decided
+}
+
+/// What there is to say about what a device will not reach.
+pub(super) fn note(machine: &Machine, device: &Device) -> Option<String> {
+    let fails = machine.dma.decide(Memory::Window, device.ats, true) == Decision::SkipDespiteAts;
+    let name = &device.name;
+    fails.then(|| format!("{name}: does ATS and dma = skip: translated requests to device memory will fail"))
 }
 
 /// Whose memory it is, and whether it can be mapped; nothing if it is no memory.
-fn memory(placed: &Placed, devices: &[(&Device, &Inventory)]) -> Option<(Memory, bool)> {
-    let mut devices = devices.iter().map(|(device, _)| device);
+fn memory(placed: &Placed, devices: &[Device]) -> Option<(Memory, bool)> {
+    let mut devices = devices.iter();
     match placed.kind {
         Kind::Ram => Some((Memory::Ram, true)),
         Kind::Bar => {

@@ -129,6 +129,17 @@ pub enum Refusal {
         /// The second.
         second: String,
     },
+    /// The machine has another device of its name.
+    #[error("the machine has another device of this name")]
+    NameTaken,
+    /// Its window was announced for memory of another kind.
+    #[error("{window}: is for memory kept coherent {}, and its memory is not", coherency(*back_invalidate))]
+    OtherCoherency {
+        /// The window.
+        window: String,
+        /// The window is for back-invalidation.
+        back_invalidate: bool,
+    },
     /// Its window is too short.
     #[error("{window}: size = {size:#x}: its memory has {memory:#x}")]
     SmallWindow {
@@ -139,6 +150,11 @@ pub enum Refusal {
         /// The memory's.
         memory: u64,
     },
+}
+
+/// How memory is kept coherent.
+fn coherency(back_invalidate: bool) -> &'static str {
+    if back_invalidate { "by back-invalidation" } else { "over CXL.cache" }
 }
 
 fn locked_for_good(locked: bool) -> &'static str {

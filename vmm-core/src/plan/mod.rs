@@ -6,6 +6,7 @@
 //!  Machine ──────────────────┘            [`topology`]  policy: [`x86_64`], [`aarch64`]
 //! ```
 //!
+//! A device that comes while the machine runs is planned into what its bridge keeps for it ([`Plan::with_device`]).
 //! A [`Plan`] can be printed and compared. Whatever cannot be done is refused here, by device and field: behind
 //! this stage only the outside can fail.
 
@@ -24,6 +25,7 @@ mod bridge;
 mod error;
 mod layout;
 mod place;
+mod plug;
 mod window;
 
 use bar::Piece;
@@ -49,6 +51,7 @@ pub use window::FixedWindow;
 pub use window::overlaps;
 
 use crate::discover::Inventory;
+use crate::discover::msix::Msix;
 
 /// What will be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,12 +167,16 @@ pub struct Device {
     pub device_dvsec: u64,
     /// Offset in configuration space of the PCI Express capability, if it has one.
     pub express: Option<u64>,
+    /// It offers address translation services.
+    pub ats: bool,
     /// Who commits decoder 0.
     pub committer: Committer,
     /// What is done when it is lost.
     pub on_loss: OnLoss,
     /// Where the decoder may be: the CXL fixed memory window that leads to the device.
     pub fixed_window: Span<Gpa>,
+    /// Its MSI-X, if it has it: the table and the pending bits that the guest sees are the machine's.
+    pub msix: Option<Msix>,
 }
 
 /// A BAR at its place.
@@ -259,11 +266,9 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
     map.extend(placed);
     map.sort_by_key(|placed| placed.span);
     let tables = firmware::place(machine, &map)?;
-    let inventories = devices.iter().map(|(_, inventory)| *inventory);
-    let known: Vec<_> = planned.iter().zip(inventories).collect();
-    let (dma, said) = dma::decide(machine, &known, &map, &smmus);
+    let dma = dma::decide(machine, &planned, &map, &smmus);
     let mut notes = shown.into_notes();
-    notes.extend(said);
+    notes.extend(planned.iter().filter_map(|device| dma::note(machine, device)));
     notes.extend(overlaps(&windows, &bridges));
     notes.extend(firmware::silent(&windows));
     let (machine, rest_32) = (machine.clone(), layout.low.rest());

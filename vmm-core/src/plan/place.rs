@@ -95,8 +95,15 @@ impl<'a> Candidate<'a> {
         (holder == bar).then(|| offset..offset.saturating_add(registers))
     }
 
+    /// Where the table of MSI-X and the pending bits are in a BAR: the machine has its own.
+    fn msix_parts(&self, bar: u8) -> Vec<Range<u64>> {
+        let places = self.inventory.config.msix.iter().flat_map(|msix| [msix.table, msix.pending]);
+        let inside = places.filter(|place| place.bar == bar);
+        inside.map(|place| place.offset..place.offset.saturating_add(place.size)).collect()
+    }
+
     /// What it is called.
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &'a str {
         self.name
     }
 
@@ -148,6 +155,7 @@ impl<'a> Candidate<'a> {
         let span = covered.ok_or_else(no_memory)?;
         let mut capabilities = self.inventory.config.capabilities.iter();
         let express = capabilities.find(|capability| capability.id == pci::capability::EXPRESS);
+        let mut extended = self.inventory.config.extended.iter();
         Ok(Device {
             name: self.name.to_owned(),
             bdf,
@@ -160,9 +168,11 @@ impl<'a> Candidate<'a> {
             programme,
             device_dvsec: self.cxl.device_dvsec,
             express: express.map(|capability| capability.offset.into()),
+            ats: extended.any(|capability| capability.id == pci::extended_capability::ATS),
             committer: self.committer,
             on_loss: self.on_loss,
             fixed_window,
+            msix: self.inventory.config.msix.clone(),
         })
     }
 }
@@ -189,14 +199,16 @@ impl<'a> Shown<'a> {
             let place = places.iter().find(|(index, _)| *index == bar.index);
             let region = candidate.inventory.region(bar.index.into());
             let Some(((_, span), region)) = place.zip(region) else { continue };
-            let areas = self.mappable(candidate.name, region)?;
+            let page = self.machine.page_size;
+            let trapped = candidate.msix_parts(bar.index);
+            let areas = bar::without(self.mappable(candidate.name, region)?, &trapped, page);
             let overlay = candidate.overlay(bar.index);
             bars.push(Bar {
                 index: bar.index,
                 is_64_bit: bar.is_64_bit,
                 prefetchable: bar.prefetchable,
                 span: *span,
-                pieces: bar::pieces(bar.size, &areas, overlay, self.machine.page_size),
+                pieces: bar::pieces(bar.size, &areas, overlay, page),
             });
         }
         Ok(bars)

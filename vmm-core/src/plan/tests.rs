@@ -433,7 +433,7 @@ fn of_recipe(recipe: &Recipe) -> (Machine, Vec<Inventory>) {
     if let Some(spare) = recipe.spare {
         for (index, (granules, ..)) in recipe.devices.iter().enumerate() {
             let name = format!("b{index}");
-            topology.bridges.push(BridgeIntent { name: name.clone(), bus: None });
+            topology.bridges.push(BridgeIntent { name: name.clone(), bus: None, ..BridgeIntent::default() });
             topology.below.push((format!("gpu{index}"), name.clone()));
             let size = (granules + spare) * hdm::GRANULE;
             topology.windows.push(WindowIntent { size, targets: vec![name] });

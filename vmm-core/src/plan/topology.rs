@@ -11,6 +11,7 @@
 //! second endpoint would have no decoder that tells it from the first.
 
 use cxl_spec::component::hdm;
+use cxl_spec::pci::bridge::WINDOW_GRANULE;
 
 use super::PlanError;
 use super::Refusal;
@@ -30,13 +31,24 @@ pub struct Topology {
     pub below: Vec<(String, String)>,
 }
 
-/// A host bridge that somebody wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A host bridge that somebody wants. Without a device below it, the slot of its port is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BridgeIntent {
     /// What it is called.
     pub name: String,
     /// Its first bus; a free one if nothing is said.
     pub bus: Option<u8>,
+    /// What its port forwards at least, for the BARs of a device that comes later.
+    pub reserve: Reserve,
+}
+
+/// How many bytes a port forwards at least: multiples of 1 MiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserve {
+    /// Below 4 GiB, for BARs of 32 bits or that are not prefetchable.
+    pub memory: u64,
+    /// Prefetchable, anywhere.
+    pub prefetchable: u64,
 }
 
 /// A window that somebody wants.
@@ -53,6 +65,9 @@ pub const MOST_BRIDGES: usize = 16;
 
 /// The longest window.
 pub const LARGEST_WINDOW: u64 = 1 << 40;
+
+/// The most that a port forwards for a device that comes later.
+const LARGEST_RESERVE: u64 = 1 << 40;
 
 /// The first bus of a bridge for which nobody says one, and how far the next is.
 const FIRST_BUS: u8 = 12;
@@ -73,6 +88,7 @@ pub(super) struct WiredBridge {
     pub(super) name: String,
     pub(super) bus: u8,
     pub(super) last_bus: u8,
+    pub(super) reserve: Reserve,
     /// The device below.
     pub(super) device: Option<usize>,
 }
@@ -104,7 +120,8 @@ pub(super) fn wire(topology: &Topology, devices: &[Candidate<'_>]) -> Result<Wir
         match below {
             None => {
                 let name = format!("{} bridge", device.name());
-                bridges.push(WiredBridge { name, bus: 0, last_bus: 0, device: Some(index) });
+                let reserve = Reserve::default();
+                bridges.push(WiredBridge { name, bus: 0, last_bus: 0, reserve, device: Some(index) });
                 buses.push(None);
             }
             Some((_, name)) => {
@@ -128,11 +145,25 @@ pub(super) fn wire(topology: &Topology, devices: &[Candidate<'_>]) -> Result<Wir
 
 fn named(intents: &[BridgeIntent]) -> Result<Vec<WiredBridge>, PlanError> {
     let mut bridges: Vec<WiredBridge> = Vec::new();
-    for BridgeIntent { name, .. } in intents {
+    for BridgeIntent { name, bus: _, reserve } in intents {
         if bridges.iter().any(|bridge| bridge.name == *name) {
             return wrong(&format!("bridge {name}"), "name", name, "another bridge has it".to_owned());
         }
-        bridges.push(WiredBridge { name: name.clone(), bus: 0, last_bus: 0, device: None });
+        for (field, size) in
+            [("reserve.memory", reserve.memory), ("reserve.prefetchable", reserve.prefetchable)]
+        {
+            if size > LARGEST_RESERVE || !size.is_multiple_of(WINDOW_GRANULE) {
+                let why = "must be a multiple of 1 MiB, at most 1 TiB".to_owned();
+                return wrong(&format!("bridge {name}"), field, format!("{size:#x}"), why);
+            }
+        }
+        bridges.push(WiredBridge {
+            name: name.clone(),
+            bus: 0,
+            last_bus: 0,
+            reserve: *reserve,
+            device: None,
+        });
     }
     Ok(bridges)
 }

@@ -9,7 +9,8 @@
 //! Neither has HDM decoders: with one port below a bridge and one endpoint below a port, everything that reaches
 //! the bridge is for that endpoint. Bus numbers, windows and BARs are the machine's and stay where they are.
 //!
-//! A port that resets what is below it, interrupts, and errors that a port finds are not here.
+//! Below a port is a slot whose device comes and goes, and its status tells. Nobody hears of it unasked:
+//! a port that resets what is below it, interrupts, and errors that a port finds are not here.
 
 mod component;
 mod registers;
@@ -42,14 +43,19 @@ pub enum Component {
 }
 
 impl HostBridge {
-    /// The bridge that was planned.
-    pub(crate) fn new(planned: &Bridge) -> Self {
+    /// The bridge that was planned, with a device in the slot of its port or without one.
+    pub(crate) fn new(planned: &Bridge, is_present: bool) -> Self {
         Self {
             port_function: planned.port.bdf.requester_id(),
             registers: Mutex::new(ComponentBlock::of_host_bridge(planned.port.number)),
-            port: Mutex::new(RootPort::new(planned)),
+            port: Mutex::new(RootPort::new(planned, is_present)),
             port_registers: Mutex::new(ComponentBlock::of_root_port()),
         }
+    }
+
+    /// A device came into the port's slot, or went.
+    pub(crate) fn set_present(&self, is_present: bool) {
+        self.port.lock().set_present(is_present);
     }
 
     /// What is read of the port's configuration space.

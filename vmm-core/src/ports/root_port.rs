@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x000  header of a bridge          0x128  DVSEC 4: global persistent flush
-//! 0x040  PCI Express, root port      0x138  DVSEC 7: what the link trained
+//! 0x040  PCI Express, port and slot  0x138  DVSEC 7: what the link trained
 //! 0x100  DVSEC 3: port extensions    0x158  DVSEC 8: component registers in BAR 0
 //! ```
 
@@ -10,6 +10,7 @@ use arbitrary_int::u4;
 use arbitrary_int::u6;
 use arbitrary_int::u7;
 use arbitrary_int::u12;
+use arbitrary_int::u13;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
@@ -68,8 +69,8 @@ struct BarHalf {
 }
 
 impl RootPort {
-    /// The port of this bridge.
-    pub(super) fn new(planned: &Bridge) -> Self {
+    /// The port of this bridge, with a device in its slot or without one.
+    pub(super) fn new(planned: &Bridge, is_present: bool) -> Self {
         let port = &planned.port;
         let registers = Registers::new(pci::CONFIG_SPACE_SIZE);
         let registers = with_express(with_header(registers, planned.bus, port), port);
@@ -79,7 +80,15 @@ impl RootPort {
         let half = |bar, place, mask| BarHalf { offset: header::bar_offset(bar), place, mask, sizing: false };
         let low = half(0, start as u32 | kind, mask as u32 | kind);
         let high = half(1, (start >> 32) as u32, (mask >> 32) as u32);
-        Self { registers: with_dvsecs(registers, port.device.is_some()), bar: [low, high] }
+        Self { registers: with_presence(with_dvsecs(registers), is_present), bar: [low, high] }
+    }
+
+    /// A device came into the slot, or went. The slot's status says so, and keeps saying that something changed.
+    pub(super) fn set_present(&mut self, is_present: bool) {
+        let registers = std::mem::replace(&mut self.registers, Registers::new(0));
+        let status = slot_status(is_present).with_presence_detect_changed(true).with_link_changed(true).raw();
+        let registers = with_presence(registers, is_present);
+        self.registers = registers.with(EXPRESS + express::SLOT_STATUS, Width::Word, status);
     }
 
     /// What is read, at most a dword.
@@ -154,18 +163,23 @@ fn mebibytes(address: u64) -> u12 {
 }
 
 fn with_express(registers: Registers, port: &Port) -> Registers {
-    let capabilities =
-        express::Capabilities::new(0).with_version(u4::new(2)).with_port_type(express::ROOT_PORT);
+    let capabilities = express::Capabilities::new(0)
+        .with_version(u4::new(2))
+        .with_port_type(express::ROOT_PORT)
+        .with_slot_implemented(true);
     let device = express::DeviceCapabilities::new(0).with_role_based_error_reporting(true);
     let link = express::LinkCapabilities::new(0)
         .with_max_speed(LINK_SPEED)
         .with_max_width(LINK_WIDTH)
+        .with_link_active_reporting(true)
         .with_aspm_optionality_compliance(true)
         .with_port_number(port.number);
-    let trained = match port.device {
-        Some(_) => express::LinkStatus::new(0).with_speed(LINK_SPEED).with_width(LINK_WIDTH),
-        None => express::LinkStatus::new(0),
-    };
+    // Whatever is in the slot goes when it goes, and the slot is the port's number, from 1.
+    let slot = express::SlotCapabilities::new(0)
+        .with_hot_plug_surprise(true)
+        .with_hot_plug_capable(true)
+        .with_no_command_completed(true)
+        .with_number(u13::new(u16::from(port.number) + 1));
     let speeds = express::LinkCapabilities2::new(0).with_speeds(LINK_SPEEDS);
     let target = express::LinkControl2::new(0).with_target_speed(LINK_SPEED);
     registers
@@ -174,31 +188,49 @@ fn with_express(registers: Registers, port: &Port) -> Registers {
         .with(EXPRESS + express::CAPABILITIES, Width::Word, capabilities.raw())
         .with(EXPRESS + express::DEVICE_CAPABILITIES, Width::Dword, device.raw())
         .with(EXPRESS + express::LINK_CAPABILITIES, Width::Dword, link.raw())
-        .with(EXPRESS + express::LINK_STATUS, Width::Word, trained.raw())
+        .with(EXPRESS + express::SLOT_CAPABILITIES, Width::Dword, slot.raw())
         .with(EXPRESS + express::LINK_CAPABILITIES_2, Width::Dword, speeds.raw())
         .with(EXPRESS + express::LINK_CONTROL_2, Width::Word, target.raw())
 }
 
-fn with_dvsecs(registers: Registers, trained: bool) -> Registers {
-    let capability = flex_bus::Capability::new(0)
+/// What the registers say of the slot and its link: where a device is, the link has trained.
+fn with_presence(registers: Registers, is_present: bool) -> Registers {
+    let link = express::LinkStatus::new(0);
+    let active = link.with_speed(LINK_SPEED).with_width(LINK_WIDTH).with_link_active(true);
+    let link = if is_present { active } else { link };
+    let initialised = port_extensions::Status::new(0).with_power_management_initialised(is_present).raw();
+    // What a port can do it may train, and with a Type-2 device below it has trained just that.
+    let trained = if is_present { flex_bus_capability().raw() } else { 0 };
+    registers
+        .with(EXPRESS + express::LINK_STATUS, Width::Word, link.raw())
+        .with(EXPRESS + express::SLOT_STATUS, Width::Word, slot_status(is_present).raw())
+        .with(PORT_EXTENSIONS + port_extensions::STATUS, Width::Word, initialised)
+        .with(FLEX_BUS + flex_bus::STATUS, Width::Word, trained)
+}
+
+fn slot_status(is_present: bool) -> express::SlotStatus {
+    express::SlotStatus::new(0).with_presence(is_present)
+}
+
+fn flex_bus_capability() -> flex_bus::Capability {
+    flex_bus::Capability::new(0)
         .with_cache(true)
         .with_io(true)
         .with_mem(true)
-        .with_flit_68_virtual_hierarchy(true);
-    // What a port can do it may train, and with a Type-2 device below it has trained just that.
-    let status = if trained { capability.raw() } else { 0 };
+        .with_flit_68_virtual_hierarchy(true)
+}
+
+fn with_dvsecs(registers: Registers) -> Registers {
+    let capability = flex_bus_capability();
     let place = Location { bar: 0, block: register_locator::block::COMPONENT, offset: 0 };
     let (low, high) = place.registers();
-    let initialised = port_extensions::Status::new(0).with_power_management_initialised(trained).raw();
     let (extensions, ports) = (dvsec::id::PORT_EXTENSIONS, dvsec::id::GPF_PORT);
     let registers = registers
         .with_table(PORT_EXTENSIONS, port_extensions::REGISTERS)
-        .with(PORT_EXTENSIONS + port_extensions::STATUS, Width::Word, initialised)
         .with_table(GPF, gpf::PORT_REGISTERS)
         .with_table(FLEX_BUS, flex_bus::PORT_REGISTERS)
         .with(FLEX_BUS + flex_bus::CAPABILITY, Width::Word, capability.raw())
         .with(FLEX_BUS + flex_bus::CONTROL, Width::Word, capability.raw())
-        .with(FLEX_BUS + flex_bus::STATUS, Width::Word, status)
         .with_table(LOCATOR, register_locator::REGISTERS_OF_ONE)
         .with(LOCATOR + register_locator::ENTRIES, Width::Dword, low.raw())
         .with(LOCATOR + register_locator::ENTRIES + 4, Width::Dword, high.raw());

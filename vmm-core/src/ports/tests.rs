@@ -13,18 +13,18 @@ use crate::plan::topology::Topology;
 
 /// Two bridges: an endpoint is below the second, and nothing below the first.
 fn planned() -> Plan {
-    let bridges = vec![BridgeIntent { name: "empty".to_owned(), bus: Some(12) }];
+    let bridges = vec![BridgeIntent { name: "empty".to_owned(), bus: Some(12), ..BridgeIntent::default() }];
     let topology = Topology { bridges, ..Topology::default() };
     let inventory = discover(&Fake::committed().shared()).unwrap();
     plan(&Machine { topology, ..Machine::default() }, &[("gpu0", &inventory)]).unwrap()
 }
 
 fn bridge() -> HostBridge {
-    HostBridge::new(&planned().bridges[1])
+    HostBridge::new(&planned().bridges[1], true)
 }
 
 fn empty() -> HostBridge {
-    HostBridge::new(&planned().bridges[0])
+    HostBridge::new(&planned().bridges[0], false)
 }
 
 fn access(offset: u64, width: Width) -> Access {
@@ -50,10 +50,12 @@ fn dword(bridge: &HostBridge, offset: u64) -> u64 {
 #[case::prefetchable_base_high(0x28, 1)]
 #[case::prefetchable_limit_high(0x2c, 1)]
 #[case::capabilities(0x34, 0x40)]
-#[case::express_root_port(0x40, 0x0042_0010)]
+#[case::express_root_port_with_a_slot(0x40, 0x0142_0010)]
 #[case::device_capabilities(0x44, 0x0000_8000)]
-#[case::link_capabilities_and_port_1(0x4c, 0x0140_0105)]
-#[case::link_status(0x50, 0x0105_0000)]
+#[case::link_capabilities_and_port_1(0x4c, 0x0150_0105)]
+#[case::link_status_active(0x50, 0x2105_0000)]
+#[case::slot_2_comes_and_goes(0x54, 0x0014_0060)]
+#[case::slot_status_present(0x58, 0x0040_0000)]
 #[case::speeds(0x6c, 0x0000_003e)]
 #[case::dvsec_3(0x100, 0x1281_0023)]
 #[case::dvsec_3_header_1(0x104, 0x0280_1e98)]
@@ -88,7 +90,23 @@ fn a_port_without_a_device_has_trained_nothing_and_forwards_nothing() {
     assert_eq!((dword(&port, 0x28), dword(&port, 0x2c)), (0, 0));
     assert_eq!(dword(&port, 0x4c) >> 24, 0, "its own port number");
     assert_eq!((dword(&port, 0x50), dword(&port, 0x144)), (0, 0x0000_0027));
-    assert_eq!(dword(&port, 0x108), 3);
+    assert_eq!((dword(&port, 0x108), dword(&port, 0x58)), (3, 0));
+}
+
+#[test]
+fn a_device_that_goes_and_comes_is_told_of_until_the_guest_has_read_it() {
+    let port = bridge();
+    let told = || (dword(&port, 0x50), dword(&port, 0x58), dword(&port, 0x108), dword(&port, 0x144));
+    port.set_present(false);
+    // Neither present nor active nor trained; presence and link have changed.
+    assert_eq!(told(), (0, 0x0108_0000, 3, 0x0000_0027));
+    port.config_write(access(0x5a, Width::Word), 0x0108);
+    assert_eq!(told(), (0, 0, 3, 0x0000_0027), "each bit is cleared by 1");
+    port.config_write(access(0x58, Width::Word), 0x1028);
+    port.set_present(true);
+    assert_eq!(told(), (0x2105_0000, 0x0148_1028, 0x0001_0003, 0x0027_0027));
+    port.config_write(access(0x5a, Width::Word), 0x0008);
+    assert_eq!(dword(&port, 0x58), 0x0140_1028, "and no other with it");
 }
 
 /// The bits that a guest may write, by hand, where it may write any: everything else stays.
@@ -100,6 +118,7 @@ fn the_guest_changes_what_it_may_and_nothing_else() {
         (0x3c, 0x0043_00ff),
         (0x48, 0xf9ff),
         (0x50, 0x43),
+        (0x58, 0x1028),
         (0x5c, 0xf),
         (0x68, 0x10),
         (0x70, 0xf),
@@ -191,7 +210,7 @@ fn component_registers_take_no_narrow_access(#[case] width: Width) {
 fn the_bar_of_the_plan_is_the_one_of_the_configuration_space() {
     let planned = planned();
     for bridge in &planned.bridges {
-        let shown = dword(&HostBridge::new(bridge), 0x10);
+        let shown = dword(&HostBridge::new(bridge, false), 0x10);
         assert_eq!(Gpa::new(shown & !0xf), bridge.port.bar.start());
     }
 }

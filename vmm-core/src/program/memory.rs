@@ -15,6 +15,7 @@
 //! and the guest reads ones there.
 
 use std::fmt;
+use std::sync::Arc;
 
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
@@ -32,8 +33,8 @@ use crate::discover::Inventory;
 use crate::discover::cxl::Cxl;
 use crate::map::MapError;
 use crate::map::Mappings;
-use crate::map::dma::Reach;
-use crate::map::dma::Requesters;
+use crate::map::dma::Exchange;
+use crate::map::dma::Offer;
 use crate::map::memory::HostMemory;
 use crate::map::memory_of;
 use crate::map::space::AddressSpace;
@@ -89,7 +90,7 @@ pub(crate) struct DeviceMemory {
     base: (u32, u32),
     /// What the window is called among the things that devices reach.
     part: Option<String>,
-    requesters: Requesters,
+    exchange: Arc<Exchange>,
     space: AddressSpace,
     after_reset: AfterReset,
     now: Mutex<Now>,
@@ -99,7 +100,7 @@ pub(crate) struct DeviceMemory {
 #[derive(Debug)]
 struct Now {
     // Fields are dropped in this order: no memory without a decoder.
-    reach: Vec<Reach>,
+    offer: Option<Offer>,
     window: Option<Window>,
     decoder: Owned,
     /// All of the memory, if it can be mapped.
@@ -120,8 +121,9 @@ enum Owned {
 impl DeviceMemory {
     /// The memory of a device, nowhere yet. Nothing if there is no such device.
     pub(super) fn new(mappings: &Mappings, index: usize) -> Result<Option<Self>, MapError> {
-        let device = mappings.devices.get(index).zip(mappings.plan.devices.get(index));
+        let device = mappings.device(index).zip(mappings.plan.devices.get(index));
         let Some((device, planned)) = device else { return Ok(None) };
+        let device = &device.attached;
         let decoders = device.inventory.cxl.as_ref().map(Cxl::found_decoders).unwrap_or_default();
         let found = decoders.first().copied();
         let window = planned.window;
@@ -146,10 +148,10 @@ impl DeviceMemory {
             programme: planned.programme,
             base: hdm::split(found.map_or(0, |decoder| decoder.base)),
             part: part.map(|part| part.name.clone()),
-            requesters: mappings.requesters.clone(),
+            exchange: mappings.exchange.clone(),
             space: mappings.space.clone(),
             after_reset: mappings.plan.machine.life.after_reset,
-            now: Mutex::new(Now { reach: Vec::new(), window: None, decoder, memory, unplaced: None }),
+            now: Mutex::new(Now { offer: None, window: None, decoder, memory, unplaced: None }),
         }))
     }
 
@@ -280,7 +282,7 @@ impl DeviceMemory {
         let name = || format!("{} window", self.name);
         let window = opened.map_err(|error| MapError::Space { name: name(), error })?;
         if let Some((part, memory)) = self.part.as_ref().zip(memory) {
-            now.reach = self.requesters.give(part, span, &memory)?;
+            now.offer = Some(self.exchange.offer(part, span, &memory)?);
         }
         now.window = Some(window);
         Ok(())
@@ -289,7 +291,7 @@ impl DeviceMemory {
 
 impl Now {
     fn take_out(&mut self) {
-        self.reach.clear();
+        self.offer = None;
         self.window = None;
     }
 }

@@ -8,15 +8,16 @@
 //! A step that fails ends the stage with an error that names the register, and what was written is put back:
 //! neither a half-programmed decoder nor memory without a decoder is left.
 //!
-//! What is done for one device is one value, [`DeviceMemory`]: dropping it undoes it, whether the machine ends or
+//! What is done for one device is one value, `DeviceMemory`: dropping it undoes it, whether the machine ends or
 //! another device has failed. A reset goes over it, too: the memory is out of the guest while the device is in reset,
 //! and its decoder is read and programmed again before it comes back. Of a decoder that the guest commits itself,
-//! [`commit`] says what becomes.
+//! `commit` says what becomes.
 
 mod commit;
 mod decoder;
 mod memory;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,9 +29,9 @@ pub(crate) use memory::Reset;
 
 use crate::backend::BackendError;
 use crate::discover::Inventory;
+use crate::map::Attached;
 use crate::map::MapError;
 use crate::map::Mappings;
-use crate::map::is_gone;
 use crate::plan;
 use crate::plan::programme::Register;
 
@@ -38,7 +39,8 @@ use crate::plan::programme::Register;
 #[derive(Debug)]
 pub struct Programmed {
     // Fields are dropped in this order: no memory without a decoder, no decoder without a machine.
-    pub(crate) memories: Vec<Arc<DeviceMemory>>,
+    /// The memory of the devices that are there, by their numbers in the plan.
+    pub(crate) memories: BTreeMap<usize, Arc<DeviceMemory>>,
     /// The machine.
     pub(crate) mappings: Mappings,
 }
@@ -104,11 +106,9 @@ impl Mappings {
     /// If a register cannot be reached or does not take its value, or the memory cannot be put in place. Nothing
     /// is left of the machine.
     pub fn machine_done(self) -> Result<Programmed, ProgramError> {
-        let mut programmed = Programmed { memories: Vec::new(), mappings: self };
-        for index in 0..programmed.mappings.devices.len() {
-            let Some(memory) = DeviceMemory::new(&programmed.mappings, index)? else { continue };
-            memory.machine_done()?;
-            programmed.memories.push(Arc::new(memory));
+        let mut programmed = Programmed { memories: BTreeMap::new(), mappings: self };
+        for index in 0..programmed.plan().devices.len() {
+            programmed.program(index)?;
         }
         Ok(programmed)
     }
@@ -120,6 +120,47 @@ impl Programmed {
         self.mappings.plan()
     }
 
+    /// Programs one device and puts its memory in place.
+    fn program(&mut self, number: usize) -> Result<(), ProgramError> {
+        let Some(memory) = DeviceMemory::new(&self.mappings, number)? else { return Ok(()) };
+        memory.machine_done()?;
+        self.memories.insert(number, Arc::new(memory));
+        Ok(())
+    }
+
+    /// The device with this number in `plan` comes into the machine, and machine-done is done for it.
+    ///
+    /// # Errors
+    /// If the system, the hypervisor or the device does not do its part. The machine is as before then.
+    pub(crate) fn plug(
+        &mut self,
+        plan: plan::Plan,
+        number: usize,
+        device: Attached,
+    ) -> Result<(), ProgramError> {
+        let before = self.mappings.replan(plan);
+        let plugged = self.mappings.plug(number, device).map_err(ProgramError::from);
+        let outcome = plugged.and_then(|()| self.program(number));
+        if outcome.is_err() {
+            self.unplug(number);
+            self.mappings.replan(before);
+        }
+        outcome
+    }
+
+    /// A device goes: its memory first, then everything else.
+    pub(crate) fn unplug(&mut self, number: usize) {
+        if let Some(memory) = self.memories.remove(&number) {
+            memory.take_out();
+        }
+        self.mappings.unplug(number);
+    }
+
+    /// The memory of a device that is there.
+    pub(crate) fn memory(&self, number: usize) -> Option<&Arc<DeviceMemory>> {
+        self.memories.get(&number)
+    }
+
     /// The machine is reset: everything is as at machine-done, but for what is in RAM.
     ///
     /// # Errors
@@ -127,11 +168,10 @@ impl Programmed {
     pub(crate) fn reset(&mut self) -> Result<(), ProgramError> {
         let Self { memories, mappings } = self;
         // No memory is seen while its device is in reset.
-        memories.iter().for_each(|memory| memory.take_out());
+        memories.values().for_each(|memory| memory.take_out());
         mappings.reset()?;
-        let here = |index: &usize| !is_gone(&mappings.plan, &mappings.devices, *index);
-        let mut memories = memories.iter().enumerate().filter(|(index, _)| here(index));
-        memories.try_for_each(|(_, memory)| memory.after(Reset::Device))
+        let mut here = memories.iter().filter(|(number, _)| !mappings.is_gone(**number));
+        here.try_for_each(|(_, memory)| memory.after(Reset::Device))
     }
 
     /// Another connection has taken the place of a device's: does for it what the stages up to machine-done did, in
@@ -139,11 +179,11 @@ impl Programmed {
     ///
     /// # Errors
     /// If the device does not do its part.
-    pub(crate) fn renew(&mut self, index: usize, inventory: Inventory) -> Result<Kept, ProgramError> {
+    pub(crate) fn renew(&mut self, number: usize, inventory: Inventory) -> Result<Kept, ProgramError> {
         let Self { memories, mappings } = self;
-        mappings.renew(index, inventory)?;
-        let found = memories.get(index).zip(mappings.devices.get(index));
-        found.map_or(Ok(Kept::Unknown), |(memory, device)| memory.renew(&device.inventory))
+        mappings.renew(number, inventory)?;
+        let found = memories.get(&number).zip(mappings.device(number));
+        found.map_or(Ok(Kept::Unknown), |(memory, device)| memory.renew(&device.attached.inventory))
     }
 }
 

@@ -7,6 +7,7 @@
 //! Locks are taken in this order, and none is held when an access ends and losses are acted upon: a device's
 //! configuration, its memory, the address space, what devices reach of BARs, the devices themselves.
 
+mod interrupts;
 mod loss;
 
 use std::collections::BTreeMap;
@@ -19,16 +20,21 @@ use std::sync::atomic::Ordering;
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+use interrupts::Interrupts;
 pub use loss::Loss;
 pub use loss::MOST_LOSSES;
 pub use loss::NotBack;
 pub use loss::Then;
 use parking_lot::Mutex;
+use parking_lot::RwLock;
 use vfio_abi::info::region;
 
 use super::config::ConfigView;
 use crate::backend::BackendError;
 use crate::backend::Shared;
+use crate::irq::IrqError;
+use crate::irq::Receiver;
+use crate::map::device::Mapped;
 use crate::map::dma::BarReach;
 use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
@@ -49,12 +55,11 @@ use crate::program::Reset;
 #[derive(Debug)]
 pub struct Bus {
     space: AddressSpace,
-    devices: Vec<Device>,
+    /// Those that are there, by their numbers in the plan.
+    devices: RwLock<BTreeMap<usize, Arc<Device>>>,
     bridges: Vec<HostBridge>,
     smmus: Vec<Arc<Unit>>,
-    bar_reach: Arc<BarReach>,
-    /// What answers in configuration space, by requester ID.
-    functions: BTreeMap<u64, Function>,
+    receiver: Arc<dyn Receiver>,
     refused: AtomicU64,
     /// A device may have been lost.
     suspects: AtomicBool,
@@ -63,9 +68,17 @@ pub struct Bus {
 
 #[derive(Debug)]
 struct Device {
+    /// Its requester ID.
+    function: u64,
+    /// The bridge that it is below.
+    bridge: usize,
     backend: Shared,
     config: Mutex<ConfigView>,
     memory: Arc<DeviceMemory>,
+    bar_reach: Arc<BarReach>,
+    interrupts: Arc<Interrupts>,
+    /// Where the plan puts the BARs.
+    bars: Vec<(u8, Gpa)>,
     on_loss: OnLoss,
     /// It was lost, and that is known.
     lost: AtomicBool,
@@ -73,46 +86,126 @@ struct Device {
     losses: AtomicU32,
 }
 
+impl Device {
+    /// The device with this number, if it is there.
+    fn of(programmed: &Programmed, number: usize, interrupts: Arc<Interrupts>) -> Option<Self> {
+        let planned = programmed.plan().devices.get(number)?;
+        let mapped = programmed.mappings.device(number)?;
+        let windows: Vec<_> = mapped.bars.iter().map(|(index, window)| (*index, window.id())).collect();
+        Some(Self {
+            function: planned.bdf.requester_id().into(),
+            bridge: planned.bridge,
+            backend: mapped.attached.backend.clone(),
+            config: Mutex::new(ConfigView::new(planned, &windows)),
+            memory: programmed.memory(number)?.clone(),
+            bar_reach: mapped.bar_reach.clone(),
+            interrupts,
+            bars: planned.bars.iter().map(|bar| (bar.index, bar.span.start())).collect(),
+            on_loss: planned.on_loss,
+            lost: AtomicBool::new(false),
+            losses: AtomicU32::new(0),
+        })
+    }
+}
+
+/// The interrupts of the device with this number, if it is there.
+fn interrupts_of(
+    programmed: &Programmed,
+    number: usize,
+    receiver: &Arc<dyn Receiver>,
+) -> Result<Option<Arc<Interrupts>>, IrqError> {
+    let found = programmed.plan().devices.get(number).zip(programmed.mappings.device(number));
+    let attach = |(planned, mapped): (_, &Mapped)| Interrupts::attach(planned, &mapped.attached, receiver);
+    found.map(attach).transpose().map(|found| found.map(Arc::new))
+}
+
 /// A function in configuration space.
-#[derive(Clone, Copy, Debug)]
-enum Function {
-    /// The root port of this bridge.
-    Port(usize),
-    /// This device.
-    Endpoint(usize),
+#[derive(Clone, Debug)]
+enum Function<'a> {
+    /// A root port.
+    Port(&'a HostBridge),
+    /// A device.
+    Endpoint(Arc<Device>),
 }
 
 impl Bus {
-    /// The bus of a machine.
-    pub(crate) fn new(programmed: &Programmed) -> Self {
+    /// The bus of a machine, whose devices' messages go to `receiver`.
+    pub(crate) fn new(programmed: &Programmed, receiver: Arc<dyn Receiver>) -> Result<Self, IrqError> {
+        let mut interrupts = BTreeMap::new();
+        for number in programmed.mappings.devices.keys() {
+            interrupts.extend(interrupts_of(programmed, *number, &receiver)?.map(|found| (*number, found)));
+        }
+        Ok(Self::with(programmed, receiver, interrupts))
+    }
+
+    /// The bus of a machine that was reset, in place of this one. The devices keep who hears their signals.
+    pub(crate) fn again(programmed: &Programmed, before: &Self) -> Self {
+        let devices = before.devices.read();
+        let interrupts: BTreeMap<_, _> =
+            devices.iter().map(|(number, device)| (*number, device.interrupts.clone())).collect();
+        drop(devices);
+        let outcomes: Vec<_> = interrupts.values().map(|interrupts| interrupts.reset()).collect();
+        let bus = Self::with(programmed, before.receiver.clone(), interrupts);
+        for outcome in outcomes {
+            bus.served(outcome);
+        }
+        bus
+    }
+
+    fn with(
+        programmed: &Programmed,
+        receiver: Arc<dyn Receiver>,
+        interrupts: BTreeMap<usize, Arc<Interrupts>>,
+    ) -> Self {
         let mappings = &programmed.mappings;
-        let plan = &mappings.plan;
-        let devices = mappings.devices.iter().zip(&plan.devices).zip(&programmed.memories).enumerate();
-        let devices = devices.map(|(number, ((device, planned), memory))| {
-            let own = mappings.bars.iter().filter(|(device, ..)| *device == number);
-            let windows: Vec<_> = own.map(|(_, index, window)| (*index, *window)).collect();
-            let config = Mutex::new(ConfigView::new(planned, &windows));
-            let (backend, memory, on_loss) = (device.backend.clone(), memory.clone(), planned.on_loss);
-            let (lost, losses) = (AtomicBool::new(false), AtomicU32::new(0));
-            Device { backend, config, memory, on_loss, lost, losses }
+        let devices = interrupts.into_iter().filter_map(|(number, interrupts)| {
+            Some((number, Arc::new(Device::of(programmed, number, interrupts)?)))
         });
-        let bridges: Vec<_> = plan.bridges.iter().map(HostBridge::new).collect();
-        let ports = bridges.iter().enumerate();
-        let ports = ports.map(|(index, bridge)| (bridge.port_function.into(), Function::Port(index)));
-        let endpoints = plan.devices.iter().enumerate();
-        let endpoints =
-            endpoints.map(|(index, device)| (device.bdf.requester_id().into(), Function::Endpoint(index)));
-        Self {
-            devices: devices.collect(),
-            functions: ports.chain(endpoints).collect(),
+        let devices: BTreeMap<_, _> = devices.collect();
+        let is_present = |bridge| devices.values().any(|device: &Arc<Device>| device.bridge == bridge);
+        let bridges = mappings.plan.bridges.iter().enumerate();
+        let bridges = bridges.map(|(index, bridge)| HostBridge::new(bridge, is_present(index))).collect();
+        let bus = Self {
+            receiver,
             bridges,
+            devices: RwLock::new(devices),
             smmus: mappings.smmus.clone(),
-            bar_reach: mappings.bar_reach.clone(),
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
             suspects: AtomicBool::new(false),
             losses: Mutex::default(),
-        }
+        };
+        bus.devices.read().values().for_each(|device| bus.stand_for_writes(device, true));
+        bus
+    }
+
+    /// A device has come.
+    ///
+    /// # Errors
+    /// If its interrupts cannot be attached. For the guest it is not there then.
+    pub(crate) fn plug(&self, programmed: &Programmed, number: usize) -> Result<(), IrqError> {
+        let interrupts = interrupts_of(programmed, number, &self.receiver)?;
+        let device = interrupts.and_then(|interrupts| Device::of(programmed, number, interrupts));
+        let Some(device) = device else { return Ok(()) };
+        let bridge = device.bridge;
+        self.stand_for_writes(&device, true);
+        self.devices.write().insert(number, Arc::new(device));
+        self.bridges.get(bridge).into_iter().for_each(|bridge| bridge.set_present(true));
+        Ok(())
+    }
+
+    /// A device goes: nothing leads to it from now on. Gives whether it was there.
+    pub(crate) fn unplug(&self, number: usize) -> bool {
+        let Some(device) = self.devices.write().remove(&number) else { return false };
+        self.bridges.get(device.bridge).into_iter().for_each(|bridge| bridge.set_present(false));
+        // That it was lost needs nobody's care any more.
+        self.losses.lock().retain(|loss| loss.device != number);
+        true
+    }
+
+    /// The device with this number, if it is there.
+    fn device(&self, number: usize) -> Option<Arc<Device>> {
+        self.devices.read().get(&number).cloned()
     }
 
     /// The guest loads `buffer.len()` bytes.
@@ -124,7 +217,7 @@ impl Bus {
             piece.copy_from_slice(bytes.get(..length).unwrap_or_default());
             rest = behind;
         }
-        self.settle();
+        self.act_on_losses();
     }
 
     /// The guest stores.
@@ -135,7 +228,7 @@ impl Bus {
             self.store_piece(access, piece.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
             rest = behind;
         }
-        self.settle();
+        self.act_on_losses();
     }
 
     /// How many accesses reached nothing or were refused.
@@ -207,11 +300,11 @@ impl Bus {
 
     fn region_load(&self, behind: &Behind, access: Access) -> u64 {
         let load = |piece: Access| {
-            let Some(device) = self.devices.get(behind.device) else { return piece.width().mask() };
+            let Some(device) = self.device(behind.device) else { return piece.width().mask() };
             if let Some(value) = device.memory.decoder_read(behind.region, piece) {
                 return value.into();
             }
-            self.answered(read(&device.backend, behind.region, piece)).unwrap_or(piece.width().mask())
+            self.device_load(&device, behind.region, piece).unwrap_or(piece.width().mask())
         };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
@@ -224,12 +317,12 @@ impl Bus {
     }
 
     fn region_store(&self, behind: &Behind, access: Access, value: u64) {
-        let Some(device) = self.devices.get(behind.device) else { return };
+        let Some(device) = self.device(behind.device) else { return };
         let store =
             |piece: Access, value| match device.memory.decoder_write(behind.region, piece, value as u32) {
                 Some(true) => {}
                 Some(false) => drop(self.nothing_there()),
-                None => drop(self.answered(write(&device.backend, behind.region, piece, value))),
+                None => self.device_store(&device, behind.region, piece, value),
             };
         match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => store(access, value),
@@ -254,20 +347,15 @@ impl Bus {
     fn config_load_dword(&self, access: Access) -> u64 {
         let ones = access.width().mask();
         match self.function(access) {
-            Some((Function::Port(index), inside)) => {
-                self.bridges.get(index).map_or(ones, |bridge| bridge.config_read(inside))
-            }
-            Some((Function::Endpoint(index), inside)) => {
-                let Some(device) = self.devices.get(index).filter(|device| !device.is_gone()) else {
-                    return ones;
-                };
+            Some((Function::Port(bridge), inside)) => bridge.config_read(inside),
+            Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
                 if let Some(value) = device.config.lock().read(inside) {
                     return value;
                 }
-                self.answered(read(&device.backend, region::CONFIG, inside)).unwrap_or(ones)
+                self.device_config_load(&device, inside).unwrap_or(ones)
             }
             // A function that is not there reads ones: that is how software finds out.
-            None => ones,
+            Some((Function::Endpoint(_), _)) | None => ones,
         }
     }
 
@@ -275,28 +363,28 @@ impl Bus {
         for piece in Access::split(offset, width.bytes(), Width::Dword) {
             let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
             match self.function(piece) {
-                Some((Function::Port(index), inside)) => {
-                    self.bridges.get(index).into_iter().for_each(|port| port.config_write(inside, value));
+                Some((Function::Port(bridge), inside)) => bridge.config_write(inside, value),
+                Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
+                    self.endpoint_store(&device, inside, value);
                 }
-                Some((Function::Endpoint(index), inside)) => {
-                    self.endpoint_store(index, inside, value);
-                }
-                None => {}
+                Some((Function::Endpoint(_), _)) | None => {}
             }
         }
     }
 
     /// Whoever writes waits until the BARs are where that puts them.
-    fn endpoint_store(&self, index: usize, access: Access, value: u64) {
-        let Some(device) = self.devices.get(index).filter(|device| !device.is_gone()) else { return };
+    fn endpoint_store(&self, device: &Device, access: Access, value: u64) {
         let mut config = device.config.lock();
         if config.write(access, value) {
             self.space.place(&config.places());
-            return self.decode_changed(index, &config);
+            return self.decode_changed(device, &config);
         }
         if let Some(reset) = config.reset_in(access, value) {
             let begin = || self.answered(write(&device.backend, region::CONFIG, access, value)).is_some();
-            return self.over_reset(index, &mut config, reset, begin);
+            return self.over_reset(device, &mut config, reset, begin);
+        }
+        if self.device_config_store(device, access, value) {
+            return;
         }
         let memory_space = ConfigView::memory_space_in(access, value);
         // The BARs are out before the device stops answering, and in only after it has begun to.
@@ -311,22 +399,30 @@ impl Bus {
             self.space.place(&config.places());
         }
         if memory_space.is_some() {
-            self.decode_changed(index, &config);
+            self.decode_changed(device, &config);
         }
     }
 
     /// A device is reset. Nobody sees its BARs and its memory meanwhile; its command register is as before then.
-    fn over_reset(&self, index: usize, config: &mut ConfigView, reset: Reset, begin: impl FnOnce() -> bool) {
-        let Some(device) = self.devices.get(index) else { return };
+    fn over_reset(
+        &self,
+        device: &Device,
+        config: &mut ConfigView,
+        reset: Reset,
+        begin: impl FnOnce() -> bool,
+    ) {
         let memory_space = config.memory_space();
         config.set_memory_space(false);
         self.space.place(&config.places());
-        self.decode_changed(index, config);
+        self.decode_changed(device, config);
         device.memory.take_out();
         let begun = begin();
         config.set_memory_space(memory_space);
         self.space.place(&config.places());
-        self.decode_changed(index, config);
+        self.decode_changed(device, config);
+        if begun {
+            self.served(device.interrupts.reset());
+        }
         // What could not begin has reset nothing.
         let reset = if begun { reset } else { Reset::FunctionLevel };
         match device.memory.after(reset) {
@@ -338,7 +434,7 @@ impl Bus {
 
     /// The machine resets a device through VFIO while the guest runs.
     pub(crate) fn reset_device(&self, index: usize) -> Result<(), BackendError> {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
+        let Some(device) = self.device(index) else { return Ok(()) };
         let mut outcome = Ok(());
         let mut begin = || {
             outcome = device.backend.lock().reset();
@@ -347,7 +443,7 @@ impl Bus {
         if device.is_gone() {
             begin();
         } else {
-            self.over_reset(index, &mut device.config.lock(), Reset::Device, begin);
+            self.over_reset(&device, &mut device.config.lock(), Reset::Device, begin);
         }
         self.notice();
         outcome
@@ -355,28 +451,37 @@ impl Bus {
 
     /// Why a device's memory is not where it should be, if it is not.
     pub(crate) fn unplaced(&self, index: usize) -> Option<String> {
-        self.devices.get(index)?.memory.unplaced()
+        self.device(index)?.memory.unplaced()
     }
 
     /// Other devices reach the BARs of a device only while it decodes them, and where the plan put them.
-    fn decode_changed(&self, index: usize, config: &ConfigView) {
-        self.answered(self.bar_reach.decode(index, config.is_as_planned()));
+    fn decode_changed(&self, device: &Device, config: &ConfigView) {
+        let as_planned = config.is_as_planned();
+        self.stand_for_writes(device, as_planned);
+        self.answered(device.bar_reach.decode(as_planned));
     }
 
     /// Answers what devices have asked. One that has gone without a call of the guest's is noticed here.
     pub(crate) fn attend(&self) {
-        for device in &self.devices {
+        for device in self.devices.read().values() {
             // Why it could not be attended to, the device remembers.
             let _ = device.backend.lock().attend();
         }
+        self.attend_interrupts();
         self.notice();
     }
 
     /// The function at an offset of configuration space, and the access as it sees it.
-    fn function(&self, access: Access) -> Option<(Function, Access)> {
+    fn function(&self, access: Access) -> Option<(Function<'_>, Access)> {
         let number = access.offset() / ECAM_FUNCTION_SIZE;
-        let function = self.functions.get(&number)?;
-        Some((*function, access.relative_to(number * ECAM_FUNCTION_SIZE)?))
+        let inside = access.relative_to(number * ECAM_FUNCTION_SIZE)?;
+        let port = self.bridges.iter().find(|bridge| u64::from(bridge.port_function) == number);
+        if let Some(port) = port {
+            return Some((Function::Port(port), inside));
+        }
+        let devices = self.devices.read();
+        let endpoint = devices.values().find(|device| device.function == number)?;
+        Some((Function::Endpoint(endpoint.clone()), inside))
     }
 
     fn component_load(&self, of: Component, offset: u64, width: Width) -> u64 {

@@ -7,6 +7,9 @@ use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 
 use super::bus::Bus;
+use crate::backend::BackendError;
+use crate::irq::IrqError;
+use crate::irq::soft::SoftApic;
 
 /// What the guest shall do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +57,12 @@ pub trait Guest: Send {
     /// If the guest does not come back. It takes no further orders then.
     fn obey(&mut self, order: Order) -> Result<u64, GuestError>;
 
+    /// How often the guest has taken the interrupt with this number, those that wait for it included.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    fn taken(&mut self, number: u8) -> Result<u64, GuestError>;
+
     /// Starts again from the beginning, on this bus. What is in RAM stays, but for the guest program's own part.
     ///
     /// # Errors
@@ -67,6 +76,10 @@ pub(super) struct Stopped;
 
 impl Guest for Stopped {
     fn obey(&mut self, _order: Order) -> Result<u64, GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn taken(&mut self, _number: u8) -> Result<u64, GuestError> {
         Err(GuestError::Stopped)
     }
 
@@ -86,6 +99,9 @@ pub enum GuestError {
         /// What the system says.
         why: String,
     },
+    /// A device does not do its part for its interrupts.
+    #[error(transparent)]
+    Device(#[from] BackendError),
     /// It did not come back.
     #[error("guest: {order:?} did not end within {} s", timeout.as_secs_f64())]
     Stuck {
@@ -115,6 +131,16 @@ pub enum GuestError {
     Stopped,
 }
 
+impl From<IrqError> for GuestError {
+    fn from(error: IrqError) -> Self {
+        match error {
+            IrqError::Backend(error) => Self::Device(error),
+            IrqError::Event(error) => Self::Setup { what: "making an event", why: error.to_string() },
+            IrqError::Receiver { what, why } => Self::Setup { what, why },
+        }
+    }
+}
+
 impl Order {
     /// The order, if any guest could carry it out.
     ///
@@ -141,19 +167,21 @@ impl Order {
 #[derive(Debug)]
 pub struct Soft {
     bus: Arc<Bus>,
+    apic: SoftApic,
 }
 
 impl Soft {
-    /// A guest on this bus.
-    pub fn new(bus: Arc<Bus>) -> Self {
-        Self { bus }
+    /// A guest on this bus, with this APIC.
+    pub fn new(bus: Arc<Bus>, apic: SoftApic) -> Self {
+        Self { bus, apic }
     }
 }
 
 impl Guest for Soft {
     fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
-        let Self { bus: old } = self;
+        let Self { bus: old, apic } = self;
         *old = bus;
+        apic.reset();
         Ok(())
     }
 
@@ -180,5 +208,9 @@ impl Guest for Soft {
             }
             Order::Run { .. } => Err(GuestError::Impossible { order, why: "a soft guest runs no code" }),
         }
+    }
+
+    fn taken(&mut self, number: u8) -> Result<u64, GuestError> {
+        Ok(self.apic.taken(number))
     }
 }

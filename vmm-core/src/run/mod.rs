@@ -14,6 +14,7 @@ pub mod guest;
 pub mod reconnect;
 
 mod config;
+mod plug;
 mod reset;
 
 use std::collections::BTreeMap;
@@ -28,11 +29,15 @@ use guest::Guest;
 use guest::GuestError;
 use guest::Order;
 use guest::Soft;
+pub use plug::PlugError;
 use reconnect::Way;
 pub use reset::ResetError;
 
 use crate::backend::BackendError;
 use crate::backend::kvm;
+use crate::irq::Receiver;
+use crate::irq::signals::Signalled;
+use crate::irq::soft::SoftApic;
 use crate::map::Tally;
 use crate::map::space::NoSlots;
 use crate::map::space::Slots;
@@ -88,9 +93,15 @@ impl Programmed {
     /// # Errors
     /// If the hypervisor does not do its part.
     pub fn run(self, hypervisor: &Hypervisor, timeout: Duration) -> Result<Running, GuestError> {
-        let bus = Arc::new(Bus::new(&self));
+        let apic = SoftApic::default();
+        let receiver: Arc<dyn Receiver> = match hypervisor {
+            Hypervisor::Kvm(vm) => Arc::new(vm.clone()),
+            Hypervisor::Soft => Arc::new(apic.clone()),
+        };
+        let bus = Arc::new(Bus::new(&self, receiver)?);
         let arch = self.plan().machine.arch;
-        let devices = u32::try_from(self.mappings.devices.len()).unwrap_or(u32::MAX);
+        // Devices may come: at most one for each bridge.
+        let devices = u32::try_from(self.plan().bridges.len()).unwrap_or(u32::MAX);
         let timeout = timeout.saturating_mul(devices.saturating_add(1));
         let guest: Box<dyn Guest> = match hypervisor {
             Hypervisor::Kvm(_) if !kvm_can_run(arch) => {
@@ -98,7 +109,7 @@ impl Programmed {
                 return Err(GuestError::Setup { what: "placing the guest program", why });
             }
             Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
-            Hypervisor::Soft => Box::new(Soft::new(bus.clone())),
+            Hypervisor::Soft => Box::new(Soft::new(bus.clone(), apic)),
         };
         Ok(Running { guest, bus, programmed: self, ways: BTreeMap::new() })
     }
@@ -142,6 +153,29 @@ impl Running {
         self.obey(Order::Run { at })
     }
 
+    /// How often the guest has taken the interrupt with this number. What devices have signalled until now counts.
+    ///
+    /// # Errors
+    /// If the guest does not come back.
+    pub fn interrupts(&mut self, number: u8) -> Result<u64, GuestError> {
+        self.bus.settle();
+        self.guest.taken(number)
+    }
+
+    /// What devices have signalled to the machine itself until now, and how often.
+    pub fn signals(&self) -> Vec<Signalled> {
+        self.bus.settle();
+        self.bus.signals()
+    }
+
+    /// Lets the interrupt pin of a device signal again, as a machine does when the guest is done with it.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    pub fn unmask_pin(&self, device: usize) -> Result<(), BackendError> {
+        self.bus.unmask_pin(device)
+    }
+
     /// Whatever a device asks meanwhile is answered before and after, and what was lost is sought.
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
         self.attend();
@@ -168,8 +202,8 @@ impl Running {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), BackendError> {
-        match self.programmed.mappings.devices.get(device) {
-            Some(device) => device.backend.lock().read(region, offset, buffer),
+        match self.programmed.mappings.device(device) {
+            Some(device) => device.attached.backend.lock().read(region, offset, buffer),
             None => Ok(()),
         }
     }
@@ -185,8 +219,8 @@ impl Running {
         offset: u64,
         data: &[u8],
     ) -> Result<(), BackendError> {
-        match self.programmed.mappings.devices.get(device) {
-            Some(device) => device.backend.lock().write(region, offset, data),
+        match self.programmed.mappings.device(device) {
+            Some(device) => device.attached.backend.lock().write(region, offset, data),
             None => Ok(()),
         }
     }

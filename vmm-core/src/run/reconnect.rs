@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!  connect ─▶ discover ─▶ the same device? ─▶ what it was let reach ─▶ command register ─▶ BARs show what it has
-//!          ─▶ decoder read, programmed if lost ─▶ memory at its window ─▶ the guest's command, BARs where it put them
+//!          ─▶ decoder read, programmed if lost ─▶ memory at its window ─▶ interrupts, the guest's command, BARs where
+//!             it put them
 //! ```
 //!
 //! Whatever goes wrong on the way, the device is out then as if nobody had sought it. What the guest has written to
@@ -97,7 +98,7 @@ impl Running {
 
     fn bring_back(&mut self, index: usize) -> Result<Kept, NotBack> {
         let reached = self.ways.get(&index).ok_or(NotBack::NoWay)?.go()?;
-        let device = self.programmed.mappings.devices.get(index).ok_or(NotBack::NoWay)?;
+        let device = &self.programmed.mappings.device(index).ok_or(NotBack::NoWay)?.attached;
         device.inventory.same_device(&reached.inventory)?;
         let backend = device.backend.clone();
         let not_restored = |error: &dyn fmt::Display| NotBack::NotRestored(error.to_string());

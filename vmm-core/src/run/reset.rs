@@ -58,7 +58,7 @@ impl Running {
         let Self { guest, bus, programmed, ways: _ } = self;
         programmed.reset()?;
         // Whatever the bus has gathered is forgotten with it, but for what was lost.
-        *bus = Arc::new(Bus::new(programmed).after(bus));
+        *bus = Arc::new(Bus::again(programmed, bus).after(bus));
         Ok(guest.start_again(bus.clone())?)
     }
 

@@ -1,6 +1,8 @@
 mod attach;
 mod commits;
+mod interrupts;
 mod losses;
+mod plug;
 mod resets;
 
 use cxl_spec::address::Span;

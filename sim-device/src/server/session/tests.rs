@@ -234,7 +234,6 @@ fn a_stray_reply_is_counted_and_not_answered() {
 #[case::without_a_number(0, Errno::ENOSYS)]
 #[case::a_number_that_was_taken_back(14, Errno::ENOSYS)]
 #[case::far_away(0xffff, Errno::ENOSYS)]
-#[case::descriptors_for_writes(6, Errno::EOPNOTSUPP)]
 #[case::many_writes(15, Errno::EOPNOTSUPP)]
 #[case::a_feature(16, Errno::EOPNOTSUPP)]
 #[case::a_command_of_the_servers(11, Errno::EINVAL)]
@@ -253,6 +252,46 @@ fn a_payload_that_is_too_short_is_refused_for_every_command() {
         let errno = Header::parse(&frame).unwrap().unwrap().errno();
         assert_eq!(errno, Some(Errno::EINVAL), "{}", command.name());
     }
+}
+
+#[test]
+fn a_client_that_rings_by_the_event_has_rung_before_its_next_message() {
+    let mut client = Client::negotiated();
+    client.kernel.write(7, 4, &[6, 0]).unwrap();
+    // A copy inside the device's memory: 64 bytes from 0 to 0x1000.
+    for (offset, value) in [(0xc000, 0u32), (0xc008, 0x1000), (0xc010, 64), (0xc014, 6)] {
+        client.kernel.write(0, offset, &value.to_le_bytes()).unwrap();
+    }
+    let mut payload = Vec::new();
+    Request::DeviceGetRegionIoFds { argsz: 56, index: 0 }.encode(&mut payload);
+    let header =
+        Header { id: 1.into(), command: 6.into(), size: 32.into(), flags: 0.into(), error: 0.into() };
+    let taken = Taken::Message { header, payload: &payload, files: Vec::new() };
+    let Answer::Reply { frame, file: Some(file) } = client.session.answer(&mut client.kernel, taken) else {
+        panic!("an answer with a file");
+    };
+    // One part, at 0xc01c, four bytes long.
+    assert_eq!((frame.len(), frame[28], &frame[32..34], frame[40]), (16 + 56, 1, &[0x1c, 0xc0][..], 4));
+    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [0; 4], "nobody has rung");
+    rustix::io::write(&file, &1u64.to_ne_bytes()).unwrap();
+    client.session.ring(&mut client.kernel);
+    client.session.carry_on(&mut client.kernel);
+    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [2, 0, 0, 0]);
+    client.kernel.write(0, 0xc018, &[2, 0, 0, 0]).unwrap();
+    rustix::io::write(&file, &1u64.to_ne_bytes()).unwrap();
+    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [1, 0, 0, 0], "busy: the doorbell was before the read");
+}
+
+#[rstest]
+#[case::too_little_room(15, 0, Errno::EINVAL)]
+#[case::no_such_region(56, 99, Errno::EINVAL)]
+fn events_for_writes_are_refused_where_there_is(
+    #[case] argsz: u32,
+    #[case] index: u32,
+    #[case] errno: Errno,
+) {
+    let mut client = Client::negotiated();
+    assert_eq!(client.ask(&Request::DeviceGetRegionIoFds { argsz, index }), Err(errno));
 }
 
 #[test]

@@ -46,7 +46,8 @@ pub(super) fn header(profile: &Checked) -> Block {
         .with(spec_header::PROGRAMMING_INTERFACE, interface)
         .with(spec_header::CLASS_CODE, spec_header::ClassCode::new(0).with_base(base).with_sub(sub).raw())
         .with(spec_header::SUBSYSTEM_VENDOR_ID, ids.subsystem_vendor)
-        .with(spec_header::SUBSYSTEM_ID, ids.subsystem);
+        .with(spec_header::SUBSYSTEM_ID, ids.subsystem)
+        .with(spec_header::INTERRUPT_PIN, u8::from(profile.profile().interrupts.pin));
     for bar in bars {
         let below_size = profile.bar_size(bar).saturating_sub(1);
         let kind = spec_header::Bar::new(0).with_kind(spec_header::KIND_64_BIT).with_prefetchable(bar != 0);

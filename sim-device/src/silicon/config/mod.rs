@@ -29,6 +29,7 @@ use cxl_spec::pci::EXTENDED_CAPABILITIES;
 use cxl_spec::pci::ExtendedCapability;
 use cxl_spec::pci::express;
 use cxl_spec::pci::header;
+use cxl_spec::pci::msix;
 use cxl_spec::pci::power;
 use doe::Mailbox;
 
@@ -43,6 +44,9 @@ use super::reset::fate;
 use crate::profile::Checked;
 use crate::profile::ConfigLock;
 use crate::profile::Silicon;
+
+/// Offset of the MSI-X capability.
+pub const MSIX: u64 = 0x80;
 
 /// Offset of the device DVSEC.
 pub const DEVICE_DVSEC: u64 = 0x150;
@@ -90,7 +94,7 @@ impl ConfigSpace {
             parts: vec![
                 part(0, Kind::Header, function::header(profile)),
                 part(0x40, Kind::Express, function::express()),
-                part(0x80, Kind::Msix, function::msix(profile)),
+                part(MSIX, Kind::Msix, function::msix(profile)),
                 part(0x90, Kind::Power, function::power()),
                 part(EXTENDED_CAPABILITIES, Kind::Aer, function::aer()),
                 part(DEVICE_DVSEC, Kind::DeviceDvsec, dvsec::device(profile)),
@@ -169,6 +173,11 @@ impl ConfigSpace {
     /// What a driver finds in a register of the header.
     pub fn command(&self) -> header::Command {
         header::Command::new(self.register(Kind::Header, header::COMMAND) as u16)
+    }
+
+    /// How MSI-X is used.
+    pub fn msix(&self) -> msix::MessageControl {
+        msix::MessageControl::new(self.register(Kind::Msix, msix::MESSAGE_CONTROL) as u16)
     }
 
     /// The power state that software put the function into: 0 for D0, 3 for D3hot.

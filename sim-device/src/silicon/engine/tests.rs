@@ -1,3 +1,4 @@
+use cxl_spec::access::Width;
 use proptest::prelude::*;
 use rstest::rstest;
 
@@ -194,35 +195,36 @@ enum Step {
 /// The engine told anew: the five registers as numbers, and rules instead of attributes.
 #[derive(Default)]
 struct Model {
-    registers: [u64; 5],
+    registers: [u64; 6],
     busy: bool,
     master: bool,
 }
 
-const OFFSETS: [(u64, Width); 5] = [
+const OFFSETS: [(u64, Width); 6] = [
     (0x00, Width::Qword),
     (0x08, Width::Qword),
     (0x10, Width::Dword),
     (0x14, Width::Dword),
     (0x18, Width::Dword),
+    (0x1c, Width::Dword),
 ];
 
 impl Model {
     fn write(&mut self, register: usize, value: u64) {
-        let kept = [u64::MAX, u64::MAX, 0xffff_ffff, 0x07ff_000e];
+        let kept = [u64::MAX, u64::MAX, 0xffff_ffff, 0x07ff_000e, 0, 0];
         match register {
             4 => self.registers[4] &= !value,
             _ if self.busy => {}
             _ => self.registers[register] = value & kept[register],
         }
-        if register == 3 && value & 1 == 1 && !self.busy {
+        if rings(register, value) && !self.busy {
             self.registers[4] = self.error().map_or(0, |bit| 1 << bit);
             self.busy = self.registers[4] == 0;
         }
     }
 
     fn error(&self) -> Option<u32> {
-        let [source, destination, length, control, _] = self.registers.map(u128::from);
+        let [source, destination, length, control, ..] = self.registers.map(u128::from);
         let inside = [control & 2 != 0, control & 4 != 0];
         let room = |inside: bool| if inside { u128::from(MEMORY) } else { u128::from(u64::MAX) };
         if !(1..=0x10_0000).contains(&length) {
@@ -251,6 +253,11 @@ impl Model {
     }
 }
 
+/// The doorbells: a bit of control, and a register of its own that takes any value.
+fn rings(register: usize, value: u64) -> bool {
+    register == 5 || register == 3 && value & 1 == 1
+}
+
 /// Values that meet the limits.
 fn value() -> impl Strategy<Value = u64> {
     let near = |at: u64| (0u64..4).prop_map(move |off| at.wrapping_sub(2).wrapping_add(off));
@@ -266,7 +273,7 @@ fn value() -> impl Strategy<Value = u64> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0usize..5, value()).prop_map(|(register, value)| Step::Write { register, value }),
+        6 => (0usize..6, value()).prop_map(|(register, value)| Step::Write { register, value }),
         2 => (0u64..0x10).prop_map(|low| Step::Write { register: 3, value: low | 1 }),
         1 => (1u64..0x200).prop_map(|length| Step::Write { register: 2, value: length }),
         2 => any::<bool>().prop_map(|well| Step::End { well }),
@@ -280,7 +287,7 @@ proptest! {
         let (mut engine, mut model) = (Engine::power_on(), Model::default());
         for step in steps {
             let was_busy = model.busy;
-            let rings = matches!(step, Step::Write { register: 3, value } if value & 1 == 1);
+            let rings = matches!(step, Step::Write { register, value } if rings(register, value));
             let effect = match step {
                 Step::Write { register, value } => {
                     model.write(register, value);

@@ -1,4 +1,4 @@
-//! The PCI Express capability of an endpoint, and of a root port without a slot (PCIe 6.2, 7.5.3).
+//! The PCI Express capability of an endpoint, and of a root port with a slot (PCIe 6.2, 7.5.3).
 //!
 //! An endpoint has no slot and no root registers; their places are reserved.
 
@@ -8,6 +8,7 @@ use arbitrary_int::u4;
 use arbitrary_int::u5;
 use arbitrary_int::u6;
 use arbitrary_int::u7;
+use arbitrary_int::u13;
 
 use crate::access::Width;
 use crate::pci::CapabilityId;
@@ -22,6 +23,8 @@ crate::register! {
         version: u4 = 3:0, HwInit;
         /// Kind of function; 0 is an endpoint, [`ROOT_PORT`] a root port.
         port_type: u4 = 7:4, HwInit;
+        /// A port's: there is a slot below it.
+        slot_implemented: bool = 8:8, HwInit;
         /// Vector of this capability's interrupts.
         message_number: u5 = 13:9, Ro;
     }
@@ -76,6 +79,8 @@ crate::register! {
         max_speed: u4 = 3:0, HwInit;
         /// Lanes.
         max_width: u6 = 9:4, HwInit;
+        /// A port's: the link status says whether the link is active.
+        link_active_reporting: bool = 20:20, HwInit;
         /// Knows that power saving is optional; always 1.
         aspm_optionality_compliance: bool = 22:22, HwInit;
         /// Port number.
@@ -96,6 +101,40 @@ crate::register! {
         speed: u4 = 3:0, Ro;
         /// Lanes.
         width: u6 = 9:4, Ro;
+        /// A port's: the data link layer is active.
+        link_active: bool = 13:13, Ro;
+    }
+
+    /// What a slot can do.
+    pub struct SlotCapabilities("Slot Capabilities"): u32 {
+        /// What is in it may go without a word.
+        hot_plug_surprise: bool = 5:5, HwInit;
+        /// What is in it may come and go.
+        hot_plug_capable: bool = 6:6, HwInit;
+        /// A write to the control register is done at once, and no event says so.
+        no_command_completed: bool = 18:18, HwInit;
+        /// The slot's number in the chassis.
+        number: u13 = 31:19, HwInit;
+    }
+
+    /// Which events of a slot interrupt.
+    pub struct SlotControl("Slot Control"): u16 {
+        /// Something came or went.
+        presence_detect_changed: bool = 3:3, Rw;
+        /// Any of the events that are on.
+        hot_plug_interrupt: bool = 5:5, Rw;
+        /// The data link layer became active, or inactive.
+        link_changed: bool = 12:12, Rw;
+    }
+
+    /// What a slot saw.
+    pub struct SlotStatus("Slot Status"): u16 {
+        /// Something came or went.
+        presence_detect_changed: bool = 3:3, Rw1c;
+        /// Something is there.
+        presence: bool = 6:6, Ro;
+        /// The data link layer became active, or inactive.
+        link_changed: bool = 8:8, Rw1c;
     }
 
     /// What a root port does about errors and events from below.
@@ -172,6 +211,12 @@ pub const LINK_CAPABILITIES: u64 = 0x0c;
 pub const LINK_CONTROL: u64 = 0x10;
 /// Offset of the link status register.
 pub const LINK_STATUS: u64 = 0x12;
+/// Offset of the slot capabilities register.
+pub const SLOT_CAPABILITIES: u64 = 0x14;
+/// Offset of the slot control register.
+pub const SLOT_CONTROL: u64 = 0x18;
+/// Offset of the slot status register.
+pub const SLOT_STATUS: u64 = 0x1a;
 /// Offset of the device capabilities 2 register.
 pub const DEVICE_CAPABILITIES_2: u64 = 0x24;
 /// Offset of the link capabilities 2 register.
@@ -216,8 +261,9 @@ pub const ROOT_PORT_REGISTERS: &[Register] = &[
     LinkCapabilities::at(LINK_CAPABILITIES),
     LinkControl::at(LINK_CONTROL),
     LinkStatus::at(LINK_STATUS),
-    Register::reserved(0x14, Width::Dword),
-    Register::reserved(0x18, Width::Dword),
+    SlotCapabilities::at(SLOT_CAPABILITIES),
+    SlotControl::at(SLOT_CONTROL),
+    SlotStatus::at(SLOT_STATUS),
     RootControl::at(0x1c),
     Register::reserved(0x1e, Width::Word),
     RootStatus::at(0x20),

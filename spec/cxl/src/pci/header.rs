@@ -178,6 +178,9 @@ pub const fn bar_offset(bar: u8) -> u64 {
     0x10 + 4 * bar as u64
 }
 
+/// Offset of the register that says which interrupt pin the function has.
+pub const INTERRUPT_PIN: u64 = 0x3d;
+
 /// The registers of the header. The base address registers are all written as lower halves here; which of them
 /// is the upper half of its neighbour, each device knows.
 pub const REGISTERS: &[Register] = &[
@@ -207,7 +210,7 @@ pub const REGISTERS: &[Register] = &[
     Register::reserved(0x36, Width::Word),
     Register::reserved(0x38, Width::Dword),
     InterruptLine::at(0x3c),
-    InterruptPin::at(0x3d),
+    InterruptPin::at(INTERRUPT_PIN),
     Register::reserved(0x3e, Width::Word),
 ];
 

@@ -75,7 +75,7 @@ fn a_machine_without_windows_is_told_without() {
 
 #[test]
 fn a_window_of_two_bridges_is_not_told_and_the_plan_says_so() {
-    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), bus: None };
+    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), bus: None, ..BridgeIntent::default() };
     let window = |targets: &[&str]| WindowIntent {
         size: 256 << 20,
         targets: targets.iter().map(|name| (*name).to_owned()).collect(),

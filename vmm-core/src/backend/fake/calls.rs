@@ -17,6 +17,10 @@ use super::super::Call;
 use super::super::DmaMemory;
 use super::super::Failure;
 use super::super::Given;
+use super::super::event::Event;
+use super::super::irqs::IoEvent;
+use super::super::irqs::IrqChange;
+use super::super::irqs::Vectors;
 use super::Fake;
 use super::HDM_IN_BAR;
 use super::Kernel;
@@ -105,6 +109,10 @@ impl Backend for Fake {
             let failure = Failure::Refused(errno);
             return Err(BackendError { device: "fake".to_owned(), call, failure });
         }
+        if state.kept.contains(&range) {
+            let failure = Failure::Refused(Errno::EEXIST);
+            return Err(BackendError { device: "fake".to_owned(), call, failure });
+        }
         assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
         state.dma.push(range);
         state.files.insert(range.start().get(), (range.size(), offset, allowed));
@@ -141,12 +149,38 @@ impl Backend for Fake {
         if self.remembers(others) {
             return Ok(());
         }
-        let mut state = self.called(Call::DmaUnmap { range })?;
+        if let Err(error) = self.called(Call::DmaUnmap { range }).map(drop) {
+            self.state.lock().kept.push(range);
+            return Err(error);
+        }
+        let mut state = self.state.lock();
         others(&mut state.given);
+        state.kept.retain(|kept| *kept != range);
         let at = state.dma.iter().position(|mapped| *mapped == range);
         state.dma.remove(at.expect("only what was mapped is unmapped"));
         state.files.remove(&range.start().get());
         Ok(())
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        let mut state = self.called(Call::SetIrqs { index, start, count })?;
+        match change.vectors {
+            Vectors::All(0) => state.events.retain(|(there, _), _| *there != index),
+            Vectors::Events(events) => {
+                for (vector, event) in (start..).zip(events) {
+                    state.events.remove(&(index, vector));
+                    let event = event.map(|event| Event::of(event.try_clone_to_owned().unwrap()));
+                    state.events.extend(event.map(|event| ((index, vector), event)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.called(Call::IoEvents { index: region }).map(|state| state.io_events.clone())
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

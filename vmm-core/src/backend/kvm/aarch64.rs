@@ -66,6 +66,12 @@ const PSTATE: u64 = 0x3c5;
 /// Bits that a guest physical address has unless KVM says otherwise.
 const DEFAULT_ADDRESS_BITS: u32 = 40;
 
+/// Where the program counts interrupts: it takes none.
+pub(super) const COUNTS: Option<u64> = None;
+
+/// The first number of a message's route: there is nothing that takes messages.
+pub(super) const FIRST_ROUTE: Option<u32> = None;
+
 /// A 64-bit register of the vCPU's core, by the index of its first 32 bits in `struct kvm_regs`.
 const fn core(index: u64) -> u64 {
     KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE as u64 | index

@@ -4,10 +4,12 @@
 //!
 //! - A memory slot is installed over a mapping that its [`HostMemory`] holds, and whoever holds the slot's window
 //!   holds that memory: the slot is removed before the mapping goes.
+//! - A file descriptor is made into the type that the KVM crates take only by whoever owns it, and is given up by that.
 //! - The guest program's code is read only between its two labels, which the linker placed.
 
-#![allow(unsafe_code, reason = "memory slots are given to the kernel by address")]
+#![allow(unsafe_code, reason = "memory slots are given to the kernel by address, and events by another type")]
 
+mod irq;
 mod program;
 mod vcpu;
 
@@ -17,6 +19,10 @@ mod aarch64;
 mod x86_64;
 
 use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::IntoRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +35,7 @@ use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
 pub use vcpu::Vcpu;
+use vmm_sys_util::eventfd::EventFd;
 
 use crate::map::memory::HostMemory;
 use crate::map::space::Slot;
@@ -46,6 +53,8 @@ pub struct Vm {
     vm: VmFd,
     /// The numbers of the slots that are in use.
     slots: Mutex<BTreeSet<u32>>,
+    /// The messages that are routed to the guest.
+    routes: Mutex<irq::Routes>,
 }
 
 impl Vm {
@@ -58,7 +67,7 @@ impl Vm {
         let kvm = Kvm::new().map_err(setup("opening /dev/kvm"))?;
         let vm = kvm.create_vm().map_err(setup("creating a virtual machine"))?;
         arch::prepare_vm(&vm).map_err(setup("preparing a virtual machine"))?;
-        Ok(Arc::new(Self { kvm, vm, slots: Mutex::default() }))
+        Ok(Arc::new(Self { kvm, vm, slots: Mutex::default(), routes: Mutex::default() }))
     }
 
     /// Starts the vCPU on the guest program, which is put into the first mebibyte of `ram`.
@@ -83,6 +92,13 @@ impl Vm {
         // the rules above. A size of 0 removes a slot and touches no memory.
         unsafe { self.vm.set_user_memory_region(region) }
     }
+}
+
+/// The same event as the type that the KVM crates take.
+fn event_fd(event: BorrowedFd<'_>) -> io::Result<EventFd> {
+    let copy = event.try_clone_to_owned()?;
+    // SAFETY: the descriptor is our own copy, which is given up here, so that nobody else closes it.
+    Ok(unsafe { EventFd::from_raw_fd(copy.into_raw_fd()) })
 }
 
 impl Slots for Vm {

@@ -2,7 +2,7 @@
 //!
 //! # Rules
 //!
-//! The code lies between two labels in read-only data; nothing is read outside them.
+//! The code lies between two labels in read-only data, the third is between them; nothing is read outside them.
 //!
 //! ```text
 //! loop:  forget old translations
@@ -11,6 +11,8 @@
 //!        put what was loaded into the mailbox
 //!        write to the doorbell                     ── exit: the order is done
 //!        jump loop
+//!
+//! handlers, on x86-64: count the interrupt, tell the APIC, return
 //! ```
 
 #![allow(unsafe_code, reason = "the code's bytes are found by two labels")]
@@ -31,6 +33,8 @@ global_asm!(include_str!("program_aarch64.s"));
 unsafe extern "C" {
     static cxl_sim_guest_program: u8;
     static cxl_sim_guest_program_end: u8;
+    #[cfg(target_arch = "x86_64")]
+    static cxl_sim_guest_handlers: u8;
 }
 
 /// Where the code is in guest memory.
@@ -42,6 +46,8 @@ pub(super) const MAILBOX: u64 = 0x1_1000;
 /// Where the stack ends, in the same large page as code and mailbox.
 #[cfg(target_arch = "x86_64")]
 pub(super) const STACK: u64 = 0x1_3000;
+/// The code ends before the mailbox.
+const MOST_CODE: u64 = MAILBOX - CODE;
 
 /// Offsets in the mailbox.
 const ADDRESS: u64 = 0;
@@ -64,9 +70,17 @@ fn code() -> &'static [u8] {
     unsafe { core::slice::from_raw_parts(start, length) }
 }
 
+/// Where the handlers of interrupts are in the code.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn handlers() -> u64 {
+    let start = &raw const cxl_sim_guest_program;
+    let handlers = &raw const cxl_sim_guest_handlers;
+    (handlers as u64).saturating_sub(start as u64)
+}
+
 /// Puts the code into guest memory. Nothing if there is no room.
 pub(super) fn install(ram: &HostMemory) -> Option<()> {
-    ram.write(CODE, code())
+    Some(code()).filter(|code| code.len() as u64 <= MOST_CODE).and_then(|code| ram.write(CODE, code))
 }
 
 /// Puts an order into the mailbox, which the program shall carry out at its address `address`.

@@ -3,6 +3,7 @@
 // rdi  address of the mailbox           rsi  address of the doorbell
 // +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call
 // +16  value                            +24  count of qwords to fill
+// r8   address of the counts            r9   address of the APIC's end of interrupt register
 //
 // Plain moves only: where KVM itself is software, every instruction is emulated.
 
@@ -36,8 +37,8 @@ cxl_sim_guest_program:
     je 28f
     cmp rcx, 9
     je 31f
-    // No such operation: stop in a way that is noticed.
-    hlt
+    // No such operation: stop in a way that is noticed. No exception has a handler.
+    ud2
 20: mov al, [rbx]
     mov [rdi + 16], al
     jmp 30f
@@ -69,5 +70,31 @@ cxl_sim_guest_program:
     mov [rdi + 16], rax
 30: mov dword ptr [rsi], 1
     jmp cxl_sim_guest_program
+
+    // What all handlers share: the number is on the stack. Count it, tell the APIC, and go on as if nothing were.
+40: push rax
+    push rbx
+    mov rax, [rsp + 16]
+    mov rbx, [r8 + 8 * rax]
+    add rbx, 1
+    mov [r8 + 8 * rax], rbx
+    mov dword ptr [r9], 0
+    pop rbx
+    pop rax
+    add rsp, 8
+    iretq
+
+    // A handler for each interrupt from 32 to 255, 16 bytes apart: push the number as a dword, and jump.
+    .globl cxl_sim_guest_handlers
+    .balign 16
+cxl_sim_guest_handlers:
+    .set cxl_sim_number, 32
+    .rept 224
+    .byte 0x68
+    .long cxl_sim_number
+    jmp 40b
+    .balign 16
+    .set cxl_sim_number, cxl_sim_number + 1
+    .endr
 cxl_sim_guest_program_end:
     .popsection

@@ -68,16 +68,18 @@ impl Link {
         &mut self,
         ram: &Ram,
         request: &Request<'_>,
-        file: Option<BorrowedFd<'_>>,
+        files: &[BorrowedFd<'_>],
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, Wrong> {
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
         frame::encode_request(&mut self.out, id, request);
-        self.socket.send(&self.out, file).map_err(Wrong::Socket)?;
-        // Only a region's description comes with a file.
+        self.socket.send(&self.out, files).map_err(Wrong::Socket)?;
+        // Only what describes a region comes with files.
         let awaited = match request {
-            Request::DeviceGetRegionInfo { .. } => Awaited::AnswerWithFile,
+            Request::DeviceGetRegionInfo { .. } | Request::DeviceGetRegionIoFds { .. } => {
+                Awaited::AnswerWithFile
+            }
             _ => Awaited::Answer,
         };
         let mut begun = None;
@@ -87,6 +89,13 @@ impl Link {
                 return done(Reply::parse(request.command(), answer.payload)?, answer.files);
             }
         }
+    }
+
+    /// Asks for something that is not answered.
+    pub(super) fn post(&mut self, request: &Request<'_>) -> Result<(), Wrong> {
+        self.next_id = self.next_id.wrapping_add(1);
+        frame::encode_posted(&mut self.out, self.next_id, request);
+        self.socket.send(&self.out, &[]).map_err(Wrong::Socket)
     }
 
     /// Answers what has come by itself. Waits for nothing.
@@ -122,7 +131,7 @@ impl Link {
             // `fill` returns when there is a message.
             None => return Err(Wrong::Reply),
         }
-        self.socket.send(&self.out, None).map_err(Wrong::Socket)?;
+        self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
         self.socket.must_have_time(begun).map_err(Wrong::Socket)?;
         Ok(None)
     }

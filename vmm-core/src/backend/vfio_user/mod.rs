@@ -9,7 +9,9 @@
 //! answer of its own, and when somebody attends to it, which a machine does before and after each order of its
 //! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
+mod irqs;
 mod link;
+mod posted;
 mod ram;
 mod socket;
 
@@ -30,6 +32,7 @@ use socket::Socket;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionInfo;
+use vfio_abi::io_fds;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::DmaFlags;
 use vfio_abi::request::DmaMap;
@@ -37,6 +40,7 @@ use vfio_abi::request::DmaUnmap;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
 use vfio_abi::request::VersionNumbers;
+use vfio_abi::socket::MAX_FILES;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
 
@@ -46,6 +50,8 @@ use super::Call;
 use super::DmaMemory;
 use super::Failure;
 use super::Given;
+use super::irqs::IoEvent;
+use super::irqs::IrqChange;
 
 /// How long a device may take to answer, unless the user says otherwise.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,6 +65,9 @@ const MAX_PAYLOAD: usize = MAX_DATA as usize + 64;
 /// The most room that is offered for an info structure and its chain. A server that wants more gets no more.
 const MAX_INFO: u32 = 1 << 16;
 
+/// The room that is offered for the events of a region. Where more is needed, writes stay writes.
+const ROOM_FOR_EVENTS: u32 = 1 << 10;
+
 /// A connection to a vfio-user server.
 #[derive(Debug)]
 pub struct VfioUser {
@@ -69,6 +78,10 @@ pub struct VfioUser {
     ram: Ram,
     /// Bytes of data in one message, as both sides agreed.
     max_data: usize,
+    /// Files that the server takes with one message.
+    max_files: usize,
+    /// Writes to BARs are posted.
+    posts: bool,
 }
 
 impl VfioUser {
@@ -84,22 +97,28 @@ impl VfioUser {
             failure: Failure::Lost(reason),
         };
         let socket = Socket::connect(path, timeout).map_err(lost)?;
-        let link = Ok(Link::new(socket));
-        let mut client = Self { name, link, ram: Ram::default(), max_data: MAX_DATA as usize };
+        let mut client = Self {
+            name,
+            link: Ok(Link::new(socket)),
+            ram: Ram::default(),
+            max_data: MAX_DATA as usize,
+            max_files: 1,
+            posts: false,
+        };
         client.negotiate()?;
         Ok(client)
     }
 
     fn negotiate(&mut self) -> Result<(), BackendError> {
         let ours = Capabilities {
-            max_msg_fds: Some(version::DEFAULT_MAX_MSG_FDS),
+            max_msg_fds: Some(MAX_FILES as u32),
             max_data_xfer_size: Some(MAX_DATA),
             ..Capabilities::default()
         };
         let numbers = VersionNumbers { major: version::MAJOR.into(), minor: version::MINOR.into() };
         let text = ours.encode();
         let agreed =
-            self.call(Call::Version, &Request::Version(numbers, &text), None, |reply, _| match reply {
+            self.call(Call::Version, &Request::Version(numbers, &text), &[], |reply, _| match reply {
                 Reply::Version(spoken, text) => Ok((spoken, Capabilities::parse(text))),
                 _ => Err(Wrong::Reply),
             })?;
@@ -115,6 +134,7 @@ impl VfioUser {
             }
             Err(malformed) => return Err(self.give_up(Call::Version, malformed.to_string())),
         };
+        self.max_files = (theirs.msg_fds() as usize).clamp(1, MAX_FILES);
         self.max_data = theirs.data_xfer_size().min(MAX_DATA) as usize;
         Ok(())
     }
@@ -124,17 +144,17 @@ impl VfioUser {
         &mut self,
         call: Call,
         request: &Request<'_>,
-        file: Option<BorrowedFd<'_>>,
+        files: &[BorrowedFd<'_>],
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, BackendError> {
         let link = match &mut self.link {
             Ok(link) => link,
             Err(lost) => {
-                let reason = format!("lost earlier, at {}: {}", lost.call, lost.failure);
+                let reason = lost_earlier(lost);
                 return Err(self.error(call, Failure::Lost(reason)));
             }
         };
-        match link.ask(&self.ram, request, file, done) {
+        match link.ask(&self.ram, request, files, done) {
             Ok(value) => Ok(value),
             Err(Wrong::Refused(errno)) => Err(self.error(call, Failure::Refused(errno))),
             Err(Wrong::Short { done, asked }) => Err(self.error(call, Failure::Short { done, asked })),
@@ -154,6 +174,11 @@ impl VfioUser {
     }
 }
 
+/// Why a call on a server that is lost fails.
+fn lost_earlier(lost: &BackendError) -> String {
+    format!("lost earlier, at {}: {}", lost.call, lost.failure)
+}
+
 fn access(region: u32, offset: u64, count: usize) -> RegionAccess {
     RegionAccess { offset: offset.into(), region: region.into(), count: (count as u32).into() }
 }
@@ -165,7 +190,7 @@ impl Backend for VfioUser {
 
     fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
         let mut ask = |argsz| {
-            self.call(Call::DeviceInfo, &Request::DeviceGetInfo { argsz }, None, |reply, _| match reply {
+            self.call(Call::DeviceInfo, &Request::DeviceGetInfo { argsz }, &[], |reply, _| match reply {
                 Reply::DeviceGetInfo(info) => Ok((info.to_vec(), DeviceInfo::parse(info)?.1)),
                 _ => Err(Wrong::Reply),
             })
@@ -180,7 +205,7 @@ impl Backend for VfioUser {
     fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
         let mut ask = |argsz| {
             let request = Request::DeviceGetRegionInfo { argsz, index };
-            self.call(Call::RegionInfo { index }, &request, None, |reply, files| match reply {
+            self.call(Call::RegionInfo { index }, &request, &[], |reply, files| match reply {
                 Reply::DeviceGetRegionInfo(info) => Ok((info.to_vec(), RegionInfo::parse(info)?.1, files)),
                 _ => Err(Wrong::Reply),
             })
@@ -194,7 +219,7 @@ impl Backend for VfioUser {
 
     fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
         let request = Request::DeviceGetIrqInfo { argsz: size_of::<IrqInfo>() as u32, index };
-        self.call(Call::IrqInfo { index }, &request, None, |reply, _| match reply {
+        self.call(Call::IrqInfo { index }, &request, &[], |reply, _| match reply {
             Reply::DeviceGetIrqInfo(info) => Ok(info),
             _ => Err(Wrong::Reply),
         })
@@ -205,7 +230,7 @@ impl Backend for VfioUser {
         for piece in buffer.chunks_mut(self.max_data.max(1)) {
             let asked = piece.len();
             let call = Call::Read { region, offset: at, count: asked };
-            self.call(call, &Request::RegionRead(access(region, at, asked)), None, |reply, _| match reply {
+            self.call(call, &Request::RegionRead(access(region, at, asked)), &[], |reply, _| match reply {
                 Reply::RegionRead(_, data) if data.len() == asked => {
                     piece.copy_from_slice(data);
                     Ok(())
@@ -221,12 +246,15 @@ impl Backend for VfioUser {
     }
 
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
+        if self.is_posted(region) {
+            return self.post(region, offset, data);
+        }
         let mut at = offset;
         for piece in data.chunks(self.max_data.max(1)) {
             let asked = piece.len();
             let call = Call::Write { region, offset: at, count: asked };
             let request = Request::RegionWrite(access(region, at, asked), piece);
-            self.call(call, &request, None, |reply, _| match reply {
+            self.call(call, &request, &[], |reply, _| match reply {
                 Reply::RegionWrite(written) if written.count.get() as usize == asked => Ok(()),
                 Reply::RegionWrite(written) if (written.count.get() as usize) < asked => {
                     Err(Wrong::Short { done: written.count.get() as usize, asked })
@@ -254,7 +282,7 @@ impl Backend for VfioUser {
         };
         if self.link.is_ok() {
             let call = Call::DmaMap { range };
-            self.call(call, &Request::DmaMap(map), Some(file.as_fd()), |reply, _| match reply {
+            self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
                 Reply::DmaMap => Ok(()),
                 _ => Err(Wrong::Reply),
             })?;
@@ -273,7 +301,7 @@ impl Backend for VfioUser {
         };
         if self.link.is_ok() {
             let call = Call::DmaAsk { range };
-            self.call(call, &Request::DmaMap(map), None, |reply, _| match reply {
+            self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
                 Reply::DmaMap => Ok(()),
                 _ => Err(Wrong::Reply),
             })?;
@@ -305,7 +333,7 @@ impl Backend for VfioUser {
         let outcome = match &self.link {
             Ok(_) => {
                 let call = Call::DmaUnmap { range };
-                self.call(call, &Request::DmaUnmap(unmap), None, |reply, _| match reply {
+                self.call(call, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
                     Reply::DmaUnmap(_) => Ok(()),
                     _ => Err(Wrong::Reply),
                 })
@@ -319,8 +347,29 @@ impl Backend for VfioUser {
         outcome
     }
 
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let call = Call::SetIrqs { index: change.index, start: change.start, count: change.vectors.count() };
+        for message in irqs::messages(change, self.max_files) {
+            let request = Request::DeviceSetIrqs(message.set, &message.bools);
+            self.call(call, &request, &message.files, |reply, _| match reply {
+                Reply::DeviceSetIrqs => Ok(()),
+                _ => Err(Wrong::Reply),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        let call = Call::IoEvents { index: region };
+        let request = Request::DeviceGetRegionIoFds { argsz: ROOM_FOR_EVENTS, index: region };
+        self.call(call, &request, &[], |reply, files| match reply {
+            Reply::DeviceGetRegionIoFds(answer) => Ok(irqs::events(&io_fds::parse(answer)?.0, &files)),
+            _ => Err(Wrong::Reply),
+        })
+    }
+
     fn reset(&mut self) -> Result<(), BackendError> {
-        self.call(Call::Reset, &Request::DeviceReset, None, |reply, _| match reply {
+        self.call(Call::Reset, &Request::DeviceReset, &[], |reply, _| match reply {
             Reply::DeviceReset => Ok(()),
             _ => Err(Wrong::Reply),
         })

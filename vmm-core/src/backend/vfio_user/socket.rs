@@ -57,12 +57,13 @@ impl Socket {
         Ok(Self { stream, timeout })
     }
 
-    /// Sends all bytes, and the file with the first of them.
-    pub(super) fn send(&self, frame: &[u8], file: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    /// Sends all bytes, and the files with the first of them.
+    pub(super) fn send(&self, frame: &[u8], files: &[BorrowedFd<'_>]) -> Result<(), String> {
         let mut begun = None;
         let mut sent = 0;
         while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
-            match socket::send(&self.stream, rest, file.filter(|_| sent == 0)) {
+            let beside = if sent == 0 { files } else { &[] };
+            match socket::send_files(&self.stream, rest, beside) {
                 Ok(count) => sent = sent.saturating_add(count),
                 Err(Errno::INTR) if self.has_time(&mut begun) => {}
                 Err(Errno::INTR | Errno::AGAIN) => return Err(self.out_of_time("the server takes no more")),

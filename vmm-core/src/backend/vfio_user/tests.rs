@@ -15,6 +15,7 @@ use vfio_abi::info::RegionFlags;
 use super::*;
 
 mod asked;
+mod written;
 
 /// Long enough that no test of another matter meets it.
 const PATIENT: Duration = Duration::from_secs(60);

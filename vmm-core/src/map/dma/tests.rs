@@ -111,16 +111,16 @@ fn while_a_device_does_not_decode_nobody_reaches_its_bars_and_all_else_stays() {
     let programmed = done(&fakes, Policy::Map).unwrap();
     let here = || fakes.each_ref().map(|fake| fake.look(|state| state.dma.len()));
     assert_eq!(here(), [7, 7]);
-    let bars = programmed.mappings.bar_reach.clone();
-    bars.decode(1, false).unwrap();
+    let bars = [0, 1].map(|device| programmed.mappings.device(device).unwrap().bar_reach.clone());
+    bars[1].decode(false).unwrap();
     assert_eq!(here(), [5, 5]);
     let calls = told(&fakes[0]).len();
-    bars.decode(1, false).unwrap();
+    bars[1].decode(false).unwrap();
     assert_eq!(told(&fakes[0]).len(), calls, "what is so already stays");
-    bars.decode(1, true).unwrap();
-    bars.decode(1, true).unwrap();
+    bars[1].decode(true).unwrap();
+    bars[1].decode(true).unwrap();
     assert_eq!(here(), [7, 7]);
-    bars.decode(0, false).unwrap();
+    bars[0].decode(false).unwrap();
     drop((bars, programmed));
     assert_eq!(here(), [0, 0]);
 }
@@ -129,9 +129,9 @@ fn while_a_device_does_not_decode_nobody_reaches_its_bars_and_all_else_stays() {
 fn a_device_that_refuses_a_bar_when_it_decodes_again_leaves_it_nowhere() {
     let fakes = [Fake::committed(), Fake::committed()];
     let programmed = done(&fakes, Policy::Map).unwrap();
-    programmed.mappings.bar_reach.decode(0, false).unwrap();
+    programmed.mappings.device(0).unwrap().bar_reach.decode(false).unwrap();
     let second = fakes[1].clone().with(|state| state.refuses_from = Some((BAR[1].0, Errno::EFAULT)));
-    assert!(programmed.mappings.bar_reach.decode(0, true).is_err());
+    assert!(programmed.mappings.device(0).unwrap().bar_reach.decode(true).is_err());
     assert_eq!((fakes[0].look(|state| state.dma.len()), second.look(|state| state.dma.len())), (5, 5));
 }
 
@@ -144,9 +144,13 @@ fn memory_of_another_owner_is_given_whatever_the_policy() {
         let decision = Wish { policy, ats: true }.decide(crate::plan::dma::Memory::Other, true, true);
         let (device, name) = ("gpu0".to_owned(), "other".to_owned());
         let decided = vec![Dma { device, name, span, decision, through: None }];
-        let requesters = Requesters { requesters: vec![requester.clone()], decided };
-        let given = requesters.give("other", span, &HostMemory::ram(0x1000).unwrap()).unwrap();
-        assert_eq!((given.len(), fake.look(|state| state.dma.len())), (1, 1));
+        let exchange = Exchange::new(decided);
+        let given = exchange.offer("other", span, &HostMemory::ram(0x1000).unwrap()).unwrap();
+        let member = exchange.join(0, requester.clone()).unwrap();
+        assert_eq!(fake.look(|state| state.dma.len()), 1);
+        drop(member);
+        assert_eq!(fake.look(|state| state.dma.len()), 0);
+        let _member = exchange.join(0, requester.clone()).unwrap();
         drop(given);
         assert_eq!(fake.look(|state| state.dma.len()), 0);
     }

@@ -11,7 +11,7 @@ use crate::plan::machine::Machine;
 use crate::plan::plan;
 
 fn bridge(name: &str, bus: impl Into<Option<u8>>) -> BridgeIntent {
-    BridgeIntent { name: name.to_owned(), bus: bus.into() }
+    BridgeIntent { name: name.to_owned(), bus: bus.into(), ..BridgeIntent::default() }
 }
 
 fn window(size: u64, targets: &[&str]) -> WindowIntent {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What is out reads ones and takes nothing: BARs with what covers them, the memory, configuration space. Other
-//! devices reach it no more. What it was let reach of the machine went with its connection.
+//! devices reach it no more, and the slot of its port is empty. What it was let reach of the machine went with its connection.
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -23,6 +23,7 @@ use super::Device;
 use crate::backend::BackendError;
 use crate::discover::Difference;
 use crate::discover::DiscoverError;
+use crate::irq::IrqError;
 use crate::plan::life::OnLoss;
 use crate::program::Kept;
 
@@ -129,9 +130,14 @@ impl Bus {
 
     /// This bus takes the place of another: what was lost there is lost here.
     pub(crate) fn after(self, before: &Self) -> Self {
-        for (device, known) in self.devices.iter().zip(&before.devices) {
+        for (number, device) in self.devices.read().iter() {
+            let Some(known) = before.device(*number) else { continue };
             device.lost.store(known.lost.load(Ordering::Acquire), Ordering::Release);
             device.losses.store(known.losses.load(Ordering::Acquire), Ordering::Release);
+            if device.is_gone() {
+                self.stand_for_writes(device, false);
+                self.tell_slot(device, false);
+            }
         }
         *self.losses.lock() = before.losses();
         self
@@ -143,7 +149,7 @@ impl Bus {
     }
 
     /// At the end of an access: acts on what was lost over it. Nothing may be locked.
-    pub(super) fn settle(&self) {
+    pub(super) fn act_on_losses(&self) {
         if self.suspects.load(Ordering::Acquire) && self.suspects.swap(false, Ordering::AcqRel) {
             self.notice();
         }
@@ -151,7 +157,9 @@ impl Bus {
 
     /// Looks for devices that were lost. Nothing may be locked.
     pub(crate) fn notice(&self) {
-        for (index, device) in self.devices.iter().enumerate() {
+        let devices: Vec<_> =
+            self.devices.read().iter().map(|(number, device)| (*number, device.clone())).collect();
+        for (index, device) in devices {
             let known = device.lost.load(Ordering::Acquire);
             let lost = if known { None } else { device.backend.lock().lost() };
             let Some(error) = lost else { continue };
@@ -175,11 +183,18 @@ impl Bus {
 
     /// Takes all of a device out of the machine.
     pub(crate) fn take_out(&self, index: usize) {
-        let Some(device) = self.devices.get(index) else { return };
+        let Some(device) = self.device(index) else { return };
         device.memory.take_out();
         self.space.place(&device.config.lock().nowhere());
+        self.stand_for_writes(&device, false);
         // Taking back cannot be refused.
-        let _ = self.bar_reach.decode(index, false);
+        let _ = device.bar_reach.decode(false);
+        self.tell_slot(&device, false);
+    }
+
+    /// The slot of the port above a device says whether it is there.
+    fn tell_slot(&self, device: &Device, is_present: bool) {
+        self.bridges.get(device.bridge).into_iter().for_each(|bridge| bridge.set_present(is_present));
     }
 
     /// The devices that are sought.
@@ -190,7 +205,7 @@ impl Bus {
 
     /// A device that was sought was found, or was not.
     pub(crate) fn found(&self, index: usize, outcome: Result<Kept, NotBack>) {
-        if let (Ok(_), Some(device)) = (&outcome, self.devices.get(index)) {
+        if let (Ok(_), Some(device)) = (&outcome, self.device(index)) {
             device.lost.store(false, Ordering::Release);
         }
         let mut losses = self.losses.lock();
@@ -200,13 +215,14 @@ impl Bus {
         }
     }
 
-    /// A device answers again and has its memory: its command register is as the guest has written it, and its BARs are
-    /// where the guest has put them.
+    /// A device answers again and has its memory: who hears its interrupts is attached anew, its command register is as
+    /// the guest has written it, and its BARs are where the guest has put them.
     ///
     /// # Errors
     /// If it does not do its part.
-    pub(crate) fn put_in(&self, index: usize) -> Result<(), BackendError> {
-        let Some(device) = self.devices.get(index) else { return Ok(()) };
+    pub(crate) fn put_in(&self, index: usize) -> Result<(), IrqError> {
+        let Some(device) = self.device(index) else { return Ok(()) };
+        device.interrupts.renew(&device.backend)?;
         let config = device.config.lock();
         if let Some(access) = Access::new(header::COMMAND, Width::Word) {
             let fresh = super::read(&device.backend, region::CONFIG, access)? as u16;
@@ -214,6 +230,9 @@ impl Bus {
             super::write(&device.backend, region::CONFIG, access, command.into())?;
         }
         self.space.place(&config.places());
-        self.bar_reach.decode(index, config.is_as_planned())
+        self.stand_for_writes(&device, config.is_as_planned());
+        device.bar_reach.decode(config.is_as_planned())?;
+        self.tell_slot(&device, true);
+        Ok(())
     }
 }

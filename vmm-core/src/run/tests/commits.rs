@@ -13,7 +13,7 @@ const COMMIT: u64 = 0x200;
 /// A machine in which the guest commits, within a window of 1 GiB.
 fn machine() -> Machine {
     let topology = Topology {
-        bridges: vec![BridgeIntent { name: "a".to_owned(), bus: None }],
+        bridges: vec![BridgeIntent { name: "a".to_owned(), bus: None, ..BridgeIntent::default() }],
         windows: vec![WindowIntent { size: 1 << 30, targets: vec!["a".to_owned()] }],
         below: vec![("gpu0".to_owned(), "a".to_owned())],
         ..Topology::default()

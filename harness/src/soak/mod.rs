@@ -1,0 +1,151 @@
+//! Many lives of machines, each with accidents, and after each a look at what is left of it.
+//!
+//! ```text
+//!  seed ─▶ machine, devices ─▶ attach ─▶ check ─▶ ( accident ─▶ recover ─▶ check )* ─▶ end ─▶ what is left? nothing
+//! ```
+//!
+//! A life is chosen by its seed alone, so a life that fails can be repeated; the next life has the next seed.
+//!
+//! - `device`: a device that is served, by a thread or by a process, and whose calls can be made to fail.
+//! - `life`: a machine with such devices, and what must hold of it at any time.
+//! - `accident`: what can happen to it, and what comes of it.
+//! - `left`: what this process holds.
+
+mod accident;
+mod device;
+mod left;
+mod life;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+pub use accident::Accident;
+use fastrand::Rng;
+pub use left::Left;
+use life::Life;
+
+use crate::world::GuestKind;
+
+/// How lives are lived.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The program that serves devices: this one.
+    pub program: PathBuf,
+    /// What may run the guest: with KVM some lives have a soft one, too.
+    pub guest: GuestKind,
+    /// How long any one wait may take.
+    pub timeout: Duration,
+}
+
+/// When to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Until {
+    /// No life begins after so long.
+    pub time: Option<Duration>,
+    /// There are no more lives than this.
+    pub lives: Option<u64>,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// How many lives there were.
+    pub lives: u64,
+    /// The accidents by kind.
+    pub accidents: BTreeMap<&'static str, u64>,
+    /// What was left over, all lives together.
+    pub left: Left,
+}
+
+/// A life that did not go as it must.
+#[derive(Debug, thiserror::Error)]
+#[error("the life of seed {seed}: {why}")]
+pub struct Broken {
+    /// Its seed.
+    pub seed: u64,
+    /// What was wrong.
+    pub why: String,
+}
+
+/// The first lives make what a process makes once; memory is compared with what there is after them.
+const YOUTH: u64 = 50;
+
+/// How much more resident memory is no leak: what an allocator keeps is not what is held.
+const SLACK: u64 = 16 << 20;
+
+/// Lives one life after another, with this seed and those behind it. `tell` hears of each.
+///
+/// # Errors
+/// At the first life that does not go as it must, or that leaves something.
+pub fn soak(
+    setting: &Setting,
+    seed: u64,
+    until: Until,
+    mut tell: impl FnMut(&Summary),
+) -> Result<Summary, Broken> {
+    let begun = Instant::now();
+    let mut summary = Summary::default();
+    let mut young = None;
+    let goes_on = |lives: u64| {
+        until.time.is_none_or(|time| begun.elapsed() < time) && until.lives.is_none_or(|most| lives < most)
+    };
+    while goes_on(summary.lives) {
+        let seed = seed.wrapping_add(summary.lives);
+        let before = Left::now();
+        let lived = live(setting, seed, &mut summary.accidents);
+        summary.lives += 1;
+        lived.map_err(|why| Broken { seed, why })?;
+        let left = Left::since(&before, setting.timeout);
+        summary.left = left;
+        if !left.is_nothing() {
+            return Err(Broken { seed, why: format!("left over: {left}") });
+        }
+        if summary.lives >= YOUTH {
+            let memory = left::resident();
+            let grown = memory.saturating_sub(*young.get_or_insert(memory));
+            if grown > SLACK {
+                return Err(Broken {
+                    seed,
+                    why: format!("{grown} bytes of memory more than after {YOUTH} lives"),
+                });
+            }
+        }
+        tell(&summary);
+    }
+    Ok(summary)
+}
+
+/// One life.
+fn live(setting: &Setting, seed: u64, accidents: &mut BTreeMap<&'static str, u64>) -> Result<(), String> {
+    let mut dice = Rng::with_seed(seed);
+    let mut life = Life::begin(setting, &mut dice)?;
+    life.check(&mut dice)?;
+    for _ in 0..dice.usize(1..4) {
+        if life.is_over {
+            break;
+        }
+        let accident = Accident::choose(&life, &mut dice);
+        *accidents.entry(accident.name()).or_default() += 1;
+        let told = |why: String| format!("{}: {why}", accident.name());
+        accident.happen(&mut life, &mut dice).map_err(told)?;
+        life.check(&mut dice).map_err(|why| format!("after {}: {why}", accident.name()))?;
+    }
+    life.end()
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: u64 = self.accidents.values().sum();
+        writeln!(out, "{} lives, {all} accidents", self.lives)?;
+        for (name, count) in &self.accidents {
+            writeln!(out, "  {name:22} {count}")?;
+        }
+        write!(out, "left over: {}", self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! Messages to the guest through KVM: each event has a route, and KVM injects the route's message when the event is
+//! signalled, without us. Writes for which a device offers an event KVM makes into that event, likewise.
+//!
+//! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
+//! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is
+//! no other way here: neither a split chip nor injection from the vCPU's loop.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use cxl_spec::address::Gpa;
+use kvm_bindings::KVM_IRQ_ROUTING_MSI;
+use kvm_bindings::KvmIrqRouting;
+use kvm_bindings::kvm_irq_routing_entry;
+use kvm_ioctls::IoEventAddress;
+use kvm_ioctls::NoDatamatch;
+use vmm_sys_util::eventfd::EventFd;
+
+use super::Vm;
+use super::arch;
+use super::event_fd;
+use crate::backend::event::Event;
+use crate::backend::irqs::IoEvent;
+use crate::irq::Connection;
+use crate::irq::IrqError;
+use crate::irq::Message;
+use crate::irq::Receiver;
+
+/// What is routed, by number.
+pub(super) type Routes = BTreeMap<u32, Message>;
+
+/// An event whose messages KVM injects.
+struct Route {
+    vm: Arc<Vm>,
+    event: EventFd,
+    number: u32,
+}
+
+fn refused(what: &'static str) -> impl Fn(kvm_ioctls::Error) -> IrqError {
+    move |error| IrqError::Receiver { what, why: error.to_string() }
+}
+
+impl Receiver for Arc<Vm> {
+    fn connect(&self, event: &Arc<Event>, message: Message) -> Result<Box<dyn Connection>, IrqError> {
+        let Some(first) = arch::FIRST_ROUTE else {
+            let why = "the guest program has no handlers on this architecture".to_owned();
+            return Err(IrqError::Receiver { what: "routing a message", why });
+        };
+        let ours = event_fd(event.as_fd())?;
+        let mut routes = self.routes.lock();
+        // There are fewer routes than numbers.
+        let number = (first..u32::MAX).find(|number| !routes.contains_key(number)).unwrap_or(first);
+        routes.insert(number, message);
+        let routed = self.set_routes(&routes).map_err(refused("routing a message"));
+        let connected = routed.and_then(|()| {
+            // KVM takes what it finds signalled, but not before it returns. What is signalled behind it, at once.
+            let pending = event.take() > 0;
+            let registered = self.vm.register_irqfd(&ours, number);
+            if pending {
+                event.signal();
+            }
+            registered.map_err(refused("connecting an event to the guest"))
+        });
+        if let Err(error) = connected {
+            routes.remove(&number);
+            return Err(error);
+        }
+        drop(routes);
+        Ok(Box::new(Route { vm: self.clone(), event: ours, number }))
+    }
+
+    fn stand_for_writes(&self, at: Gpa, event: &IoEvent) -> Option<Box<dyn Connection>> {
+        let (value, at) = (Meant::of(event)?, IoEventAddress::Mmio(at.get()));
+        let event = event_fd(event.event.as_fd()).ok()?;
+        // Who offers an event that is none has the write come to the bus instead.
+        self.register(&event, &at, value).ok()?;
+        Some(Box::new(Doorbell { vm: self.clone(), event, at, value }))
+    }
+}
+
+/// A write that KVM makes into an event.
+struct Doorbell {
+    vm: Arc<Vm>,
+    event: EventFd,
+    at: IoEventAddress,
+    value: Meant,
+}
+
+/// Which writes are meant: of any value and length, or of one value in so many bytes.
+#[derive(Clone, Copy)]
+enum Meant {
+    Any,
+    Byte(u8),
+    Word(u16),
+    Dword(u32),
+    Qword(u64),
+}
+
+impl Meant {
+    fn of(event: &IoEvent) -> Option<Self> {
+        let Some(value) = event.value else { return Some(Self::Any) };
+        Some(match event.size {
+            1 => Self::Byte(value as u8),
+            2 => Self::Word(value as u16),
+            4 => Self::Dword(value as u32),
+            8 => Self::Qword(value),
+            _ => return None,
+        })
+    }
+}
+
+impl Vm {
+    fn register(&self, event: &EventFd, at: &IoEventAddress, value: Meant) -> Result<(), kvm_ioctls::Error> {
+        match value {
+            Meant::Any => self.vm.register_ioevent(event, at, NoDatamatch),
+            Meant::Byte(value) => self.vm.register_ioevent(event, at, value),
+            Meant::Word(value) => self.vm.register_ioevent(event, at, value),
+            Meant::Dword(value) => self.vm.register_ioevent(event, at, value),
+            Meant::Qword(value) => self.vm.register_ioevent(event, at, value),
+        }
+    }
+
+    fn unregister(
+        &self,
+        event: &EventFd,
+        at: &IoEventAddress,
+        value: Meant,
+    ) -> Result<(), kvm_ioctls::Error> {
+        match value {
+            Meant::Any => self.vm.unregister_ioevent(event, at, NoDatamatch),
+            Meant::Byte(value) => self.vm.unregister_ioevent(event, at, value),
+            Meant::Word(value) => self.vm.unregister_ioevent(event, at, value),
+            Meant::Dword(value) => self.vm.unregister_ioevent(event, at, value),
+            Meant::Qword(value) => self.vm.unregister_ioevent(event, at, value),
+        }
+    }
+}
+
+impl Connection for Doorbell {}
+
+impl Drop for Doorbell {
+    fn drop(&mut self) {
+        // What was registered can be taken back.
+        let _ = self.vm.unregister(&self.event, &self.at, self.value);
+    }
+}
+
+impl std::fmt::Debug for Doorbell {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Doorbell").finish_non_exhaustive()
+    }
+}
+
+impl Vm {
+    fn set_routes(&self, routes: &Routes) -> Result<(), kvm_ioctls::Error> {
+        let entries: Vec<_> = routes.iter().map(|(number, message)| entry(*number, *message)).collect();
+        let routing = KvmIrqRouting::from_entries(&entries);
+        let routing = routing.map_err(|_| kvm_ioctls::Error::new(libc::E2BIG))?;
+        self.vm.set_gsi_routing(&routing)
+    }
+}
+
+fn entry(number: u32, message: Message) -> kvm_irq_routing_entry {
+    let mut entry =
+        kvm_irq_routing_entry { gsi: number, type_: KVM_IRQ_ROUTING_MSI, ..kvm_irq_routing_entry::default() };
+    entry.u.msi.address_lo = message.address as u32;
+    entry.u.msi.address_hi = (message.address >> 32) as u32;
+    entry.u.msi.data = message.data;
+    entry
+}
+
+impl Connection for Route {}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        let mut routes = self.vm.routes.lock();
+        // What is connected can be taken back; should it not, its number is not given out again.
+        if self.vm.vm.unregister_irqfd(&self.event, self.number).is_ok() {
+            routes.remove(&self.number);
+            let _ = self.vm.set_routes(&routes);
+        }
+    }
+}
+
+impl std::fmt::Debug for Route {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Route").field("number", &self.number).finish_non_exhaustive()
+    }
+}
