@@ -30,8 +30,11 @@ use vmm_core::backend::BackendError;
 use vmm_core::backend::Call;
 use vmm_core::backend::DmaMemory;
 use vmm_core::backend::Failure;
+use vmm_core::backend::Given;
 use vmm_core::backend::Shared;
 use vmm_core::backend::decoders::HdmDecoders;
+use vmm_core::backend::irqs::IoEvent;
+use vmm_core::backend::irqs::IrqChange;
 use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::discover;
 use vmm_core::map::Attached;
@@ -78,7 +81,7 @@ impl Served {
         };
         let fuse = Arc::new(Fuse::default());
         let connected = VfioUser::connect(server.socket(), setting.timeout).map_err(|error| text(&error))?;
-        let client = Shared::new(Fused { inner: connected, fuse: fuse.clone() });
+        let client = Shared::new(Fused { inner: connected, fuse: fuse.clone(), lost: None });
         let inventory = discover(&client).map_err(|error| text(&error))?;
         let backend = Shared::new(HdmDecoders::new(client, &inventory));
         Ok((Self { server, fuse }, Attached { backend, inventory }))
@@ -166,12 +169,20 @@ impl Fuse {
 struct Fused {
     inner: VfioUser,
     fuse: Arc<Fuse>,
+    /// The call at which it was lost by its fuse.
+    lost: Option<BackendError>,
 }
 
 impl Fused {
     fn call(&mut self, call: Call) -> Result<&mut VfioUser, BackendError> {
         match self.fuse.burns() {
-            Some(failure) => Err(BackendError { device: self.inner.name().to_owned(), call, failure }),
+            Some(failure) => {
+                let error = BackendError { device: self.inner.name().to_owned(), call, failure };
+                if error.is_lost() {
+                    self.lost.get_or_insert_with(|| error.clone());
+                }
+                Err(error)
+            }
             None => Ok(&mut self.inner),
         }
     }
@@ -220,11 +231,28 @@ impl Backend for Fused {
         self.inner.attend()
     }
 
+    fn lost(&self) -> Option<BackendError> {
+        self.lost.clone().or_else(|| self.inner.lost())
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.given()
+    }
+
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         self.call(Call::DmaUnmap { range })?.dma_unmap(range)
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {
         self.call(Call::Reset)?.reset()
+    }
+
+    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
+        let (index, start, count) = (change.index, change.start, change.vectors.count());
+        self.call(Call::SetIrqs { index, start, count })?.set_irqs(change)
+    }
+
+    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
+        self.call(Call::IoEvents { index: region })?.io_events(region)
     }
 }

@@ -385,13 +385,13 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
     },
     Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
-    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_LATER, MUTE] },
-    Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
     Broken {
         scenario: "interrupt/a-masked-vector-is-pending",
         breaks: &[
-            GONE_LATER,
+            GONE_AT_ONCE,
             MUTE,
             // The vector is not masked.
             "store = { at = \"gpu0.bar0+0x18\", width = 8, value = \"0x1_0000_0041\" } => \
@@ -401,7 +401,7 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "interrupt/a-message-that-changes-is-the-new-one",
         breaks: &[
-            GONE_LATER,
+            GONE_AT_ONCE,
             MUTE,
             // The message is as it was.
             "store = { at = \"gpu0.bar0+0x8\", width = 4, value = \"0x50\" } => \
@@ -410,12 +410,12 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
     },
     Broken {
         scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
         breaks: &[
-            GONE_LATER,
+            GONE_AT_ONCE,
             MUTE,
             // The guest does not reset it.
             "store = { at = \"gpu0.config+0x48\", width = 2, value = \"0x8000\" } => \
@@ -424,36 +424,39 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
-        breaks: &[GONE_LATER, MUTE, NO_RESET],
+        breaks: &[GONE_AT_ONCE, MUTE, NO_RESET],
     },
     Broken {
         scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
-        breaks: &["", GONE_LATER, "with.faults.ras_error_at_copy = \"correctable-physical\""],
+        breaks: &["", GONE_AT_ONCE, "with.faults.ras_error_at_copy = \"correctable-physical\""],
     },
     Broken {
         scenario: "interrupt/an-error-that-was-corrected-is-not-told",
-        breaks: &[GONE_LATER, "with.faults.ras_error_at_copy = \"internal\""],
+        breaks: &[GONE_AT_ONCE, "with.faults.ras_error_at_copy = \"internal\""],
     },
     Broken {
         scenario: "interrupt/the-capability-and-the-table-are-the-machines",
-        breaks: &[GONE_LATER, "with.interrupts.msix_vectors = 16"],
+        breaks: &[GONE_AT_ONCE, "with.interrupts.msix_vectors = 16"],
     },
     Broken {
         scenario: "interrupt/the-mask-of-the-function-masks-every-vector",
         breaks: &[
-            GONE_LATER,
+            GONE_AT_ONCE,
             MUTE,
             // The function is not masked.
             "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0xc000\" } => \
              store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" }",
         ],
     },
-    Broken { scenario: "interrupt/two-devices-interrupt-by-their-own-messages", breaks: &[GONE_LATER, MUTE] },
+    Broken {
+        scenario: "interrupt/two-devices-interrupt-by-their-own-messages",
+        breaks: &[GONE_AT_ONCE, MUTE],
+    },
     Broken {
         scenario: "interrupt/with-msix-on-the-pin-is-silent",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 54", MUTE_PIN],
+        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
     },
-    Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_LATER, MUTE] },
+    Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken {
         scenario: "life/a-device-comes-into-an-empty-slot",
         breaks: &[NOTHING_COMES, COMES_AT_ONCE, NOT_CLEARED, OTHER_WINDOW],

@@ -9,6 +9,7 @@
 
 mod interrupts;
 mod loss;
+mod resets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,9 +48,7 @@ use crate::plan::machine::ECAM_FUNCTION_SIZE;
 use crate::ports::Component;
 use crate::ports::HostBridge;
 use crate::program::DeviceMemory;
-use crate::program::ProgramError;
 use crate::program::Programmed;
-use crate::program::Reset;
 
 /// The way from a guest's access to what it reaches.
 #[derive(Debug)]
@@ -401,52 +400,6 @@ impl Bus {
         if memory_space.is_some() {
             self.decode_changed(device, &config);
         }
-    }
-
-    /// A device is reset. Nobody sees its BARs and its memory meanwhile; its command register is as before then.
-    fn over_reset(
-        &self,
-        device: &Device,
-        config: &mut ConfigView,
-        reset: Reset,
-        begin: impl FnOnce() -> bool,
-    ) {
-        let memory_space = config.memory_space();
-        config.set_memory_space(false);
-        self.space.place(&config.places());
-        self.decode_changed(device, config);
-        device.memory.take_out();
-        let begun = begin();
-        config.set_memory_space(memory_space);
-        self.space.place(&config.places());
-        self.decode_changed(device, config);
-        if begun {
-            self.served(device.interrupts.reset());
-        }
-        // What could not begin has reset nothing.
-        let reset = if begun { reset } else { Reset::FunctionLevel };
-        match device.memory.after(reset) {
-            Ok(()) => {}
-            Err(ProgramError::Register { error, .. }) => drop(self.answered::<()>(Err(error))),
-            Err(_) => drop(self.nothing_there()),
-        }
-    }
-
-    /// The machine resets a device through VFIO while the guest runs.
-    pub(crate) fn reset_device(&self, index: usize) -> Result<(), BackendError> {
-        let Some(device) = self.device(index) else { return Ok(()) };
-        let mut outcome = Ok(());
-        let mut begin = || {
-            outcome = device.backend.lock().reset();
-            outcome.is_ok()
-        };
-        if device.is_gone() {
-            begin();
-        } else {
-            self.over_reset(&device, &mut device.config.lock(), Reset::Device, begin);
-        }
-        self.notice();
-        outcome
     }
 
     /// Why a device's memory is not where it should be, if it is not.

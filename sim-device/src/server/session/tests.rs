@@ -272,14 +272,15 @@ fn a_client_that_rings_by_the_event_has_rung_before_its_next_message() {
     };
     // One part, at 0xc01c, four bytes long.
     assert_eq!((frame.len(), frame[28], &frame[32..34], frame[40]), (16 + 56, 1, &[0x1c, 0xc0][..], 4));
-    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [0; 4], "nobody has rung");
+    let status = |client: &mut Client| client.read(0, 0xc018, 4).unwrap()[16];
+    assert_eq!(status(&mut client), 0, "nobody has rung");
     rustix::io::write(&file, &1u64.to_ne_bytes()).unwrap();
     client.session.ring(&mut client.kernel);
     client.session.carry_on(&mut client.kernel);
-    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [2, 0, 0, 0]);
+    assert_eq!(status(&mut client), 2);
     client.kernel.write(0, 0xc018, &[2, 0, 0, 0]).unwrap();
     rustix::io::write(&file, &1u64.to_ne_bytes()).unwrap();
-    assert_eq!(client.read(0, 0xc018, 4).unwrap(), [1, 0, 0, 0], "busy: the doorbell was before the read");
+    assert_eq!(status(&mut client), 1, "busy: the doorbell was before the read");
 }
 
 #[rstest]
