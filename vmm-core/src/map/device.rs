@@ -112,9 +112,11 @@ impl Mapped {
     ) -> Result<(), MapError> {
         self.attached.inventory = inventory;
         self.attached.wake()?;
-        // The former one goes first: it puts back what it found.
-        self.enabled = None;
-        self.enabled = Some(Enabled::with_requests(&self.attached.backend)?);
+        match &self.enabled {
+            Some(enabled) => enabled.again()?,
+            // It was lost in a reset.
+            None => self.enabled = Some(Enabled::with_requests(&self.attached.backend)?),
+        }
         let mut memory = Vec::new();
         for bar in &planned.bars {
             let parts = Shown { number, planned, attached: &self.attached, bar }.parts(&mut memory)?;
