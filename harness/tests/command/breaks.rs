@@ -85,9 +85,6 @@ const STAYS_IN: &str = "store = { at = \"gpu0.config+0x18\", width = 4, value = 
      store = { at = \"gpu0.config+4\", width = 2, value = 0 } => \
      store = { at = \"gpu0.config+4\", width = 2, value = 6 }";
 
-/// The device hangs up at the first step that reaches it, where it was given no device memory.
-const GONE_LATER_UNMAPPED: &str = "with.faults.disconnect_at_message = 45";
-
 /// The device's process lives on.
 const NO_KILL: &str = "kill = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
 
@@ -302,6 +299,11 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[GONE_LATER, NOT_MAPPED, DETACHED],
     },
     Broken {
+        scenario: "dma/what-cannot-be-copied-is-refused",
+        breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
+    },
+    Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken {
         scenario: "fault/a-device-replaced-by-one-of-another-id-is-not-taken",
         breaks: &["restart = { device = \"gpu0\", with.ids.device = 0x1234 } => \
              store = { at = 0x20_0000, width = 4, value = 0 }"],
@@ -313,11 +315,11 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "fault/a-device-that-is-lost-in-a-machine-reset-is-detached",
-        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_LATER_UNMAPPED],
+        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_AT_ONCE],
     },
     Broken {
         scenario: "fault/a-frozen-device-is-detached-and-its-late-answer-is-nobodys",
-        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_LATER_UNMAPPED],
+        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_AT_ONCE],
     },
     Broken {
         scenario: "fault/a-frozen-device-is-reconnected-and-its-memory-is-as-before",
@@ -333,16 +335,25 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "fault/a-killed-device-is-detached-and-the-guest-goes-on",
-        breaks: &[NO_KILL, OTHER_STORE_1, OTHER_STORE_IN_RAM, GONE_LATER_UNMAPPED],
+        breaks: &[NO_KILL, OTHER_STORE_1, OTHER_STORE_IN_RAM, GONE_AT_ONCE],
     },
     Broken { scenario: "fault/a-killed-device-that-is-not-found-is-out", breaks: &[NO_KILL] },
     Broken {
         scenario: "fault/a-machine-reset-goes-on-without-a-detached-device",
-        breaks: &[NO_KILL, OTHER_STORE_1, GONE_LATER_UNMAPPED],
+        breaks: &[NO_KILL, OTHER_STORE_1, GONE_AT_ONCE],
     },
     Broken {
         scenario: "fault/a-restarted-device-fails-the-run-and-what-is-mapped-stays",
         breaks: &[NO_RESTART, OTHER_STORE],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-interrupts-as-before",
+        breaks: &[
+            NO_SUCCESSOR,
+            "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }",
+            GONE_AT_ONCE,
+        ],
     },
     Broken {
         scenario: "fault/a-restarted-device-is-where-the-guest-has-put-it",
@@ -354,7 +365,7 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "fault/a-restarted-device-of-april-is-reconnected-with-new-memory",
-        breaks: &[NO_SUCCESSOR, OTHER_STORE_1, GONE_LATER_UNMAPPED],
+        breaks: &[NO_SUCCESSOR, OTHER_STORE_1, GONE_AT_ONCE],
     },
     Broken {
         scenario: "fault/a-restarted-device-of-june-is-reconnected-with-new-memory",
@@ -380,11 +391,6 @@ pub(crate) const ALL: &[Broken] = &[
         scenario: "fault/a-slow-device-is-not-lost",
         breaks: &[OTHER_STORE, REGISTERS_DIE, "with.ids.device = 0x1234"],
     },
-    Broken {
-        scenario: "dma/what-cannot-be-copied-is-refused",
-        breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
-    },
-    Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },

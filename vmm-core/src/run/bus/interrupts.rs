@@ -53,8 +53,8 @@ impl Interrupts {
         Ok(Self { msix, signals, regions, events, standing: Mutex::default() })
     }
 
-    /// Another connection has taken the place of the device's: who hears its signals is attached anew, and its events are
-    /// those that it has now.
+    /// Another connection has taken the place of the device's: who hears its signals is attached anew, and its events
+    /// are those that it has now.
     pub(super) fn renew(&self, backend: &Shared) -> Result<(), IrqError> {
         self.msix.as_ref().map_or(Ok(()), Msix::give_again)?;
         self.signals.give_again()?;

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! What is out reads ones and takes nothing: BARs with what covers them, the memory, configuration space. Other
-//! devices reach it no more, and the slot of its port is empty. What it was let reach of the machine went with its connection.
+//! devices reach it no more, and the slot of its port is empty. What it was let reach of the machine went with its
+//! connection.
 
 use std::fmt;
 use std::sync::atomic::Ordering;

@@ -86,6 +86,8 @@ fn a_device_that_is_to_be_detached_is_out_at_the_end_of_the_access_that_lost_it(
     running.store(at, Width::Dword, 8).unwrap();
     running.store(other, Width::Dword, 9).unwrap();
     assert_eq!(running.load(other, Width::Dword), Ok(9));
+    let slot = running.plan().bridges[0].port.config.start().checked_add(0x5a).unwrap();
+    assert_eq!(running.load(slot, Width::Word).unwrap() & 0x40, 0, "the slot is empty");
     let [loss] = running.losses().try_into().unwrap();
     let told = "fake: REGION_READ of region 10 at 0x130, 4 bytes: gone: detached";
     assert_eq!((loss.to_string(), loss.then, running.lost()), (told.to_owned(), Then::Detached, None));
@@ -104,6 +106,8 @@ fn a_device_that_is_found_again_is_as_it_was_whatever_the_kernel() {
         let at = config(&running, 0x3c);
         running.store(at, Width::Byte, 1).unwrap();
         assert_eq!(looked_at(&mut running), before);
+        let slot = running.plan().bridges[0].port.config.start().checked_add(0x5a).unwrap();
+        assert_eq!(running.load(slot, Width::Word).unwrap() & 0x40, 0x40, "the slot is not empty");
         assert_eq!(next.look(|state| state.dma.clone()), given, "what it was let reach");
         assert_eq!(next.dword(7, 4) & 6, 6, "it answers, and may ask");
         let at = window(&running, 0x40);
