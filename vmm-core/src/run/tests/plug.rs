@@ -48,7 +48,7 @@ fn started(machine: &Machine, fake: &Fake) -> (Running, Arc<CountedSlots>) {
     (programmed.run(&Hypervisor::Soft, TIMEOUT).unwrap(), slots)
 }
 
-/// What a device shows of what was done to it: what it reaches, what is attached, its command register, its HDM decoders.
+/// What a device shows of what was done to it: what it reaches, what is attached, its command register and decoders.
 fn traces(fake: &Fake) -> (usize, usize, u32, Vec<u8>) {
     fake.look(|state| {
         let registers = state.regions[&state.registers()].bytes.clone();
