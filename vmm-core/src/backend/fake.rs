@@ -249,14 +249,12 @@ impl Fake {
         self.look(|state| state.dword(region, offset))
     }
 
-    /// A connection that is lost only remembers what it is let reach.
-    fn remembers(&self, note: impl FnOnce(&mut Vec<Given>)) -> bool {
+    /// A connection that is lost remembers what it is let reach.
+    fn remember(&self, note: impl FnOnce(&mut Vec<Given>)) {
         let mut state = self.state.lock();
-        let lost = state.lost.is_some();
-        if lost {
+        if state.lost.is_some() {
             note(&mut state.given);
         }
-        lost
     }
 
     fn called(&mut self, call: Call) -> Result<parking_lot::MutexGuard<'_, State>, BackendError> {

@@ -268,7 +268,12 @@ impl Requester {
             let allowed = DmaFlags::READ | DmaFlags::WRITE;
             backend.dma_map(range, memory.file(), memory.file_offset(), allowed)
         };
+        let was_lost = backend.lost().is_some();
         let mut mapped = map(&mut backend);
+        if was_lost {
+            // It is remembered for whoever takes its place. That it is lost was told when it was.
+            mapped = Ok(());
+        }
         if let Err(BackendError { failure: Failure::Refused(Errno::EEXIST), .. }) = &mapped {
             // The device did not give it back when it was told to. What is held here is disjoint.
             mapped = backend.dma_unmap(range).and_then(|()| map(&mut backend));

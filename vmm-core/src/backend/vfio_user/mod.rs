@@ -280,15 +280,17 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        if self.link.is_ok() {
-            let call = Call::DmaMap { range };
-            self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
-                Reply::DmaMap => Ok(()),
-                _ => Err(Wrong::Reply),
-            })?;
+        let was_lost = self.link.is_err();
+        let call = Call::DmaMap { range };
+        let outcome = self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
+            Reply::DmaMap => Ok(()),
+            _ => Err(Wrong::Reply),
+        });
+        // Who comes in its place is let reach it.
+        if outcome.is_ok() || was_lost {
+            self.ram.add(range, (file.clone(), offset), allowed);
         }
-        self.ram.add(range, (file.clone(), offset), allowed);
-        Ok(())
+        outcome
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
@@ -299,15 +301,17 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        if self.link.is_ok() {
-            let call = Call::DmaAsk { range };
-            self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
-                Reply::DmaMap => Ok(()),
-                _ => Err(Wrong::Reply),
-            })?;
+        let was_lost = self.link.is_err();
+        let call = Call::DmaAsk { range };
+        let outcome = self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
+            Reply::DmaMap => Ok(()),
+            _ => Err(Wrong::Reply),
+        });
+        // Who comes in its place is let reach it.
+        if outcome.is_ok() || was_lost {
+            self.ram.ask(range, memory);
         }
-        self.ram.ask(range, memory);
-        Ok(())
+        outcome
     }
 
     fn attend(&mut self) -> Result<(), BackendError> {
@@ -330,16 +334,11 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        let outcome = match &self.link {
-            Ok(_) => {
-                let call = Call::DmaUnmap { range };
-                self.call(call, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
-                    Reply::DmaUnmap(_) => Ok(()),
-                    _ => Err(Wrong::Reply),
-                })
-            }
-            Err(_) => Ok(()),
-        };
+        let call = Call::DmaUnmap { range };
+        let outcome = self.call(call, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
+            Reply::DmaUnmap(_) => Ok(()),
+            _ => Err(Wrong::Reply),
+        });
         // A device that is lost over it reaches nothing any more.
         if outcome.is_ok() || self.link.is_err() {
             self.ram.remove(range);

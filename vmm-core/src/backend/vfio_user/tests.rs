@@ -250,9 +250,9 @@ fn what_a_lost_device_is_let_reach_is_remembered_for_who_comes_after_it() {
     let mut map = |range| client.dma_map(range, &file, 0x5000, DmaFlags::READ);
     map(first).unwrap();
     assert!(map(second).unwrap_err().is_lost(), "the call that loses it says so");
-    map(second).unwrap();
-    map(third).unwrap();
-    client.dma_unmap(first).unwrap();
+    assert!(map(second).unwrap_err().is_lost(), "and so does every later one");
+    assert!(map(third).unwrap_err().is_lost());
+    assert!(client.dma_unmap(first).unwrap_err().is_lost());
     let given: Vec<_> = client.given().iter().map(Given::range).collect();
     assert_eq!(given, [second, third]);
 }

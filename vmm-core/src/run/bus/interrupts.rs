@@ -169,6 +169,7 @@ impl Bus {
             self.answered(read(&device.backend, region::CONFIG, word));
         }
         self.attend_interrupts();
+        self.notice();
     }
 
     pub(super) fn served<T>(&self, outcome: Result<T, IrqError>) -> Option<T> {
