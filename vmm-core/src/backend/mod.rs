@@ -39,7 +39,7 @@ use vfio_abi::request::DmaFlags;
 /// Every call waits for the device and no longer than the transport's time-out. After [`Failure::Lost`] the device
 /// is gone: every further call fails at once and says why, and there is nothing to attend to. What it is let reach from
 /// then on, and what is taken back of that, is remembered all the same for a connection that may take its place: see
-/// [`Shared::replace`].
+/// `Shared::replace`.
 pub trait Backend: Send {
     /// How the user named the device.
     fn name(&self) -> &str;
