@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What is mapped is held: [`Mappings`] consists of values each of which undoes itself when dropped, and a stage
-//! that fails half-way drops what it has. All that is done for one device is one such value, [`Mapped`]: it is made
+//! that fails half-way drops what it has. All that is done for one device is one such value, `Mapped`: it is made
 //! the same way when the machine starts and when a device comes later. The devices' own memory is not here yet; the
 //! decoder must be programmed first.
 
