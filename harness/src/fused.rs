@@ -15,6 +15,7 @@ use vmm_core::backend::BackendError;
 use vmm_core::backend::Call;
 use vmm_core::backend::DmaMemory;
 use vmm_core::backend::Failure;
+use vmm_core::backend::Given;
 use vmm_core::backend::irqs::IoEvent;
 use vmm_core::backend::irqs::IrqChange;
 use vmm_core::backend::vfio_user::VfioUser;
@@ -60,17 +61,25 @@ impl Fuse {
 pub struct Fused {
     inner: VfioUser,
     fuse: Arc<Fuse>,
+    /// The call at which it was lost by its fuse.
+    lost: Option<BackendError>,
 }
 
 impl Fused {
     /// This device, with this fuse.
     pub fn new(inner: VfioUser, fuse: Arc<Fuse>) -> Self {
-        Self { inner, fuse }
+        Self { inner, fuse, lost: None }
     }
 
     fn call(&mut self, call: Call) -> Result<&mut VfioUser, BackendError> {
         match self.fuse.burns() {
-            Some(failure) => Err(BackendError { device: self.inner.name().to_owned(), call, failure }),
+            Some(failure) => {
+                let error = BackendError { device: self.inner.name().to_owned(), call, failure };
+                if error.is_lost() {
+                    self.lost.get_or_insert_with(|| error.clone());
+                }
+                Err(error)
+            }
             None => Ok(&mut self.inner),
         }
     }
@@ -117,6 +126,14 @@ impl Backend for Fused {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         self.inner.attend()
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.lost.clone().or_else(|| self.inner.lost())
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -6,7 +6,8 @@
 //!
 //! - [`scenario`]: what a file says, and where files are.
 //! - [`requires`]: what a scenario needs that may not be there.
-//! - [`process`] and [`world`]: devices, each a process; the machine that they are attached to.
+//! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine that they are
+//!   attached to.
 //! - [`fused`]: a device whose calls can be made to fail.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`acpi`]: what the tables in guest memory say.
@@ -20,6 +21,7 @@ pub mod acpi;
 pub mod bench;
 pub mod cli;
 pub mod fused;
+pub mod host;
 pub mod opened;
 pub mod process;
 pub mod report;

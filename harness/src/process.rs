@@ -37,7 +37,7 @@ pub struct DeviceProcess {
     child: Child,
     socket: PathBuf,
     timeout: Duration,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Why there is no device process.
@@ -72,15 +72,29 @@ impl DeviceProcess {
         abi: &Abi,
         timeout: Duration,
     ) -> Result<Self, ProcessError> {
-        Self::start_with(program, timeout, |command, folder| {
-            command.arg("serve").arg("--lifeline").arg(folder).arg("--abi").arg(abi.name);
-            if let Some(profile) = profile {
-                let path = folder.join("profile.toml");
-                std::fs::write(&path, profile.to_toml())?;
-                command.arg("--profile").arg(path);
-            }
-            Ok(())
-        })
+        Self::start_with(program, timeout, serving(profile, abi))
+    }
+
+    /// Makes the process die, and starts another one in its place, as [`start`](Self::start) does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restart(
+        &mut self,
+        program: &Path,
+        profile: Option<&Profile>,
+        abi: &Abi,
+    ) -> Result<(), ProcessError> {
+        self.kill();
+        self.child = spawn(program, (self.folder.path(), &self.socket), serving(profile, abi))?;
+        self.wait_until_listening()
+    }
+
+    /// Makes the process die, and waits until it has.
+    pub fn kill(&mut self) {
+        // It is gone already, or goes now.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Starts `program` with the arguments that `arguments` gives it, and `--socket` with a path in its folder.
@@ -89,16 +103,11 @@ impl DeviceProcess {
         timeout: Duration,
         arguments: impl FnOnce(&mut Command, &Path) -> io::Result<()>,
     ) -> Result<Self, ProcessError> {
-        let system = |what| move |error| ProcessError::System { what, error };
-        let folder =
-            tempfile::Builder::new().prefix("cxl-sim-").tempdir().map_err(system("making a folder"))?;
+        let folder = tempfile::Builder::new().prefix("cxl-sim-").tempdir();
+        let folder = folder.map_err(|error| ProcessError::System { what: "making a folder", error })?;
         let socket = folder.path().join("device.sock");
-        let mut command = Command::new(program);
-        arguments(&mut command, folder.path()).map_err(system("preparing its folder"))?;
-        command.arg("--socket").arg(&socket);
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = piped.spawn().map_err(system("starting it"))?;
-        let mut process = Self { child, socket, timeout, _folder: folder };
+        let child = spawn(program, (folder.path(), &socket), arguments)?;
+        let mut process = Self { child, socket, timeout, folder };
         process.wait_until_listening()?;
         Ok(process)
     }
@@ -147,6 +156,8 @@ impl DeviceProcess {
     /// Asks the process to end, and makes it if it does not within the time-out.
     fn end(&mut self) {
         self.signal(Signal::TERM);
+        // One that stands still hears nothing.
+        self.signal(Signal::CONT);
         let begun = Instant::now();
         while begun.elapsed() < self.timeout {
             match self.child.try_wait() {
@@ -154,9 +165,7 @@ impl DeviceProcess {
                 Ok(Some(_)) | Err(_) => return,
             }
         }
-        // It is gone already, or goes now.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 
     /// Sends a signal to the process, if it is still there.
@@ -166,6 +175,33 @@ impl DeviceProcess {
             let _ = rustix::process::kill_process(pid, signal);
         }
     }
+}
+
+/// The arguments of a process that serves a device.
+fn serving(profile: Option<&Profile>, abi: &Abi) -> impl FnOnce(&mut Command, &Path) -> io::Result<()> {
+    move |command, folder| {
+        command.arg("serve").arg("--lifeline").arg(folder).arg("--abi").arg(abi.name);
+        if let Some(profile) = profile {
+            let path = folder.join("profile.toml");
+            std::fs::write(&path, profile.to_toml())?;
+            command.arg("--profile").arg(path);
+        }
+        Ok(())
+    }
+}
+
+/// Starts `program` with these arguments and this socket.
+fn spawn(
+    program: &Path,
+    (folder, socket): (&Path, &Path),
+    arguments: impl FnOnce(&mut Command, &Path) -> io::Result<()>,
+) -> Result<Child, ProcessError> {
+    let system = |what| move |error| ProcessError::System { what, error };
+    let mut command = Command::new(program);
+    arguments(&mut command, folder).map_err(system("preparing its folder"))?;
+    command.arg("--socket").arg(socket);
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    piped.spawn().map_err(system("starting it"))
 }
 
 impl Drop for DeviceProcess {

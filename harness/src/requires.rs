@@ -1,6 +1,7 @@
 //! What a scenario needs that may not be there: then it is skipped, and the report says why.
 
 use crate::scenario::Loaded;
+use crate::scenario::accident;
 use crate::scenario::life::KVM;
 use crate::world::GuestKind;
 use crate::world::Maker;
@@ -20,6 +21,9 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     }
     if maker.source == Source::Sim {
         return None;
+    }
+    if let Some(kind) = accident::accident(&scenario.scenario) {
+        return Some(format!("needs a device process of its own to {kind}, which only --device sim starts"));
     }
     let count = scenario.scenario.devices.len();
     if count > 1 {
@@ -102,6 +106,15 @@ mod tests {
         let other = text.replace("refused", "machine.arch = \"aarch64\"\nrefused");
         let other = Loaded::parse("x", "x.toml", &other, None).unwrap();
         assert_eq!(missing(&other, &kvm).unwrap(), "needs the guest kvm, and the guest is soft");
+    }
+
+    #[test]
+    fn accidents_need_the_simulator() {
+        let text = "proves = \"x\"\n[[device]]\nname = \"a\"\n[[step]]\nfreeze = { device = \"a\" }";
+        let frozen = Loaded::parse("x", "x.toml", text, None).unwrap();
+        let why = "needs a device process of its own to freeze, which only --device sim starts";
+        assert_eq!(missing(&frozen, &external()).unwrap(), why);
+        assert_eq!(missing(&frozen, &sim(None)), None);
     }
 
     #[test]

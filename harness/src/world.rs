@@ -36,7 +36,10 @@ use vmm_core::run::PlugError;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
 use vmm_core::run::kvm_can_run;
+use vmm_core::run::reconnect::Connect;
+use vmm_core::run::reconnect::Reached;
 
+use crate::host::Host;
 use crate::opened;
 use crate::opened::Opened;
 use crate::process::DeviceProcess;
@@ -100,15 +103,34 @@ pub struct Devices {
     attached: Vec<Attached>,
     names: Vec<String>,
     recordings: Vec<Recording>,
-    processes: Vec<(String, DeviceProcess)>,
+    ways: Vec<Way>,
+    hosts: Vec<(String, Host)>,
 }
 
-/// A device that is reached and known.
-#[derive(Debug)]
-struct Reached {
-    attached: Attached,
+/// The way to a device: how to connect to it, at first and anew.
+#[derive(Clone, Debug)]
+struct Way {
+    path: PathBuf,
+    /// The process there, if it is ours.
+    host: Option<Host>,
     recording: Recording,
-    process: Option<DeviceProcess>,
+    /// The only revision of vfio-cxl that will do.
+    assumed: Option<Revision>,
+    /// Writes to BARs are posted.
+    posts: bool,
+    timeout: Duration,
+}
+
+impl Connect for Way {
+    fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
+        self.host.iter().for_each(Host::sought);
+        let client = VfioUser::connect(&self.path, timeout.min(self.timeout))?;
+        let client = Shared::new(if self.posts { client.posting() } else { client });
+        let inventory = discover_as(&client, self.assumed)?;
+        let decoders = HdmDecoders::new(client, &inventory);
+        let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
+        Ok(Reached { backend, inventory })
+    }
 }
 
 /// A machine that runs, with all that belongs to it.
@@ -121,8 +143,8 @@ pub struct World {
     pub machine_done: Vec<Vec<Access>>,
     /// What is written to each device's component registers since, until somebody looks.
     pub since: Vec<Recording>,
-    /// By the devices' names.
-    processes: Vec<(String, DeviceProcess)>,
+    /// The processes behind its devices, where they are ours, by the devices' names.
+    hosts: Vec<(String, Host)>,
     maker: Maker,
     scenario: Loaded,
 }
@@ -191,39 +213,41 @@ impl Maker {
             attached: Vec::new(),
             names: Vec::new(),
             recordings: Vec::new(),
-            processes: Vec::new(),
+            ways: Vec::new(),
+            hosts: Vec::new(),
         };
         for (number, device) in
             scenario.scenario.devices.iter().enumerate().filter(|(_, device)| device.plugged)
         {
-            let Reached { attached, recording, process } = self.reach(scenario, number)?;
+            let (attached, way) = self.reach(scenario, number)?;
             devices.attached.push(attached);
             devices.names.push(device.name.clone());
-            devices.recordings.push(recording);
-            devices.processes.extend(process.map(|process| (device.name.clone(), process)));
+            devices.recordings.push(way.recording.clone());
+            devices.hosts.extend(way.host.clone().map(|host| (device.name.clone(), host)));
+            devices.ways.push(way);
         }
         Ok(devices)
     }
 
     /// Reaches the device of a scenario with this number, and finds out what it is.
-    fn reach(&self, scenario: &Loaded, number: usize) -> Result<Reached, WorldError> {
+    fn reach(&self, scenario: &Loaded, number: usize) -> Result<(Attached, Way), WorldError> {
         let profile = scenario.profiles.get(number).and_then(Option::as_ref);
-        let (path, process) = match &self.source {
+        let (path, host) = match &self.source {
             Source::VfioUser(path) => (path.clone(), None),
             Source::Sim => {
                 let abi = self.abi_for(scenario);
                 let process = DeviceProcess::start(&self.program, profile, abi, self.timeout)?;
-                (process.socket().to_owned(), Some(process))
+                let host = Host::new(process, self.program.clone(), profile.cloned(), abi);
+                (host.socket(), Some(host))
             }
         };
-        let recording = Recording::default();
-        let client = VfioUser::connect(&path, self.timeout)?;
+        let device = scenario.scenario.devices.get(number);
+        let timeout = device.map_or(self.timeout, |device| device.answers_within(self.timeout));
         let posts = scenario.scenario.machine.posted_writes;
-        let client = Shared::new(if posts { client.posting() } else { client });
-        let inventory = discover_as(&client, self.assumed(scenario))?;
-        let decoders = HdmDecoders::new(client, &inventory);
-        let backend = Shared::new(Recorded::new(decoders, recording.clone()));
-        Ok(Reached { attached: Attached { backend, inventory }, recording, process })
+        let assumed = self.assumed(scenario);
+        let way = Way { path, host, recording: Recording::default(), assumed, posts, timeout };
+        let Reached { backend, inventory } = way.connect(timeout)?;
+        Ok((Attached { backend: Shared::of(backend), inventory }, way))
     }
 
     /// Opens the devices of a scenario, without a machine.
@@ -263,14 +287,22 @@ impl Maker {
         let machine_done = recorded
             .map(|(recording, device)| recording.go_on_with_writes_to(device.programme.region))
             .collect();
-        let running = programmed.run(&hypervisor, self.timeout)?;
+        let mut running = programmed.run(&hypervisor, self.timeout)?;
+        for (number, way) in devices.ways.into_iter().enumerate() {
+            running.reconnect_with(number, way.timeout, way);
+        }
         let since = devices.recordings;
         let (maker, scenario) = (self.clone(), scenario.clone());
-        Ok(World { running, machine_done, since, processes: devices.processes, maker, scenario })
+        Ok(World { running, machine_done, since, hosts: devices.hosts, maker, scenario })
     }
 }
 
 impl World {
+    /// The process behind a device that is there, if it is ours.
+    pub fn host(&self, name: &str) -> Option<&Host> {
+        self.hosts.iter().find(|(device, _)| device == name).map(|(_, host)| host)
+    }
+
     /// A device of the scenario comes, as a new process, into the slot of the bridge that it is below.
     ///
     /// # Errors
@@ -280,9 +312,11 @@ impl World {
         let Some((number, device)) = devices.find(|(_, device)| device.name == name) else { return Ok(()) };
         // Loading the scenario has seen to it that it names one, or the plan has made one for it.
         let bridge = device.bridge.clone().unwrap_or_else(|| format!("{name} bridge"));
-        let Reached { attached, recording, process } = self.maker.reach(&self.scenario, number)?;
+        let (attached, way) = self.maker.reach(&self.scenario, number)?;
+        let (recording, host) = (way.recording.clone(), way.host.clone());
         recording.take();
         let number = self.running.plug(&bridge, name, attached)?;
+        self.running.reconnect_with(number, way.timeout, way);
         let region = self.running.plan().devices.get(number).map_or(0, |device| device.programme.region);
         let mut written = recording.go_on_with_writes_to(region);
         written.retain(|access| access.is_write && access.region == region);
@@ -290,7 +324,7 @@ impl World {
         self.since.resize_with(self.since.len().max(number.saturating_add(1)), Recording::default);
         self.machine_done.get_mut(number).into_iter().for_each(|there| there.clone_from(&written));
         self.since.get_mut(number).into_iter().for_each(|there| *there = recording.clone());
-        self.processes.extend(process.map(|process| (name.to_owned(), process)));
+        self.hosts.extend(host.map(|host| (name.to_owned(), host)));
         Ok(())
     }
 
@@ -301,7 +335,7 @@ impl World {
     pub fn unplug(&mut self, number: usize) -> Result<(), WorldError> {
         self.running.unplug(number)?;
         let name = self.running.plan().devices.get(number).map(|device| device.name.as_str());
-        self.processes.retain(|(process, _)| Some(process.as_str()) != name);
+        self.hosts.retain(|(host, _)| Some(host.as_str()) != name);
         Ok(())
     }
 }

@@ -96,6 +96,8 @@ impl<'a> Check<'a> {
             ("window", !scenario.windows.is_empty()),
             ("smmu", !scenario.smmus.is_empty()),
             ("commit", scenario.devices.iter().any(|device| device.commit.is_some())),
+            ("on_loss", scenario.devices.iter().any(|device| device.on_loss.is_some())),
+            ("answer_within_ms", scenario.devices.iter().any(|device| device.answer_within_ms.is_some())),
         ] {
             if there {
                 let message = format!("`{key}` is about attaching, and the scenario has `attach = false`");

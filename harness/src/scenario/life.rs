@@ -23,6 +23,7 @@ use vmm_core::plan::life::Life;
 use vmm_core::plan::machine::Machine;
 
 use super::Scenario;
+use super::accident;
 use super::check::Check;
 use super::place::Place;
 use super::step::Step;
@@ -120,7 +121,8 @@ pub(super) fn machine(check: &Check<'_>, scenario: &Scenario, machine: Machine) 
             }
         }
     }
-    Ok(Machine { life: Life { after_reset, guest_commits }, ..machine })
+    let on_loss = accident::on_loss(check, scenario)?;
+    Ok(Machine { life: Life { after_reset, guest_commits, on_loss }, ..machine })
 }
 
 #[cfg(test)]
@@ -145,7 +147,7 @@ mod tests {
         assert_eq!(life("[machine]\nafter_reset = \"reprogram\"", "commit = \"firmware\""), Life::default());
         let other = life("[machine]\nafter_reset = \"nothing\"", "commit = \"guest\"");
         let guest_commits = vec!["gpu0".to_owned()];
-        assert_eq!(other, Life { after_reset: AfterReset::Nothing, guest_commits });
+        assert_eq!(other, Life { after_reset: AfterReset::Nothing, guest_commits, ..Life::default() });
     }
 
     #[rstest]

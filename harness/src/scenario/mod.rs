@@ -20,6 +20,7 @@
 //! What a reader cannot see by itself (a device that no step has, a width of three) is checked here, too: a
 //! [`Loaded`] scenario can be run.
 
+pub mod accident;
 pub mod acpi;
 pub mod dma;
 pub mod find;
@@ -154,6 +155,12 @@ pub struct Device {
     /// refused.
     #[serde(default)]
     pub commit: Option<String>,
+    /// What the machine does when it is lost: fail, detach, or reconnect. Without this, the first.
+    #[serde(default)]
+    pub on_loss: Option<String>,
+    /// How many milliseconds it may take over an answer. Without this, what the command line says.
+    #[serde(default)]
+    pub answer_within_ms: Option<u64>,
     /// A preset, or a file beside the scenario.
     #[serde(default)]
     pub profile: Option<String>,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::accident;
 use super::acpi;
 use super::dma;
 use super::interrupts;
@@ -47,6 +48,16 @@ pub enum Step {
     Run(life::Run),
     /// A device's memory is not where it should be.
     Unplaced(life::Unplaced),
+    /// A device's process dies.
+    Kill(accident::Kill),
+    /// A device's process stands still.
+    Freeze(accident::Freeze),
+    /// It goes on.
+    Thaw(accident::Thaw),
+    /// Another process is in its place.
+    Restart(accident::Restart),
+    /// The machine has lost a device.
+    Lost(accident::Lost),
     /// The guest has taken an interrupt so often.
     Interrupts(interrupts::Interrupts),
     /// A device has told the machine something so often.
@@ -99,6 +110,11 @@ impl Step {
             Self::Programmed(_) => "programmed",
             Self::Run(_) => "run",
             Self::Unplaced(_) => "unplaced",
+            Self::Kill(_) => "kill",
+            Self::Freeze(_) => "freeze",
+            Self::Thaw(_) => "thaw",
+            Self::Restart(_) => "restart",
+            Self::Lost(_) => "lost",
             Self::Interrupts(_) => "interrupts",
             Self::Signalled(_) => "signalled",
             Self::UnmaskPin(_) => "unmask_pin",
@@ -124,6 +140,7 @@ impl Step {
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
             Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
+            Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_) | Self::Restart(_) | Self::Lost(_) => true,
             Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
             Self::Plug(_) | Self::Unplug(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
@@ -165,6 +182,11 @@ impl Step {
             Self::VfioReset(step) => &step.device,
             Self::Programmed(step) => &step.device,
             Self::Unplaced(step) => &step.device,
+            Self::Kill(step) => &step.device,
+            Self::Freeze(step) => &step.device,
+            Self::Thaw(step) => &step.device,
+            Self::Restart(step) => &step.device,
+            Self::Lost(step) => &step.device,
             Self::Signalled(step) => &step.device,
             Self::UnmaskPin(step) => &step.device,
             Self::Plug(step) => &step.device,

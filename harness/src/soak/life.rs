@@ -322,6 +322,7 @@ fn machine(dice: &mut Rng, is_kvm: bool) -> Machine {
     let life = plan::life::Life {
         after_reset: AfterReset::Reprogram,
         guest_commits: if dice.bool() { vec!["gpu1".to_owned()] } else { Vec::new() },
+        on_loss: Vec::new(),
     };
     Machine {
         arch,

@@ -9,6 +9,7 @@ use vmm_core::plan::programme::Programme;
 use vmm_core::run::guest::GuestError;
 
 use super::Verdict;
+use super::accident;
 use super::acpi;
 use super::dma;
 use super::interrupts;
@@ -16,6 +17,7 @@ use super::judged;
 use super::life;
 use super::plug;
 use crate::acpi::memory::Unread;
+use crate::process::ProcessError;
 use crate::scenario::machine as scenario;
 use crate::scenario::place::NoPlace;
 use crate::scenario::place::NotThere;
@@ -38,6 +40,10 @@ pub(super) enum Trouble {
     NoPlace(#[from] NoPlace),
     #[error("{name:?}: the machine has no such device")]
     Device { name: String },
+    #[error("{name}: its process is not ours")]
+    NoProcess { name: String },
+    #[error(transparent)]
+    Process(#[from] ProcessError),
     #[error("{kind}: nothing that is done in a machine")]
     Kind { kind: &'static str },
 }
@@ -59,6 +65,11 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Programmed(step) => life::programmed(world, step),
         Step::Run(step) => life::run(world, step),
         Step::Unplaced(step) => life::unplaced(world, step),
+        Step::Kill(step) => accident::kill(world, step),
+        Step::Freeze(step) => accident::freeze(world, step),
+        Step::Thaw(step) => accident::thaw(world, step),
+        Step::Restart(step) => accident::restart(world, step),
+        Step::Lost(step) => accident::lost(world, step),
         Step::Plug(step) => plug::plug(world, step),
         Step::Unplug(step) => plug::unplug(world, step),
         Step::Copy(step) => dma::copy(world, step),

@@ -1,6 +1,7 @@
 //! Carrying out one step, and judging what was seen.
 //!
 //! - [`machine`]: what a guest does and sees.
+//! - `accident`: what is done to a device's process, and what the machine has lost.
 //! - `acpi`: what the ACPI tables in guest memory say.
 //! - `dma`: what a device's engine copies, and what was planned about it.
 //! - `interrupts`: what the guest was interrupted by, and what devices told the machine.
@@ -11,6 +12,7 @@
 pub mod machine;
 pub mod user;
 
+mod accident;
 mod acpi;
 mod dma;
 mod info;

@@ -85,6 +85,31 @@ const STAYS_IN: &str = "store = { at = \"gpu0.config+0x18\", width = 4, value = 
      store = { at = \"gpu0.config+4\", width = 2, value = 0 } => \
      store = { at = \"gpu0.config+4\", width = 2, value = 6 }";
 
+/// The device's process lives on.
+const NO_KILL: &str = "kill = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The device's process goes on.
+const NO_FREEZE: &str = "freeze = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The device's process stays.
+const NO_RESTART: &str =
+    "restart = { device = \"gpu0\" } => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// The device's process has no successor.
+const NO_SUCCESSOR: &str = "restart = { device = \"gpu0\" } => kill = { device = \"gpu0\" }";
+
+/// The guest stores something else in the first device's window.
+const OTHER_STORE: &str = "store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
+     store = { at = \"gpu0.window+0x1000\", width = 8, value = 1 }";
+
+/// And in the second device's.
+const OTHER_STORE_1: &str = "store = { at = \"gpu1.window+0x1000\", width = 8, value = \"0x0000_0000_bbbb_bbbb\" } => \
+     store = { at = \"gpu1.window+0x1000\", width = 8, value = 1 }";
+
+/// And in RAM.
+const OTHER_STORE_IN_RAM: &str = "store = { at = \"0x20_0000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
+     store = { at = \"0x20_0000\", width = 8, value = 1 }";
+
 /// The guest commits without its lock.
 const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x300 } => \
      store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x200 }";
@@ -278,6 +303,94 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &[GONE_AT_ONCE, "", "with.memory.size = \"512MiB\""],
     },
     Broken { scenario: "dma/writes-that-are-posted-stay-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
+    Broken {
+        scenario: "fault/a-device-replaced-by-one-of-another-id-is-not-taken",
+        breaks: &["restart = { device = \"gpu0\", with.ids.device = 0x1234 } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }"],
+    },
+    Broken {
+        scenario: "fault/a-device-replaced-by-one-of-another-size-is-not-taken",
+        breaks: &["restart = { device = \"gpu0\", with.memory.size = \"512MiB\" } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }"],
+    },
+    Broken {
+        scenario: "fault/a-device-that-is-lost-in-a-machine-reset-is-detached",
+        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_AT_ONCE],
+    },
+    Broken {
+        scenario: "fault/a-frozen-device-is-detached-and-its-late-answer-is-nobodys",
+        breaks: &[NO_FREEZE, OTHER_STORE_1, GONE_AT_ONCE],
+    },
+    Broken {
+        scenario: "fault/a-frozen-device-is-reconnected-and-its-memory-is-as-before",
+        breaks: &[
+            "freeze = { device = \"gpu0\", until_sought = true } => store = { at = 0x20_0000, width = 4, value = 0 }",
+            "freeze = { device = \"gpu0\", until_sought = true } => freeze = { device = \"gpu0\" }",
+        ],
+    },
+    Broken { scenario: "fault/a-frozen-device-that-is-not-found-is-out", breaks: &[NO_FREEZE] },
+    Broken {
+        scenario: "fault/a-killed-device-fails-the-run-and-what-is-mapped-stays",
+        breaks: &[NO_KILL, OTHER_STORE],
+    },
+    Broken {
+        scenario: "fault/a-killed-device-is-detached-and-the-guest-goes-on",
+        breaks: &[NO_KILL, OTHER_STORE_1, OTHER_STORE_IN_RAM, GONE_AT_ONCE],
+    },
+    Broken { scenario: "fault/a-killed-device-that-is-not-found-is-out", breaks: &[NO_KILL] },
+    Broken {
+        scenario: "fault/a-machine-reset-goes-on-without-a-detached-device",
+        breaks: &[NO_KILL, OTHER_STORE_1, GONE_AT_ONCE],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-fails-the-run-and-what-is-mapped-stays",
+        breaks: &[NO_RESTART, OTHER_STORE],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-interrupts-as-before",
+        breaks: &[
+            NO_SUCCESSOR,
+            "store = { at = \"gpu0.config+0x82\", width = 2, value = \"0x8000\" } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }",
+            GONE_AT_ONCE,
+        ],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-is-where-the-guest-has-put-it",
+        breaks: &[
+            NO_SUCCESSOR,
+            "store = { at = \"gpu0.config+0x18\", width = 4, value = 0xffff_ffff } => \
+             store = { at = 0x20_0000, width = 4, value = 0 }",
+        ],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-of-april-is-reconnected-with-new-memory",
+        breaks: &[NO_SUCCESSOR, OTHER_STORE_1, GONE_AT_ONCE],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-of-june-is-reconnected-with-new-memory",
+        breaks: &[NO_SUCCESSOR, OTHER_STORE_1, GONE_LATER_OF_JUNE],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-of-the-newest-kernel-is-reconnected-with-new-memory",
+        breaks: &[NO_SUCCESSOR, OTHER_STORE_1, GONE_LATER_OF_NEXT],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-that-is-to-be-detached-is-not-sought",
+        breaks: &[NO_RESTART],
+    },
+    Broken {
+        scenario: "fault/a-restarted-device-without-memory-space-has-no-bars",
+        breaks: &[
+            NO_SUCCESSOR,
+            "store = { at = \"gpu0.config+4\", width = 2, value = 0 } => \
+             store = { at = \"gpu0.config+4\", width = 2, value = 6 }",
+        ],
+    },
+    Broken {
+        scenario: "fault/a-slow-device-is-not-lost",
+        breaks: &[OTHER_STORE, REGISTERS_DIE, "with.ids.device = 0x1234"],
+    },
     Broken { scenario: "interrupt/a-copy-ends-with-an-interrupt", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },

@@ -59,6 +59,10 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
         "dma_unmap",
         "machine_reset",
         "vfio_reset",
+        "kill",
+        "freeze",
+        "thaw",
+        "restart",
         "plug",
         "unplug",
     ];
@@ -77,6 +81,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         "acpi/",
         "decoder/",
         "dma/",
+        "fault/",
         "interrupt/",
         "life/",
         "overlay/",
@@ -188,6 +193,10 @@ fn a_device_that_fails_while_attaching_is_named_with_the_register(#[case] lines:
 #[case(
     "unplaced = { device = \"gpu0\", because = \"x\" }",
     "nothing is wrong with the place of its memory, expected"
+)]
+#[case(
+    "lost = { device = \"gpu0\", call = \"x\", reason = \"y\", then = \"z\" }",
+    "gpu0: is not lost, expected to be lost at \"x\" because of \"y\", then \"z\""
 )]
 #[case("machine_reset = { refused = \"x\" }", "the machine is reset, expected \"x\"")]
 #[case("vfio_reset = { device = \"gpu0\", refused = \"x\" }", "gpu0 is reset, expected \"x\"")]

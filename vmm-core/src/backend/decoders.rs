@@ -38,6 +38,7 @@ use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::Given;
 use super::Shared;
 use super::irqs::IoEvent;
 use super::irqs::IrqChange;
@@ -292,6 +293,14 @@ impl Backend for HdmDecoders {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         self.inner.lock().attend()
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.inner.lock().lost()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.lock().given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -37,6 +37,11 @@ impl Enabled {
         Ok(enabled)
     }
 
+    /// Another connection has taken the place of the device's: it answers and may issue requests as at first.
+    pub(crate) fn again(&self) -> Result<(), BackendError> {
+        self.write(self.before.with_memory_space(true).with_bus_master(true))
+    }
+
     fn write(&self, command: header::Command) -> Result<(), BackendError> {
         self.backend.lock().write(region::CONFIG, header::COMMAND, &command.raw().to_le_bytes())
     }

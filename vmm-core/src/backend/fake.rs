@@ -1,11 +1,10 @@
 //! A device that exists in memory, for tests: a small model of its own, every call counted, any call failing.
 
 mod bytes;
+mod calls;
 mod slots;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use bytes::component_registers;
@@ -23,23 +22,20 @@ use vfio_abi::cxl::v2;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
-use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::info::region;
 use vfio_abi::request::DmaFlags;
 
-use super::Backend;
 use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::Given;
 use super::Shared;
 use super::decoders::HdmDecoders;
 use super::event::Event;
 use super::irqs::IoEvent;
-use super::irqs::IrqChange;
-use super::irqs::Vectors;
 use super::recording::Recorded;
 use super::recording::Recording;
 use crate::discover::discover;
@@ -80,6 +76,10 @@ pub(crate) struct State {
     pub(crate) calls: Vec<Call>,
     /// The call with this number, from 1, fails, and every later one if the device is lost by it.
     pub(crate) fail_at: Option<(usize, Failure)>,
+    /// The call at which it was lost.
+    pub(crate) lost: Option<BackendError>,
+    /// What it was let reach, for a connection that takes the place of this one.
+    given: Vec<Given>,
     pub(crate) dma: Vec<Span<Iova>>,
     /// What of it is a file: by its first address the length, where in the file, and what is allowed.
     pub(crate) files: BTreeMap<u64, (u64, u64, DmaFlags)>,
@@ -206,6 +206,8 @@ impl Fake {
             regions,
             calls,
             fail_at: None,
+            lost: None,
+            given: Vec::new(),
             dma,
             files,
             refuses_from,
@@ -247,12 +249,24 @@ impl Fake {
         self.look(|state| state.dword(region, offset))
     }
 
+    /// A connection that is lost remembers what it is let reach.
+    fn remember(&self, note: impl FnOnce(&mut Vec<Given>)) {
+        let mut state = self.state.lock();
+        if state.lost.is_some() {
+            note(&mut state.given);
+        }
+    }
+
     fn called(&mut self, call: Call) -> Result<parking_lot::MutexGuard<'_, State>, BackendError> {
         let mut state = self.state.lock();
         state.calls.push(call);
         let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
         match &state.fail_at {
-            Some((at, failure @ Failure::Lost(_))) if state.calls.len() >= *at => Err(error(failure.clone())),
+            Some((at, failure @ Failure::Lost(_))) if state.calls.len() >= *at => {
+                let error = error(failure.clone());
+                state.lost.get_or_insert_with(|| error.clone());
+                Err(error)
+            }
             Some((at, failure)) if state.calls.len() == *at => Err(error(failure.clone())),
             _ => Ok(state),
         }
@@ -353,145 +367,5 @@ impl FakeRegion {
         let flags = RegionFlags::READ | RegionFlags::WRITE | RegionFlags::MMAP;
         let memory = Some(HostMemory::ram(size).unwrap());
         Self { info: RegionInfo { flags, index, size, offset: 0, chain }, bytes: Vec::new(), memory }
-    }
-}
-
-impl Backend for Fake {
-    fn name(&self) -> &str {
-        "fake"
-    }
-
-    fn device_info(&mut self) -> Result<Vec<u8>, BackendError> {
-        Ok(self.called(Call::DeviceInfo)?.info.encode(u32::MAX))
-    }
-
-    fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError> {
-        let call = Call::RegionInfo { index };
-        let state = self.called(call)?;
-        let refused =
-            || BackendError { device: "fake".to_owned(), call, failure: Failure::Refused(Errno::EINVAL) };
-        let region = state.regions.get(&index).ok_or_else(refused)?;
-        let copy = |memory: &HostMemory| File::from(memory.file().as_fd().try_clone_to_owned().unwrap());
-        Ok((region.info.encode(u32::MAX), region.memory.as_ref().map(copy)))
-    }
-
-    fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
-        drop(self.called(Call::IrqInfo { index })?);
-        let count = [0, 0, 8, 1, 1].get(index as usize).copied().unwrap_or(0);
-        Ok(IrqInfo { argsz: 16.into(), flags: 1.into(), index: index.into(), count: count.into() })
-    }
-
-    fn read(&mut self, region: u32, offset: u64, buffer: &mut [u8]) -> Result<(), BackendError> {
-        let call = Call::Read { region, offset, count: buffer.len() };
-        let state = self.called(call)?;
-        let error = |failure| BackendError { device: "fake".to_owned(), call, failure };
-        if state.is_asleep(region) {
-            return Err(error(Failure::Refused(Errno::EIO)));
-        }
-        let hides = state.kernel == Kernel::Newest && region == 2;
-        let region = state.regions.get(&region).ok_or_else(|| error(Failure::Refused(Errno::EINVAL)))?;
-        if let Some(memory) = &region.memory {
-            memory.read(offset, buffer).unwrap();
-            if hides && (HDM_IN_BAR..HDM_IN_BAR + 0x30).contains(&offset) {
-                buffer.fill(0xff);
-            }
-            return Ok(());
-        }
-        let end = offset as usize + buffer.len();
-        let short = Failure::Short { done: 0, asked: buffer.len() };
-        buffer.copy_from_slice(region.bytes.get(offset as usize..end).ok_or_else(|| error(short))?);
-        Ok(())
-    }
-
-    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), BackendError> {
-        let mut state = self.called(Call::Write { region, offset, count: data.len() })?;
-        if region == state.registers() {
-            state.write_register(offset, u32::from_le_bytes(data.try_into().unwrap()));
-            return Ok(());
-        }
-        if let Some(memory) = &state.regions[&region].memory {
-            memory.write(offset, data).unwrap();
-            return Ok(());
-        }
-        state.bytes(region)[offset as usize..offset as usize + data.len()].copy_from_slice(data);
-        // Initiate Function Level Reset, in the upper byte of Device Control, which reads 0.
-        if region == region::CONFIG && state.bytes(region)[0x49] & 0x80 != 0 {
-            state.bytes(region)[0x49] = 0;
-            state.was_reset();
-        }
-        Ok(())
-    }
-
-    fn dma_map(
-        &mut self,
-        range: Span<Iova>,
-        _file: &Arc<File>,
-        offset: u64,
-        allowed: DmaFlags,
-    ) -> Result<(), BackendError> {
-        let call = Call::DmaMap { range };
-        let mut state = self.called(call)?;
-        if let Some((_, errno)) = state.refuses_from.filter(|(from, _)| range.start().get() >= *from) {
-            let failure = Failure::Refused(errno);
-            return Err(BackendError { device: "fake".to_owned(), call, failure });
-        }
-        if state.kept.contains(&range) {
-            let failure = Failure::Refused(Errno::EEXIST);
-            return Err(BackendError { device: "fake".to_owned(), call, failure });
-        }
-        assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
-        state.dma.push(range);
-        state.files.insert(range.start().get(), (range.size(), offset, allowed));
-        Ok(())
-    }
-
-    fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
-        let mut state = self.called(Call::DmaAsk { range })?;
-        state.dma.push(range);
-        state.asks = Some(memory);
-        Ok(())
-    }
-
-    fn attend(&mut self) -> Result<(), BackendError> {
-        Ok(())
-    }
-
-    fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        if let Err(error) = self.called(Call::DmaUnmap { range }).map(drop) {
-            self.state.lock().kept.push(range);
-            return Err(error);
-        }
-        let mut state = self.state.lock();
-        state.kept.retain(|kept| *kept != range);
-        let at = state.dma.iter().position(|mapped| *mapped == range);
-        state.dma.remove(at.expect("only what was mapped is unmapped"));
-        state.files.remove(&range.start().get());
-        Ok(())
-    }
-
-    fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
-        let (index, start, count) = (change.index, change.start, change.vectors.count());
-        let mut state = self.called(Call::SetIrqs { index, start, count })?;
-        match change.vectors {
-            Vectors::All(0) => state.events.retain(|(there, _), _| *there != index),
-            Vectors::Events(events) => {
-                for (vector, event) in (start..).zip(events) {
-                    state.events.remove(&(index, vector));
-                    let event = event.map(|event| Event::of(event.try_clone_to_owned().unwrap()));
-                    state.events.extend(event.map(|event| ((index, vector), event)));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn io_events(&mut self, region: u32) -> Result<Vec<IoEvent>, BackendError> {
-        self.called(Call::IoEvents { index: region }).map(|state| state.io_events.clone())
-    }
-
-    fn reset(&mut self) -> Result<(), BackendError> {
-        self.called(Call::Reset)?.was_reset();
-        Ok(())
     }
 }

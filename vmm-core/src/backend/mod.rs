@@ -37,7 +37,9 @@ use vfio_abi::request::DmaFlags;
 /// A device, by the calls that VFIO offers on it.
 ///
 /// Every call waits for the device and no longer than the transport's time-out. After [`Failure::Lost`] the device
-/// is gone: every further call fails at once and says why.
+/// is gone: every further call fails at once and says why, and there is nothing to attend to. What it is let reach from
+/// then on, and what is taken back of that, is remembered all the same for a connection that may take its place: see
+/// `Shared::replace`.
 pub trait Backend: Send {
     /// How the user named the device.
     fn name(&self) -> &str;
@@ -96,6 +98,12 @@ pub trait Backend: Send {
     /// If the device is gone.
     fn attend(&mut self) -> Result<(), BackendError>;
 
+    /// At which call the device was lost, and why; nothing while it is there.
+    fn lost(&self) -> Option<BackendError>;
+
+    /// What the device was let reach or ask for and what was not taken back, by rising address.
+    fn given(&self) -> Vec<Given>;
+
     /// Takes back what the device was let reach or ask for.
     ///
     /// # Errors
@@ -119,6 +127,46 @@ pub trait Backend: Send {
     /// # Errors
     /// If the device does not answer, or refuses.
     fn reset(&mut self) -> Result<(), BackendError>;
+}
+
+/// Something that a device was let reach.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// A part of a file: see [`Backend::dma_map`].
+    File {
+        /// Where the device reaches it.
+        range: Span<Iova>,
+        /// The file.
+        file: Arc<File>,
+        /// Where in it the range begins.
+        offset: u64,
+        /// What the device may do.
+        allowed: DmaFlags,
+    },
+    /// What it asks for: see [`Backend::dma_ask`].
+    Asked {
+        /// Which addresses.
+        range: Span<Iova>,
+        /// Who answers.
+        memory: Arc<dyn DmaMemory>,
+    },
+}
+
+impl Given {
+    /// Where the device reaches it.
+    pub fn range(&self) -> Span<Iova> {
+        match self {
+            Self::File { range, .. } | Self::Asked { range, .. } => *range,
+        }
+    }
+
+    /// Gives it to a device.
+    fn give(self, backend: &mut dyn Backend) -> Result<(), BackendError> {
+        match self {
+            Self::File { range, file, offset, allowed } => backend.dma_map(range, &file, offset, allowed),
+            Self::Asked { range, memory } => backend.dma_ask(range, memory),
+        }
+    }
 }
 
 /// Memory that a device asks for, at its own addresses.
@@ -145,12 +193,35 @@ pub struct Shared {
 impl Shared {
     /// Shares a backend.
     pub fn new(backend: impl Backend + 'static) -> Self {
-        Self { backend: Arc::new(Mutex::new(Box::new(backend))) }
+        Self::of(Box::new(backend))
+    }
+
+    /// Shares a backend of any kind.
+    pub fn of(backend: Box<dyn Backend>) -> Self {
+        Self { backend: Arc::new(Mutex::new(backend)) }
     }
 
     /// The backend, for a call or for several that belong together.
     pub fn lock(&self) -> MutexGuard<'_, Box<dyn Backend>> {
         self.backend.lock()
+    }
+
+    /// Whether the device is gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lock().lost().is_some()
+    }
+
+    /// Another connection takes the place of this one, for all who share it. It is given what this one was. The former
+    /// connection comes back.
+    ///
+    /// # Errors
+    /// If the device does not take what it is given. Everything is as before then.
+    pub(crate) fn replace(&self, mut with: Box<dyn Backend>) -> Result<Box<dyn Backend>, BackendError> {
+        let mut now = self.lock();
+        for given in now.given() {
+            given.give(&mut *with)?;
+        }
+        Ok(std::mem::replace(&mut *now, with))
     }
 
     /// Reads a dword of a region.

@@ -13,6 +13,7 @@ use vfio_abi::request::DmaFlags;
 use super::Backend;
 use super::BackendError;
 use super::DmaMemory;
+use super::Given;
 use super::irqs::IoEvent;
 use super::irqs::IrqChange;
 
@@ -163,6 +164,14 @@ impl<B: Backend> Backend for Recorded<B> {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         self.inner.attend()
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.inner.lost()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.inner.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {

@@ -19,6 +19,7 @@ pub mod cxl;
 pub mod msix;
 
 mod registers;
+mod same;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use config::Config;
 use cxl::Cxl;
 use rustix::fs::SealFlags;
+pub use same::Difference;
 use vfio_abi::chain::Area;
 use vfio_abi::cxl as abi;
 use vfio_abi::cxl::Revision;

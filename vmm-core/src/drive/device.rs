@@ -28,6 +28,7 @@ use crate::backend::BackendError;
 use crate::backend::Call;
 use crate::backend::DmaMemory;
 use crate::backend::Failure;
+use crate::backend::Given;
 use crate::backend::irqs::IoEvent;
 use crate::backend::irqs::IrqChange;
 use crate::map::memory::HostMemory;
@@ -261,6 +262,14 @@ impl Backend for Device {
 
     fn attend(&mut self) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        None
+    }
+
+    fn given(&self) -> Vec<Given> {
+        Vec::new()
     }
 
     fn dma_unmap(&mut self, _range: Span<Iova>) -> Result<(), BackendError> {

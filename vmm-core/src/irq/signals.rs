@@ -104,6 +104,19 @@ impl Signals {
         Ok(signals)
     }
 
+    /// Another connection has taken the place of the device's: it is told of the events again.
+    ///
+    /// # Errors
+    /// If the device does not answer, or refuses.
+    pub fn give_again(&self) -> Result<(), BackendError> {
+        for given in &self.given {
+            let events = [Some(given.event.as_fd())];
+            let change = IrqChange::attach(given.signal.index(), 0, &events);
+            self.backend.lock().set_irqs(&change)?;
+        }
+        Ok(())
+    }
+
     /// Counts what came.
     pub fn attend(&self) {
         for given in &self.given {

@@ -239,6 +239,19 @@ impl Msix {
         Ok(attached?)
     }
 
+    /// Another connection has taken the place of the device's: it is told of the events again, all at once. Who hears
+    /// them is as before.
+    ///
+    /// # Errors
+    /// If the device does not do its part.
+    pub fn give_again(&self) -> Result<(), IrqError> {
+        let state = self.state.lock();
+        let Some((last, _)) = state.given.last_key_value() else { return Ok(()) };
+        let event = |vector| state.given.get(&vector).map(|given| given.event.as_fd());
+        let events: Vec<Option<BorrowedFd<'_>>> = (0..=*last).map(event).collect();
+        Ok(self.backend.lock().set_irqs(&IrqChange::attach(irq::MSIX, 0, &events))?)
+    }
+
     fn take_back(&self, state: &mut State) -> Result<(), IrqError> {
         if std::mem::take(&mut state.given).is_empty() {
             return Ok(());

@@ -34,6 +34,7 @@ use super::space::Window;
 use crate::backend::BackendError;
 use crate::backend::Shared;
 use crate::backend::enabled::Enabled;
+use crate::discover::Inventory;
 use crate::plan;
 use crate::plan::Bar;
 use crate::plan::bar::Piece;
@@ -101,6 +102,32 @@ impl Mapped {
         self.enabled = None;
     }
 
+    /// Another connection has taken the place of the device's, and was given what that one was: brings the device to
+    /// work, and lets its BARs, which are out, show what it has now. Nobody reaches them yet.
+    pub(super) fn renew(
+        &mut self,
+        (number, planned): (usize, &plan::Device),
+        space: &AddressSpace,
+        inventory: Inventory,
+    ) -> Result<(), MapError> {
+        self.attached.inventory = inventory;
+        self.attached.wake()?;
+        match &self.enabled {
+            Some(enabled) => enabled.again()?,
+            // It was lost in a reset.
+            None => self.enabled = Some(Enabled::with_requests(&self.attached.backend)?),
+        }
+        let mut memory = Vec::new();
+        for bar in &planned.bars {
+            let parts = Shown { number, planned, attached: &self.attached, bar }.parts(&mut memory)?;
+            if let Some((_, window)) = self.bars.iter().find(|(index, _)| *index == bar.index) {
+                space.show_instead(window.id(), parts);
+            }
+        }
+        self.bar_reach.renew(memory);
+        Ok(())
+    }
+
     /// The device answers again, where it was planned.
     pub(super) fn bring_back(&mut self, space: &AddressSpace) -> Result<(), BackendError> {
         self.enabled = Some(Enabled::with_requests(&self.attached.backend)?);
@@ -155,19 +182,28 @@ struct Shown<'a> {
 impl Shown<'_> {
     /// Puts it there, and adds what is memory of it.
     fn enter(&self, machine: &Mappings, memory: &mut Vec<BarMemory>) -> Result<Window, MapError> {
-        let parts = self.bar.pieces.iter().map(|piece| self.part(piece)).collect::<Result<Vec<_>, _>>()?;
-        let name = format!("{} bar{}", self.planned.name, self.bar.index);
-        for part in &parts {
-            let Shows::Memory(shown) = &part.shows else { continue };
-            let start = self.bar.span.start().checked_add(part.range.start);
-            let span = start.and_then(|start| Span::new(start, shown.size()));
-            memory.extend(span.map(|span| BarMemory { name: name.clone(), span, memory: shown.clone() }));
-        }
+        let parts = self.parts(memory)?;
         let port = machine.plan.bridges.get(self.planned.bridge).map(|bridge| &bridge.port);
         let forwarded = port.map(|port| port.memory.into_iter().chain(port.prefetchable));
         let forwarded = forwarded.into_iter().flatten().collect();
         let opened = machine.space.bar(self.bar.span, forwarded, parts);
-        opened.map_err(|error| MapError::Space { name, error })
+        opened.map_err(|error| MapError::Space { name: self.name(), error })
+    }
+
+    fn name(&self) -> String {
+        format!("{} bar{}", self.planned.name, self.bar.index)
+    }
+
+    /// What is seen of it. What of that is memory is added.
+    fn parts(&self, memory: &mut Vec<BarMemory>) -> Result<Vec<Part>, MapError> {
+        let parts = self.bar.pieces.iter().map(|piece| self.part(piece)).collect::<Result<Vec<_>, _>>()?;
+        for part in &parts {
+            let Shows::Memory(shown) = &part.shows else { continue };
+            let start = self.bar.span.start().checked_add(part.range.start);
+            let span = start.and_then(|start| Span::new(start, shown.size()));
+            memory.extend(span.map(|span| BarMemory { name: self.name(), span, memory: shown.clone() }));
+        }
+        Ok(parts)
     }
 
     fn part(&self, piece: &Piece) -> Result<Part, MapError> {

@@ -268,7 +268,12 @@ impl Requester {
             let allowed = DmaFlags::READ | DmaFlags::WRITE;
             backend.dma_map(range, memory.file(), memory.file_offset(), allowed)
         };
+        let was_lost = backend.lost().is_some();
         let mut mapped = map(&mut backend);
+        if was_lost {
+            // It is remembered for whoever takes its place. That it is lost was told when it was.
+            mapped = Ok(());
+        }
         if let Err(BackendError { failure: Failure::Refused(Errno::EEXIST), .. }) = &mapped {
             // The device did not give it back when it was told to. What is held here is disjoint.
             mapped = backend.dma_unmap(range).and_then(|()| map(&mut backend));
@@ -295,7 +300,8 @@ fn tolerated(decision: Decision, taken: Result<Reach, BackendError>) -> Result<O
 #[derive(Debug)]
 pub(crate) struct BarReach {
     exchange: Arc<Exchange>,
-    parts: Vec<BarMemory>,
+    /// It is locked behind what is given.
+    parts: Mutex<Vec<BarMemory>>,
     given: Mutex<Option<Vec<Offer>>>,
 }
 
@@ -313,7 +319,14 @@ pub(crate) struct BarMemory {
 impl BarReach {
     /// Nobody has any of it yet.
     pub(crate) fn new(exchange: Arc<Exchange>, parts: Vec<BarMemory>) -> Self {
-        Self { exchange, parts, given: Mutex::default() }
+        Self { exchange, parts: Mutex::new(parts), given: Mutex::default() }
+    }
+
+    /// The BARs are other memory from now on. Nobody has the memory that they were.
+    pub(crate) fn renew(&self, parts: Vec<BarMemory>) {
+        let mut given = self.given.lock();
+        *given = None;
+        *self.parts.lock() = parts;
     }
 
     /// The device decodes from now on, or does not. What is so already stays.
@@ -326,7 +339,7 @@ impl BarReach {
             *given = None;
         } else if given.is_none() {
             let offer = |part: &BarMemory| self.exchange.offer(&part.name, part.span, &part.memory);
-            *given = Some(self.parts.iter().map(offer).collect::<Result<_, _>>()?);
+            *given = Some(self.parts.lock().iter().map(offer).collect::<Result<_, _>>()?);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use cxl_spec::access::Width;
@@ -74,6 +75,15 @@ impl HostMemory {
     /// Where this process sees the memory. For a hypervisor only.
     pub(crate) fn host_address(&self) -> u64 {
         (self.mapping.as_ptr() as u64).saturating_add(self.start as u64)
+    }
+
+    /// Whether other memory is of the same file, whatever part of it and however it came here.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub(crate) fn is_of_same_file(&self, other: &Self) -> io::Result<bool> {
+        let which = |memory: &Self| memory.file.metadata().map(|status| (status.dev(), status.ino()));
+        Ok(which(self)? == which(other)?)
     }
 
     /// The file that the memory is.

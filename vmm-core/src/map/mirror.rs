@@ -83,7 +83,10 @@ impl Mirror {
         let mut followed = Followed { is_cut: !leaves.is_all, ..Followed::default() };
         let wanted = self.wanted(leaves, &mut followed);
         let mut backend = self.backend.lock();
+        // What is lost remembers it for whoever takes its place.
+        let was_lost = backend.lost().is_some();
         let mut judge = |outcome: Result<(), BackendError>| {
+            let outcome = if was_lost { Ok(()) } else { outcome };
             let is_done = outcome.is_ok();
             followed.refused += u64::from(!is_done);
             followed.error = followed.error.take().or(outcome.err());

@@ -50,6 +50,7 @@ use crate::discover::Region;
 use crate::discover::discover;
 use crate::plan::Kind;
 use crate::plan::Plan;
+use crate::plan::life::OnLoss;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -189,20 +190,21 @@ impl Mappings {
     }
 
     /// The machine is reset: BARs are where they were planned, devices have gone through a reset of their own and
-    /// answer again, SMMUs and what devices reach of each other are as at the start. RAM is kept, and so is what
-    /// devices reach of it; the ACPI tables are there anew. What else the guest wrote to a device's configuration
-    /// space is the device's to keep or lose: VFIO saves it over a reset.
+    /// answer again, but for those that were lost and are out; SMMUs and what devices reach of each other are as at
+    /// the start. RAM is kept, and so is what devices reach of it; the ACPI tables are there anew. What else the guest
+    /// wrote to a device's configuration space is the device's to keep or lose: VFIO saves it over a reset.
     ///
     /// # Errors
     /// If a device does not do its part.
     pub(crate) fn reset(&mut self) -> Result<(), MapError> {
         #[rustfmt::skip]
         let Self {
-            devices, space, smmus,
-            ram_offers: _, windows: _, exchange: _, ram: _, low_ram: _, plan: _,
+            devices, space, smmus, plan,
+            ram_offers: _, windows: _, exchange: _, ram: _, low_ram: _,
         } = self;
-        let mut devices: Vec<_> = devices.values_mut().collect();
-        devices.iter_mut().for_each(|device| device.take_out(space));
+        devices.values_mut().for_each(|device| device.take_out(space));
+        let here = |(number, device): &(&usize, &mut Mapped)| !is_gone(plan, **number, device);
+        let mut devices: Vec<_> = devices.iter_mut().filter(here).map(|(_, device)| device).collect();
         smmus.iter().for_each(|smmu| smmu.reset());
         for device in &devices {
             device.attached.wake()?;
@@ -230,6 +232,23 @@ impl Mappings {
         if let Some(mut device) = self.devices.remove(&number) {
             device.take_out(&self.space);
         }
+    }
+
+    /// Another connection has taken the place of a device's, and was given what that one was. Its BARs, which are out,
+    /// are what it has now.
+    ///
+    /// # Errors
+    /// If the device does not do its part.
+    pub(crate) fn renew(&mut self, number: usize, inventory: Inventory) -> Result<(), MapError> {
+        let found = self.devices.get_mut(&number).zip(self.plan.devices.get(number));
+        let renew =
+            |(device, planned): (&mut Mapped, _)| device.renew((number, planned), &self.space, inventory);
+        found.map_or(Ok(()), renew)
+    }
+
+    /// Whether the device with this number was lost and is out.
+    pub(crate) fn is_gone(&self, number: usize) -> bool {
+        self.device(number).is_some_and(|device| is_gone(&self.plan, number, device))
     }
 
     /// The device with this number, if it is there.
@@ -310,6 +329,11 @@ impl Mappings {
         self.windows.push(window);
         Ok(())
     }
+}
+
+fn is_gone(plan: &Plan, number: usize, device: &Mapped) -> bool {
+    let stays = plan.devices.get(number).is_none_or(|planned| planned.on_loss == OnLoss::Fail);
+    !stays && device.attached.backend.is_lost()
 }
 
 /// A part of a region, mapped into this process.

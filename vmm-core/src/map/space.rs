@@ -267,6 +267,17 @@ impl AddressSpace {
         }
     }
 
+    /// Shows other parts of a BAR. They are as long as those that were shown, and what the hypervisor refuses of them
+    /// traps.
+    pub fn show_instead(&self, id: WindowId, parts: Vec<Part>) {
+        let mut state = self.state.write();
+        let Some(entry) = state.entries.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.parts, parts);
+        self.settle(&mut state);
+        // What it shows goes with its slots; only then may its memory go.
+        drop(before);
+    }
+
     /// What is at `address`, if there is something for `length` bytes.
     pub fn target(&self, address: Gpa, length: u64) -> Option<Target> {
         let state = self.state.read();

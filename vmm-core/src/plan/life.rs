@@ -1,4 +1,5 @@
-//! What is chosen about a device's life in the machine: who commits its decoder, and what follows a reset.
+//! What is chosen about a device's life in the machine: who commits its decoder, what follows a reset, and what is
+//! done when the device is lost.
 
 /// Who commits HDM decoder 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,19 @@ pub enum AfterReset {
     Nothing,
 }
 
+/// What the machine does about a device that is lost: its process has died, or does not answer, or cannot be
+/// understood. Whatever it does, the guest goes on, and reads ones from it meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// Nothing: what is mapped stays, and whoever runs the machine is told that it has failed.
+    #[default]
+    Fail,
+    /// All of the device is taken out at once.
+    Detach,
+    /// The same, and it is sought anew: if it is found and is the same device, it is brought back.
+    Reconnect,
+}
+
 /// What is chosen about the lives of all devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Life {
@@ -27,6 +41,8 @@ pub struct Life {
     pub after_reset: AfterReset,
     /// The devices whose decoder the guest commits, by name. Of a device that is not there nothing comes.
     pub guest_commits: Vec<String>,
+    /// What is done about devices that are lost, by name. Of a device that is not there nothing comes.
+    pub on_loss: Vec<(String, OnLoss)>,
 }
 
 impl Committer {
@@ -55,7 +71,27 @@ impl AfterReset {
     }
 }
 
+impl OnLoss {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Fail, Self::Detach, Self::Reconnect];
+
+    /// The name in scenarios.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Detach => "detach",
+            Self::Reconnect => "reconnect",
+        }
+    }
+}
+
 impl Life {
+    /// What is done when this device is lost.
+    pub fn on_loss(&self, device: &str) -> OnLoss {
+        let mut chosen = self.on_loss.iter();
+        chosen.find(|(name, _)| name == device).map_or(OnLoss::default(), |(_, chosen)| *chosen)
+    }
+
     /// Who commits the decoder of this device.
     pub fn committer(&self, device: &str) -> Committer {
         if self.guest_commits.iter().any(|name| name == device) {
@@ -75,5 +111,11 @@ mod tests {
         let life = Life { guest_commits: vec!["gpu1".to_owned()], ..Life::default() };
         assert_eq!(life.committer("gpu1"), Committer::Guest);
         assert_eq!(life.committer("gpu0"), Committer::Machine);
+    }
+
+    #[test]
+    fn a_loss_is_a_failure_unless_something_else_was_chosen_for_the_device() {
+        let life = Life { on_loss: vec![("gpu1".to_owned(), OnLoss::Detach)], ..Life::default() };
+        assert_eq!((life.on_loss("gpu1"), life.on_loss("gpu0")), (OnLoss::Detach, OnLoss::Fail));
     }
 }

@@ -42,6 +42,7 @@ use firmware::Tables;
 pub use iommu::Smmu;
 pub use layout::Reason;
 use life::Committer;
+use life::OnLoss;
 use machine::Machine;
 use place::Candidate;
 use place::Shown;
@@ -170,6 +171,8 @@ pub struct Device {
     pub ats: bool,
     /// Who commits decoder 0.
     pub committer: Committer,
+    /// What is done when it is lost.
+    pub on_loss: OnLoss,
     /// Where the decoder may be: the CXL fixed memory window that leads to the device.
     pub fixed_window: Span<Gpa>,
     /// Its MSI-X, if it has it: the table and the pending bits that the guest sees are the machine's.

@@ -21,6 +21,7 @@ use super::bar;
 use super::bar::Reach;
 use super::bridge::Wanted;
 use super::life::Committer;
+use super::life::OnLoss;
 use super::machine::Machine;
 use super::programme::Programme;
 use crate::discover::Inventory;
@@ -36,6 +37,7 @@ pub(super) struct Candidate<'a> {
     cxl: &'a Cxl,
     memory: &'a Region,
     committer: Committer,
+    on_loss: OnLoss,
 }
 
 /// A device's BARs and memory, once they have their places, and what there is to say about them.
@@ -82,7 +84,8 @@ impl<'a> Candidate<'a> {
         if decoder != memory.size && committer == Committer::Machine {
             return Err(refused(name, Refusal::DecoderSize { decoder, memory: memory.size }));
         }
-        Ok(Self { name, inventory, cxl, memory, committer })
+        let on_loss = machine.life.on_loss(name);
+        Ok(Self { name, inventory, cxl, memory, committer, on_loss })
     }
 
     /// What the component registers cover of a BAR, by offsets in it.
@@ -167,6 +170,7 @@ impl<'a> Candidate<'a> {
             express: express.map(|capability| capability.offset.into()),
             ats: extended.any(|capability| capability.id == pci::extended_capability::ATS),
             committer: self.committer,
+            on_loss: self.on_loss,
             fixed_window,
             msix: self.inventory.config.msix.clone(),
         })

@@ -8,11 +8,13 @@
 //! | a reset through VFIO           | the same                         | the same                             |
 //! | a reset of the machine         | the same                         | the same                             |
 //! | the guest commits, uncommits   | the device's own answer          | memory in place, or out              |
+//! | another connection             | read; programmed again if lost   | as before                            |
 //!
 //! In each reset the memory goes out first and comes back last. What is in it then is the device's to say: this side
 //! keeps the mapping and neither clears nor saves it. Where the decoder cannot be brought back, the memory stays out,
 //! and the guest reads ones there.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cxl_spec::access::Access;
@@ -27,6 +29,7 @@ use super::commit::GuestDecoder;
 use super::commit::Mapping;
 use super::decoder::Decoder;
 use crate::backend::Shared;
+use crate::discover::Inventory;
 use crate::discover::cxl::Cxl;
 use crate::map::MapError;
 use crate::map::Mappings;
@@ -54,6 +57,27 @@ pub(crate) enum Reset {
     Device,
 }
 
+/// What a device that was found again has in its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It gives the same file: what was in it is in it, unless the device itself has cleared it.
+    Same,
+    /// It gives another file: nothing of what was stored is there.
+    Fresh,
+    /// It gives no file, so only the device knows.
+    Unknown,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Same => "its memory is the same as before",
+            Self::Fresh => "its memory is new",
+            Self::Unknown => "whether its memory is the same as before cannot be seen",
+        })
+    }
+}
+
 /// A device's memory in a machine. Dropping it takes it out and puts the decoder back.
 #[derive(Debug)]
 pub(crate) struct DeviceMemory {
@@ -64,8 +88,6 @@ pub(crate) struct DeviceMemory {
     programme: Programme,
     /// What the decoder's base read when it was found.
     base: (u32, u32),
-    /// All of the memory, if it can be mapped.
-    memory: Option<HostMemory>,
     /// What the window is called among the things that devices reach.
     part: Option<String>,
     exchange: Arc<Exchange>,
@@ -81,6 +103,8 @@ struct Now {
     offer: Option<Offer>,
     window: Option<Window>,
     decoder: Owned,
+    /// All of the memory, if it can be mapped.
+    memory: Option<HostMemory>,
     /// Why the memory is not where it should be, if it is not.
     unplaced: Option<String>,
 }
@@ -106,6 +130,7 @@ impl DeviceMemory {
         let region = device.inventory.region(window.region);
         let failed = |error| MapError::Region { device: planned.name.clone(), region: window.region, error };
         let memory = window.mapped.then(|| memory_of(region, 0, window.span.size())).transpose();
+        let memory = memory.map_err(failed)?;
         let decoder = match planned.committer {
             Committer::Machine => Owned::Machine(None),
             Committer::Guest => {
@@ -122,12 +147,11 @@ impl DeviceMemory {
             backend: device.backend.clone(),
             programme: planned.programme,
             base: hdm::split(found.map_or(0, |decoder| decoder.base)),
-            memory: memory.map_err(failed)?,
             part: part.map(|part| part.name.clone()),
             exchange: mappings.exchange.clone(),
             space: mappings.space.clone(),
             after_reset: mappings.plan.machine.life.after_reset,
-            now: Mutex::new(Now { offer: None, window: None, decoder, unplaced: None }),
+            now: Mutex::new(Now { offer: None, window: None, decoder, memory, unplaced: None }),
         }))
     }
 
@@ -165,6 +189,32 @@ impl DeviceMemory {
             (Owned::Guest(decoder), Reset::Cxl | Reset::Device) => decoder.reset(),
         }
         Ok(self.place(now)?)
+    }
+
+    /// Another connection has taken the place of the device's, and the memory is out: it is what the device has now,
+    /// and comes back behind its decoder. That is read, and programmed if it is not as it was.
+    ///
+    /// # Errors
+    /// If the memory cannot be mapped, the decoder does not take its base, or the memory has no place.
+    pub(crate) fn renew(&self, inventory: &Inventory) -> Result<Kept, ProgramError> {
+        let mut now = self.now.lock();
+        let mut kept = Kept::Unknown;
+        if let Some(before) = &now.memory {
+            let failed = |error| {
+                let device = self.name.clone();
+                ProgramError::Map(MapError::Region { device, region: self.region, error })
+            };
+            let memory = memory_of(inventory.region(self.region), 0, before.size()).map_err(failed)?;
+            let same = before.is_of_same_file(&memory).map_err(failed)?;
+            kept = if same { Kept::Same } else { Kept::Fresh };
+            now.memory = Some(memory);
+        }
+        if let Owned::Machine(Some(decoder)) = &mut now.decoder {
+            decoder.restore()?;
+        }
+        self.place(&mut now)?;
+        now.unplaced = None;
+        Ok(kept)
     }
 
     /// Why the memory is not where it should be, if it is not.
@@ -220,7 +270,7 @@ impl DeviceMemory {
             Owned::Guest(decoder) => decoder.mapping(),
         };
         let Some(Mapping { span, dpa }) = mapping else { return Ok(()) };
-        let memory = self.memory.as_ref().and_then(|memory| memory.part(dpa, span.size()));
+        let memory = now.memory.as_ref().and_then(|memory| memory.part(dpa, span.size()));
         let opened = match memory.clone() {
             Some(memory) => self.space.map(span, memory),
             None => {

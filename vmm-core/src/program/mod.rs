@@ -24,9 +24,11 @@ use std::sync::Arc;
 use cxl_spec::component::hdm::Control;
 use cxl_spec::register::describe_value;
 pub(crate) use memory::DeviceMemory;
+pub use memory::Kept;
 pub(crate) use memory::Reset;
 
 use crate::backend::BackendError;
+use crate::discover::Inventory;
 use crate::map::Attached;
 use crate::map::MapError;
 use crate::map::Mappings;
@@ -168,7 +170,20 @@ impl Programmed {
         // No memory is seen while its device is in reset.
         memories.values().for_each(|memory| memory.take_out());
         mappings.reset()?;
-        memories.values().try_for_each(|memory| memory.after(Reset::Device))
+        let mut here = memories.iter().filter(|(number, _)| !mappings.is_gone(**number));
+        here.try_for_each(|(_, memory)| memory.after(Reset::Device))
+    }
+
+    /// Another connection has taken the place of a device's: does for it what the stages up to machine-done did, in
+    /// their order. Its BARs are left out, and what it is given of others it has been given before.
+    ///
+    /// # Errors
+    /// If the device does not do its part.
+    pub(crate) fn renew(&mut self, number: usize, inventory: Inventory) -> Result<Kept, ProgramError> {
+        let Self { memories, mappings } = self;
+        mappings.renew(number, inventory)?;
+        let found = memories.get(&number).zip(mappings.device(number));
+        found.map_or(Ok(Kept::Unknown), |(memory, device)| memory.renew(&device.attached.inventory))
     }
 }
 

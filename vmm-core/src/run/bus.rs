@@ -2,13 +2,19 @@
 //!
 //! An access is taken apart at its natural boundaries. A piece that reaches nothing reads ones and writes
 //! nothing; so does one that the device refuses, and everything of a device that is lost. The guest goes on in
-//! every case: what was wrong is counted, and the first loss is kept for whoever runs the machine.
+//! every case: what was wrong is counted, and losses are kept for whoever runs the machine.
+//!
+//! Locks are taken in this order, and none is held when an access ends and losses are acted upon: a device's
+//! configuration, its memory, the address space, what devices reach of BARs, the devices themselves.
 
 mod interrupts;
+mod loss;
 mod resets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -16,6 +22,10 @@ use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 use interrupts::Interrupts;
+pub use loss::Loss;
+pub use loss::MOST_LOSSES;
+pub use loss::NotBack;
+pub use loss::Then;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 use vfio_abi::info::region;
@@ -33,6 +43,7 @@ use crate::map::space::Behind;
 use crate::map::space::Shape;
 use crate::map::space::Target;
 use crate::map::space::Trap;
+use crate::plan::life::OnLoss;
 use crate::plan::machine::ECAM_FUNCTION_SIZE;
 use crate::ports::Component;
 use crate::ports::HostBridge;
@@ -49,7 +60,9 @@ pub struct Bus {
     smmus: Vec<Arc<Unit>>,
     receiver: Arc<dyn Receiver>,
     refused: AtomicU64,
-    lost: Mutex<Option<BackendError>>,
+    /// A device may have been lost.
+    suspects: AtomicBool,
+    losses: Mutex<Vec<Loss>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +78,11 @@ struct Device {
     interrupts: Arc<Interrupts>,
     /// Where the plan puts the BARs.
     bars: Vec<(u8, Gpa)>,
+    on_loss: OnLoss,
+    /// It was lost, and that is known.
+    lost: AtomicBool,
+    /// How often it was sought.
+    losses: AtomicU32,
 }
 
 impl Device {
@@ -82,6 +100,9 @@ impl Device {
             bar_reach: mapped.bar_reach.clone(),
             interrupts,
             bars: planned.bars.iter().map(|bar| (bar.index, bar.span.start())).collect(),
+            on_loss: planned.on_loss,
+            lost: AtomicBool::new(false),
+            losses: AtomicU32::new(0),
         })
     }
 }
@@ -150,7 +171,8 @@ impl Bus {
             smmus: mappings.smmus.clone(),
             space: mappings.space.clone(),
             refused: AtomicU64::new(0),
-            lost: Mutex::new(None),
+            suspects: AtomicBool::new(false),
+            losses: Mutex::default(),
         };
         bus.devices.read().values().for_each(|device| bus.stand_for_writes(device, true));
         bus
@@ -176,8 +198,7 @@ impl Bus {
         let Some(device) = self.devices.write().remove(&number) else { return false };
         self.bridges.get(device.bridge).into_iter().for_each(|bridge| bridge.set_present(false));
         // That it was lost needs nobody's care any more.
-        let name = device.backend.lock().name().to_owned();
-        self.lost.lock().take_if(|lost| lost.device == name);
+        self.losses.lock().retain(|loss| loss.device != number);
         true
     }
 
@@ -191,27 +212,22 @@ impl Bus {
         let mut rest = buffer;
         for access in Access::split(at.get(), rest.len() as u64, Width::Qword) {
             let (bytes, length) = access.width().to_bytes(self.load_piece(access));
-            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { return };
+            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { break };
             piece.copy_from_slice(bytes.get(..length).unwrap_or_default());
             rest = behind;
         }
+        self.act_on_losses();
     }
 
     /// The guest stores.
     pub fn store(&self, at: Gpa, data: &[u8]) {
         let mut rest = data;
         for access in Access::split(at.get(), data.len() as u64, Width::Qword) {
-            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else {
-                return;
-            };
+            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else { break };
             self.store_piece(access, piece.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
             rest = behind;
         }
-    }
-
-    /// The first device that was lost, and at which call.
-    pub fn lost(&self) -> Option<BackendError> {
-        self.lost.lock().clone()
+        self.act_on_losses();
     }
 
     /// How many accesses reached nothing or were refused.
@@ -331,14 +347,14 @@ impl Bus {
         let ones = access.width().mask();
         match self.function(access) {
             Some((Function::Port(bridge), inside)) => bridge.config_read(inside),
-            Some((Function::Endpoint(device), inside)) => {
+            Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
                 if let Some(value) = device.config.lock().read(inside) {
                     return value;
                 }
                 self.device_config_load(&device, inside).unwrap_or(ones)
             }
             // A function that is not there reads ones: that is how software finds out.
-            None => ones,
+            Some((Function::Endpoint(_), _)) | None => ones,
         }
     }
 
@@ -347,8 +363,10 @@ impl Bus {
             let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
             match self.function(piece) {
                 Some((Function::Port(bridge), inside)) => bridge.config_write(inside, value),
-                Some((Function::Endpoint(device), inside)) => self.endpoint_store(&device, inside, value),
-                None => {}
+                Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
+                    self.endpoint_store(&device, inside, value);
+                }
+                Some((Function::Endpoint(_), _)) | None => {}
             }
         }
     }
@@ -373,6 +391,7 @@ impl Bus {
             config.set_memory_space(false);
             self.space.place(&config.places());
         }
+        config.note_command(access, value);
         let written = self.answered(write(&device.backend, region::CONFIG, access, value));
         if memory_space == Some(true) && written.is_some() {
             config.set_memory_space(true);
@@ -395,13 +414,14 @@ impl Bus {
         self.answered(device.bar_reach.decode(as_planned));
     }
 
-    /// Answers what devices have asked.
+    /// Answers what devices have asked. One that has gone without a call of the guest's is noticed here.
     pub(crate) fn attend(&self) {
         for device in self.devices.read().values() {
-            // One that is lost without a call of the guest's is noticed at the next.
+            // Why it could not be attended to, the device remembers.
             let _ = device.backend.lock().attend();
         }
         self.attend_interrupts();
+        self.notice();
     }
 
     /// The function at an offset of configuration space, and the access as it sees it.
@@ -436,7 +456,7 @@ impl Bus {
             Err(error) => {
                 self.nothing_there();
                 if error.is_lost() {
-                    self.lost.lock().get_or_insert(error);
+                    self.suspect();
                 }
                 None
             }

@@ -33,6 +33,8 @@ pub(super) struct ConfigView {
     bars: Vec<Placeable>,
     /// The function answers memory accesses.
     memory_space: bool,
+    /// What the guest has written to the command register, and which bits of it.
+    command: (u16, u16),
     /// The bits by which the guest resets it: where, and what is reset.
     resets: Vec<(u64, u8, Reset)>,
 }
@@ -76,7 +78,7 @@ impl ConfigView {
         let unused = (0..header::BARS).map(|bar| fixed(header::bar_offset(bar), 0));
         let dwords = unused.chain(ranges).collect();
         let resets = resets(planned);
-        let mut view = Self { dwords, bars: Vec::new(), memory_space: true, resets };
+        let mut view = Self { dwords, bars: Vec::new(), memory_space: true, command: (0, 0), resets };
         for bar in &planned.bars {
             view.show(bar);
             let window = windows.iter().find(|(index, _)| *index == bar.index);
@@ -130,6 +132,35 @@ impl ConfigView {
         let inside =
             header::COMMAND.checked_sub(access.offset()).filter(|byte| *byte < access.width().bytes());
         inside.map(|byte| header::Command::new((value >> (8 * byte)) as u16).memory_space())
+    }
+
+    /// Remembers what a write makes of the command register.
+    pub(super) fn note_command(&mut self, access: Access, value: u64) {
+        let Some(shift) = header::COMMAND.checked_sub(access.offset()).map(|bytes| 8 * bytes) else {
+            // Of the two bytes it can only be the upper one that the access begins at.
+            if access.offset() == header::COMMAND + 1 {
+                self.merge_command((value << 8) as u16, 0xff00);
+            }
+            return;
+        };
+        let written = access.width().mask().checked_shr(shift as u32).unwrap_or(0);
+        self.merge_command(value.checked_shr(shift as u32).unwrap_or(0) as u16, written as u16);
+    }
+
+    fn merge_command(&mut self, value: u16, mask: u16) {
+        let (before, known) = self.command;
+        self.command = (before & !mask | value & mask, known | mask);
+    }
+
+    /// What the command register reads after the guest's writes, on a device where it reads `fresh` without them.
+    pub(super) fn command_over(&self, fresh: u16) -> u16 {
+        let (value, known) = self.command;
+        fresh & !known | value & known
+    }
+
+    /// The BARs nowhere, by their windows.
+    pub(super) fn nowhere(&self) -> Vec<(WindowId, Option<Gpa>)> {
+        self.bars.iter().map(|bar| (bar.window, None)).collect()
     }
 
     /// What a write resets, if anything.

@@ -11,15 +11,18 @@
 
 pub mod bus;
 pub mod guest;
+pub mod reconnect;
 
 mod config;
 mod plug;
 mod reset;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Bus;
+use bus::Loss;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 use guest::Guest;
@@ -27,6 +30,7 @@ use guest::GuestError;
 use guest::Order;
 use guest::Soft;
 pub use plug::PlugError;
+use reconnect::Way;
 pub use reset::ResetError;
 
 use crate::backend::BackendError;
@@ -79,10 +83,12 @@ pub struct Running {
     guest: Box<dyn Guest>,
     bus: Arc<Bus>,
     programmed: Programmed,
+    /// How devices are sought that were lost.
+    ways: BTreeMap<usize, Way>,
 }
 
 impl Programmed {
-    /// Starts the guest. It may take `timeout` over each order.
+    /// Starts the guest. It may take `timeout` over each order, and as long again for each device that does not answer.
     ///
     /// # Errors
     /// If the hypervisor does not do its part.
@@ -94,6 +100,9 @@ impl Programmed {
         };
         let bus = Arc::new(Bus::new(&self, receiver)?);
         let arch = self.plan().machine.arch;
+        // Devices may come: at most one for each bridge.
+        let devices = u32::try_from(self.plan().bridges.len()).unwrap_or(u32::MAX);
+        let timeout = timeout.saturating_mul(devices.saturating_add(1));
         let guest: Box<dyn Guest> = match hypervisor {
             Hypervisor::Kvm(_) if !kvm_can_run(arch) => {
                 let why = format!("it is made for RAM at 0, which a machine of {} has not", arch.name());
@@ -102,7 +111,7 @@ impl Programmed {
             Hypervisor::Kvm(vm) => Box::new(vm.start(self.mappings.low_ram.clone(), bus.clone(), timeout)?),
             Hypervisor::Soft => Box::new(Soft::new(bus.clone(), apic)),
         };
-        Ok(Running { guest, bus, programmed: self })
+        Ok(Running { guest, bus, programmed: self, ways: BTreeMap::new() })
     }
 }
 
@@ -167,12 +176,19 @@ impl Running {
         self.bus.unmask_pin(device)
     }
 
-    /// Whatever a device asks meanwhile is answered before and after.
+    /// Whatever a device asks meanwhile is answered before and after, and what was lost is sought.
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
-        self.bus.attend();
+        self.attend();
         let outcome = self.guest.obey(order);
-        self.bus.attend();
+        self.attend();
         outcome
+    }
+
+    /// Answers what devices ask, notices what has gone, and seeks it where that was chosen. The guest does not run
+    /// meanwhile.
+    pub fn attend(&mut self) {
+        self.bus.attend();
+        self.seek();
     }
 
     /// The devices themselves, past the guest: what they have in a region.
@@ -209,9 +225,19 @@ impl Running {
         }
     }
 
-    /// The first device that was lost while the guest ran, and at which call.
+    /// The first device that was lost while the guest ran and whose loss is a failure, and at which call.
     pub fn lost(&self) -> Option<BackendError> {
         self.bus.lost()
+    }
+
+    /// All devices that were lost and whose loss nobody has taken, in the order in which that was noticed.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.bus.losses()
+    }
+
+    /// Takes the first loss of a device: it is told no more, and is no failure any more.
+    pub fn take_loss(&mut self, device: usize) -> Option<Loss> {
+        self.bus.take_loss(device)
     }
 
     /// What an SMMU, by its number in the plan, has said to nobody, and what of its mirrors could not be.

@@ -69,6 +69,7 @@ impl Running {
             return Err(PlugError::Absent(device));
         }
         self.programmed.unplug(device);
+        self.ways.remove(&device);
         Ok(())
     }
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use super::Running;
 use super::bus::Bus;
+use super::bus::Loss;
+use super::bus::Then;
 use super::guest::GuestError;
 use super::guest::Stopped;
 use crate::backend::BackendError;
@@ -30,12 +32,22 @@ pub enum ResetError {
 }
 
 impl Running {
-    /// Resets the machine.
+    /// Resets the machine. A device that is lost over it is out of the new one, or was brought back, if that was chosen
+    /// for it.
     ///
     /// # Errors
     /// If a device or the guest does not come back. The guest obeys no more then.
     pub fn reset(&mut self) -> Result<(), ResetError> {
-        let outcome = self.begin_again();
+        let mut outcome = self.begin_again();
+        for _ in 0..self.plan().devices.len() {
+            let is_survived = |loss: &&Loss| loss.then != Then::Failed;
+            let known = self.losses().iter().filter(is_survived).count();
+            self.attend();
+            if outcome.is_ok() || self.losses().iter().filter(is_survived).count() == known {
+                break;
+            }
+            outcome = self.begin_again();
+        }
         if outcome.is_err() {
             self.guest = Box::new(Stopped);
         }
@@ -43,10 +55,10 @@ impl Running {
     }
 
     fn begin_again(&mut self) -> Result<(), ResetError> {
-        let Self { guest, bus, programmed } = self;
+        let Self { guest, bus, programmed, ways: _ } = self;
         programmed.reset()?;
-        // Whatever the bus has gathered is forgotten with it.
-        *bus = Arc::new(Bus::again(programmed, bus));
+        // Whatever the bus has gathered is forgotten with it, but for what was lost.
+        *bus = Arc::new(Bus::again(programmed, bus).after(bus));
         Ok(guest.start_again(bus.clone())?)
     }
 

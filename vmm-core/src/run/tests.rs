@@ -1,6 +1,7 @@
 mod attach;
 mod commits;
 mod interrupts;
+mod losses;
 mod plug;
 mod resets;
 

@@ -2,13 +2,15 @@
 //!
 //! One request is on its way at a time; it costs one send and one receive. A server can do wrong in any way: a
 //! wait ends with the time-out, nothing is allocated because the server says so, and once the stream cannot be
-//! trusted any more the connection is given up for good ([`Failure::Lost`]).
+//! trusted any more the connection is closed for good ([`Failure::Lost`]): what a late answer would answer, nobody
+//! knows. What the device was let reach is remembered, for the connection that may take this one's place.
 //!
 //! A device may ask, too: it reads and writes memory that it was let reach. It is answered while we wait for an
 //! answer of its own, and when somebody attends to it, which a machine does before and after each order of its
 //! guest. Nobody answers while a guest runs on without an exit and takes no order.
 
 mod irqs;
+mod link;
 mod posted;
 mod ram;
 mod socket;
@@ -23,18 +25,14 @@ use std::time::Duration;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
+use link::Link;
+use link::Wrong;
 use ram::Ram;
 use socket::Socket;
-use vfio_abi::errno::Errno;
-use vfio_abi::frame;
-use vfio_abi::frame::Header;
-use vfio_abi::inbox::Inbox;
-use vfio_abi::inbox::Taken;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::io_fds;
-use vfio_abi::malformed::Malformed;
 use vfio_abi::reply::Reply;
 use vfio_abi::request::DmaFlags;
 use vfio_abi::request::DmaMap;
@@ -51,6 +49,7 @@ use super::BackendError;
 use super::Call;
 use super::DmaMemory;
 use super::Failure;
+use super::Given;
 use super::irqs::IoEvent;
 use super::irqs::IrqChange;
 
@@ -73,19 +72,16 @@ const ROOM_FOR_EVENTS: u32 = 1 << 10;
 #[derive(Debug)]
 pub struct VfioUser {
     name: String,
-    socket: Socket,
-    inbox: Inbox<OwnedFd>,
+    /// The connection, or at which call the server was given up, and why.
+    link: Result<Link, BackendError>,
+    /// What the device was let reach.
     ram: Ram,
-    out: Vec<u8>,
-    next_id: u16,
     /// Bytes of data in one message, as both sides agreed.
     max_data: usize,
     /// Files that the server takes with one message.
     max_files: usize,
     /// Writes to BARs are posted.
     posts: bool,
-    /// Why the server is given up, once it is.
-    lost: Option<String>,
 }
 
 impl VfioUser {
@@ -103,15 +99,11 @@ impl VfioUser {
         let socket = Socket::connect(path, timeout).map_err(lost)?;
         let mut client = Self {
             name,
-            socket,
-            inbox: Inbox::new(MAX_PAYLOAD),
+            link: Ok(Link::new(socket)),
             ram: Ram::default(),
-            out: Vec::new(),
-            next_id: 0,
             max_data: MAX_DATA as usize,
             max_files: 1,
             posts: false,
-            lost: None,
         };
         client.negotiate()?;
         Ok(client)
@@ -155,16 +147,14 @@ impl VfioUser {
         files: &[BorrowedFd<'_>],
         done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
     ) -> Result<T, BackendError> {
-        if let Some(reason) = self.lost.clone() {
-            return Err(self.error(call, Failure::Lost(reason)));
-        }
-        self.next_id = self.next_id.wrapping_add(1);
-        frame::encode_request(&mut self.out, self.next_id, request);
-        let outcome = match self.socket.send(&self.out, files) {
-            Ok(()) => self.receive(request, done),
-            Err(reason) => Err(Wrong::Socket(reason)),
+        let link = match &mut self.link {
+            Ok(link) => link,
+            Err(lost) => {
+                let reason = lost_earlier(lost);
+                return Err(self.error(call, Failure::Lost(reason)));
+            }
         };
-        match outcome {
+        match link.ask(&self.ram, request, files, done) {
             Ok(value) => Ok(value),
             Err(Wrong::Refused(errno)) => Err(self.error(call, Failure::Refused(errno))),
             Err(Wrong::Short { done, asked }) => Err(self.error(call, Failure::Short { done, asked })),
@@ -172,102 +162,21 @@ impl VfioUser {
         }
     }
 
-    /// Waits for the answer to `request` and hands it to `done`. What the device asks meanwhile is answered.
-    fn receive<T>(
-        &mut self,
-        request: &Request<'_>,
-        done: impl FnOnce(Reply<'_>, Vec<OwnedFd>) -> Result<T, Wrong>,
-    ) -> Result<T, Wrong> {
-        // Only what describes a region comes with files.
-        let with_files =
-            matches!(request, Request::DeviceGetRegionInfo { .. } | Request::DeviceGetRegionIoFds { .. });
-        let mut begun = None;
-        loop {
-            self.socket.fill(&mut self.inbox, with_files).map_err(Wrong::Socket)?;
-            match self.inbox.take()? {
-                Some(Taken::Message { header, payload, files }) if header.is_reply() => {
-                    check_header(&header, self.next_id, request)?;
-                    return done(Reply::parse(request.command(), payload)?, files);
-                }
-                Some(Taken::Message { header, payload, .. }) => {
-                    if !self.ram.answer(&header, payload, &mut self.out) {
-                        return Err(Wrong::Command { command: header.command.get() });
-                    }
-                }
-                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
-                // `fill` returns when there is a message.
-                None => return Err(Wrong::Reply),
-            }
-            self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
-            // A device that asks without end does not keep us.
-            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
-        }
-    }
-
-    /// Answers what has come by itself.
-    fn answer_all(&mut self) -> Result<(), Wrong> {
-        let mut begun = None;
-        while self.inbox.is_ready()? || self.socket.has_something().map_err(Wrong::Socket)? {
-            self.socket.fill(&mut self.inbox, false).map_err(Wrong::Socket)?;
-            match self.inbox.take()? {
-                Some(Taken::Message { header, .. }) if header.is_reply() => {
-                    return Err(Wrong::Other { id: header.id.get(), command: header.command.get() });
-                }
-                Some(Taken::Message { header, payload, .. }) => {
-                    if !self.ram.answer(&header, payload, &mut self.out) {
-                        return Err(Wrong::Command { command: header.command.get() });
-                    }
-                }
-                Some(Taken::TooLong(header)) => return Err(Wrong::TooLong { size: header.size.get() }),
-                None => return Err(Wrong::Reply),
-            }
-            self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
-            self.socket.must_have_time(&mut begun).map_err(Wrong::Socket)?;
-        }
-        Ok(())
-    }
-
     fn error(&self, call: Call, failure: Failure) -> BackendError {
         BackendError { device: self.name.clone(), call, failure }
     }
 
-    /// The server is lost: nothing is asked of it again, and nothing waits for it again.
+    /// The server is lost: the connection is closed, nothing is asked on it again, and nothing waits for it again.
     fn give_up(&mut self, call: Call, reason: String) -> BackendError {
-        self.lost = Some(format!("lost earlier, at {call}: {reason}"));
-        self.error(call, Failure::Lost(reason))
+        let lost = self.error(call, Failure::Lost(reason));
+        self.link = Err(lost.clone());
+        lost
     }
 }
 
-/// What can be wrong with an answer.
-#[derive(Debug, thiserror::Error)]
-enum Wrong {
-    #[error("{0}")]
-    Socket(String),
-    #[error("the server refused with {0}")]
-    Refused(Errno),
-    #[error("{done} of {asked} bytes")]
-    Short { done: usize, asked: usize },
-    #[error("the answer makes no sense: {0}")]
-    Malformed(#[from] Malformed),
-    #[error("the answer is to another request: id {id}, command {command}")]
-    Other { id: u16, command: u16 },
-    #[error("the server sent a command of its own, number {command}")]
-    Command { command: u16 },
-    #[error("the answer is {size} bytes long, which is more than was agreed")]
-    TooLong { size: u32 },
-    #[error("the answer has the wrong shape")]
-    Reply,
-}
-
-fn check_header(header: &Header, id: u16, request: &Request<'_>) -> Result<(), Wrong> {
-    let command = header.command.get();
-    if header.id.get() != id || command != request.command().number() {
-        return Err(Wrong::Other { id: header.id.get(), command });
-    }
-    match header.errno() {
-        Some(errno) => Err(Wrong::Refused(errno)),
-        None => Ok(()),
-    }
+/// Why a call on a server that is lost fails.
+fn lost_earlier(lost: &BackendError) -> String {
+    format!("lost earlier, at {}: {}", lost.call, lost.failure)
 }
 
 fn access(region: u32, offset: u64, count: usize) -> RegionAccess {
@@ -371,13 +280,17 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
+        let was_lost = self.link.is_err();
         let call = Call::DmaMap { range };
-        self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
+        let outcome = self.call(call, &Request::DmaMap(map), &[file.as_fd()], |reply, _| match reply {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
-        })?;
-        self.ram.add(range, (file.clone(), offset), allowed);
-        Ok(())
+        });
+        // Who comes in its place is let reach it.
+        if outcome.is_ok() || was_lost {
+            self.ram.add(range, (file.clone(), offset), allowed);
+        }
+        outcome
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
@@ -388,20 +301,30 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
+        let was_lost = self.link.is_err();
         let call = Call::DmaAsk { range };
-        self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
+        let outcome = self.call(call, &Request::DmaMap(map), &[], |reply, _| match reply {
             Reply::DmaMap => Ok(()),
             _ => Err(Wrong::Reply),
-        })?;
-        self.ram.ask(range, memory);
-        Ok(())
+        });
+        // Who comes in its place is let reach it.
+        if outcome.is_ok() || was_lost {
+            self.ram.ask(range, memory);
+        }
+        outcome
     }
 
     fn attend(&mut self) -> Result<(), BackendError> {
-        if self.lost.is_some() {
-            return Ok(());
-        }
-        self.answer_all().map_err(|wrong| self.give_up(Call::Attend, wrong.to_string()))
+        let Ok(link) = &mut self.link else { return Ok(()) };
+        link.answer_all(&self.ram).map_err(|wrong| self.give_up(Call::Attend, wrong.to_string()))
+    }
+
+    fn lost(&self) -> Option<BackendError> {
+        self.link.as_ref().err().cloned()
+    }
+
+    fn given(&self) -> Vec<Given> {
+        self.ram.given()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
@@ -411,12 +334,16 @@ impl Backend for VfioUser {
             address: range.start().get().into(),
             size: range.size().into(),
         };
-        self.call(Call::DmaUnmap { range }, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
+        let call = Call::DmaUnmap { range };
+        let outcome = self.call(call, &Request::DmaUnmap(unmap), &[], |reply, _| match reply {
             Reply::DmaUnmap(_) => Ok(()),
             _ => Err(Wrong::Reply),
-        })?;
-        self.ram.remove(range);
-        Ok(())
+        });
+        // A device that is lost over it reaches nothing any more.
+        if outcome.is_ok() || self.link.is_err() {
+            self.ram.remove(range);
+        }
+        outcome
     }
 
     fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {

@@ -11,12 +11,12 @@
 //! Devices here have memory that is mapped, so this is off unless somebody asks for it. Configuration space and
 //! component registers are always answered.
 
-use vfio_abi::frame;
 use vfio_abi::info::region;
 use vfio_abi::request::Request;
 
 use super::VfioUser;
 use super::access;
+use super::lost_earlier;
 use crate::backend::BackendError;
 use crate::backend::Call;
 use crate::backend::Failure;
@@ -39,14 +39,16 @@ impl VfioUser {
         let mut at = offset;
         for piece in data.chunks(self.max_data.max(1)) {
             let call = Call::Write { region, offset: at, count: piece.len() };
-            if let Some(reason) = self.lost.clone() {
-                return Err(self.error(call, Failure::Lost(reason)));
-            }
-            self.next_id = self.next_id.wrapping_add(1);
             let request = Request::RegionWrite(access(region, at, piece.len()), piece);
-            frame::encode_posted(&mut self.out, self.next_id, &request);
-            if let Err(reason) = self.socket.send(&self.out, &[]) {
-                return Err(self.give_up(call, reason));
+            let link = match &mut self.link {
+                Ok(link) => link,
+                Err(lost) => {
+                    let reason = lost_earlier(lost);
+                    return Err(self.error(call, Failure::Lost(reason)));
+                }
+            };
+            if let Err(wrong) = link.post(&request) {
+                return Err(self.give_up(call, wrong.to_string()));
             }
             at = at.saturating_add(piece.len() as u64);
         }

@@ -20,6 +20,7 @@ use vfio_abi::request::DmaFlags;
 use vfio_abi::request::Request;
 
 use super::super::DmaMemory;
+use super::super::Given;
 use super::MAX_DATA;
 
 /// What is mapped.
@@ -59,6 +60,20 @@ impl Ram {
     /// It may not any more.
     pub(super) fn remove(&mut self, range: Span<Iova>) {
         self.pieces.remove(&range.start().get());
+    }
+
+    /// All of it, by rising address.
+    pub(super) fn given(&self) -> Vec<Given> {
+        let given = |piece: &Piece| match &piece.what {
+            What::Asked(memory) => Given::Asked { range: piece.range, memory: memory.clone() },
+            What::File(file, offset) => Given::File {
+                range: piece.range,
+                file: file.clone(),
+                offset: *offset,
+                allowed: piece.allowed,
+            },
+        };
+        self.pieces.values().map(given).collect()
     }
 
     /// Answers a message of the device's into `out`, which stays empty if no answer is wanted. False for what is no

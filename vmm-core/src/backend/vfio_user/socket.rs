@@ -27,6 +27,17 @@ pub(super) struct Socket {
     timeout: Duration,
 }
 
+/// What somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Nothing: something has come by itself.
+    Nothing,
+    /// An answer.
+    Answer,
+    /// An answer that may come with a file.
+    AnswerWithFile,
+}
+
 impl Socket {
     /// Connects. A server whose queue is full is waited for, no longer than the time-out.
     pub(super) fn connect(path: &Path, timeout: Duration) -> Result<Self, String> {
@@ -62,18 +73,19 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives until the inbox has a message, with files if some are expected.
-    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>, files: bool) -> Result<(), String> {
+    /// Receives until the inbox has a message.
+    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>, awaited: Awaited) -> Result<(), String> {
         let mut begun = None;
         while !inbox.is_ready().map_err(|malformed| malformed.to_string())? {
-            let received = match files {
-                true => socket::receive(&self.stream, inbox),
-                false => socket::receive_bytes(&self.stream, inbox),
+            let received = match awaited {
+                Awaited::AnswerWithFile => socket::receive(&self.stream, inbox),
+                Awaited::Answer | Awaited::Nothing => socket::receive_bytes(&self.stream, inbox),
             };
             match received {
                 Ok(0) if inbox.is_midway() => {
                     return Err("the server hung up in the middle of its answer".into());
                 }
+                Ok(0) if awaited == Awaited::Nothing => return Err("the server hung up".into()),
                 Ok(0) => return Err("the server hung up instead of answering".into()),
                 // The usual answer comes whole, and costs no look at the clock.
                 Ok(_) if inbox.is_ready().is_ok_and(|ready| ready) => {}

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use rstest::rstest;
 use rustix::event::EventfdFlags;
+use vfio_abi::errno::Errno;
 use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::RegionFlags;
 
@@ -220,6 +221,40 @@ fn a_lost_server_is_not_asked_again() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_connection_that_is_given_up_is_closed_at_once() {
+    let (closed, is_closed) = std::sync::mpsc::channel();
+    let server = Scripted::new(PLAIN, move |stream| {
+        message(stream);
+        stream.read_to_end(&mut Vec::new()).unwrap();
+        closed.send(()).unwrap();
+    });
+    let mut client = server.client(IMPATIENT);
+    let lost = client.reset().unwrap_err();
+    is_closed.recv().unwrap();
+    assert_eq!(client.lost(), Some(lost), "and the client is still here");
+}
+
+#[test]
+fn what_a_lost_device_is_let_reach_is_remembered_for_who_comes_after_it() {
+    let server = Scripted::new(PLAIN, |stream| {
+        let asked = message(stream);
+        stream.write_all(&reply(&asked, &[])).unwrap();
+        message(stream);
+    });
+    let mut client = server.client(IMPATIENT);
+    let [first, second, third] = [0x1000, 0x2000, 0x3000].map(|at| Span::new(Iova::new(at), 0x1000).unwrap());
+    let file = Arc::new(tempfile::tempfile().unwrap());
+    let mut map = |range| client.dma_map(range, &file, 0x5000, DmaFlags::READ);
+    map(first).unwrap();
+    assert!(map(second).unwrap_err().is_lost(), "the call that loses it says so");
+    assert!(map(second).unwrap_err().is_lost(), "and so does every later one");
+    assert!(map(third).unwrap_err().is_lost());
+    assert!(client.dma_unmap(first).unwrap_err().is_lost());
+    let given: Vec<_> = client.given().iter().map(Given::range).collect();
+    assert_eq!(given, [second, third]);
 }
 
 #[test]

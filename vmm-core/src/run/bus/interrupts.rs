@@ -29,8 +29,10 @@ use crate::plan;
 pub(super) struct Interrupts {
     msix: Option<Msix>,
     signals: Signals,
+    /// The regions that are BARs.
+    regions: Vec<u32>,
     /// By region.
-    events: Vec<(u32, IoEvent)>,
+    events: Mutex<Vec<(u32, IoEvent)>>,
     /// What the hypervisor makes into events without us, while the BARs are where the plan puts them.
     standing: Mutex<Vec<Box<dyn Connection>>>,
 }
@@ -46,7 +48,19 @@ impl Interrupts {
         let msix = planned.msix.as_ref();
         let msix = msix.map(|found| Msix::new(backend.clone(), receiver.clone(), found, irqs));
         let signals = Signals::attach(backend.clone(), irqs)?;
-        Ok(Self { msix, signals, events: events(planned, backend)?, standing: Mutex::default() })
+        let regions: Vec<_> = planned.bars.iter().map(|bar| u32::from(bar.index)).collect();
+        let events = Mutex::new(events(&regions, backend)?);
+        Ok(Self { msix, signals, regions, events, standing: Mutex::default() })
+    }
+
+    /// Another connection has taken the place of the device's: who hears its signals is attached anew, and its events
+    /// are those that it has now.
+    pub(super) fn renew(&self, backend: &Shared) -> Result<(), IrqError> {
+        self.msix.as_ref().map_or(Ok(()), Msix::give_again)?;
+        self.signals.give_again()?;
+        let fresh = events(&self.regions, backend)?;
+        *self.events.lock() = fresh;
+        Ok(())
     }
 
     /// The device was reset, and with it what the guest programmed.
@@ -56,9 +70,9 @@ impl Interrupts {
 }
 
 /// The events in place of writes to the BARs.
-fn events(planned: &plan::Device, backend: &Shared) -> Result<Vec<(u32, IoEvent)>, BackendError> {
+fn events(regions: &[u32], backend: &Shared) -> Result<Vec<(u32, IoEvent)>, BackendError> {
     let mut all = Vec::new();
-    for region in planned.bars.iter().map(|bar| u32::from(bar.index)) {
+    for region in regions.iter().copied() {
         let answer = backend.lock().io_events(region);
         let events = match answer {
             // Most devices do not know the question.
@@ -91,9 +105,10 @@ impl Bus {
             self.served(msix.store(part, value));
             return;
         }
-        let mut events = device.interrupts.events.iter().filter(|(of, _)| *of == region);
-        match events.find(|(_, event)| event.stands_for(access, value)) {
-            Some((_, event)) => event.event.signal(),
+        let stands = |(of, event): &&(u32, IoEvent)| *of == region && event.stands_for(access, value);
+        let event = device.interrupts.events.lock().iter().find(stands).map(|(_, event)| event.event.clone());
+        match event {
+            Some(event) => event.signal(),
             None => drop(self.answered(write(&device.backend, region, access, value))),
         }
     }
@@ -119,7 +134,7 @@ impl Bus {
         if !as_planned {
             return;
         }
-        for (region, event) in &device.interrupts.events {
+        for (region, event) in device.interrupts.events.lock().iter() {
             let bar = device.bars.iter().find(|(index, _)| u32::from(*index) == *region);
             let at = bar.and_then(|(_, start)| start.checked_add(event.offset));
             standing.extend(at.and_then(|at| self.receiver.stand_for_writes(at, event)));
@@ -154,6 +169,7 @@ impl Bus {
             self.answered(read(&device.backend, region::CONFIG, word));
         }
         self.attend_interrupts();
+        self.notice();
     }
 
     pub(super) fn served<T>(&self, outcome: Result<T, IrqError>) -> Option<T> {

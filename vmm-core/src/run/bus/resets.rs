@@ -41,11 +41,16 @@ impl Bus {
     pub(crate) fn reset_device(&self, index: usize) -> Result<(), BackendError> {
         let Some(device) = self.device(index) else { return Ok(()) };
         let mut outcome = Ok(());
-        let begin = || {
+        let mut begin = || {
             outcome = device.backend.lock().reset();
             outcome.is_ok()
         };
-        self.over_reset(&device, &mut device.config.lock(), Reset::Device, begin);
+        if device.is_gone() {
+            begin();
+        } else {
+            self.over_reset(&device, &mut device.config.lock(), Reset::Device, begin);
+        }
+        self.notice();
         outcome
     }
 }

@@ -2,6 +2,9 @@
 
 use std::os::fd::AsFd;
 
+use vfio_abi::inbox::Inbox;
+use vfio_abi::inbox::Taken;
+
 use super::*;
 use crate::backend::event::Event;
 
