@@ -37,3 +37,5 @@ pub mod ports;
 pub mod program;
 pub mod run;
 pub mod smmu;
+
+mod sync;

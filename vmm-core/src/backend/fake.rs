@@ -41,6 +41,7 @@ use super::recording::Recording;
 use crate::discover::discover;
 use crate::map::Attached;
 use crate::map::memory::HostMemory;
+use crate::sync::point;
 
 /// Offset of decoder 0 in the component register region, and of its control.
 pub(crate) const DECODER: u64 = 0x120;
@@ -91,6 +92,9 @@ pub(crate) struct State {
     pub(crate) at_reset: Option<AtReset>,
     /// What answers the device.
     pub(crate) asks: Option<Arc<dyn DmaMemory>>,
+    /// What it asks for whenever it is attended to, and what it was told.
+    pub(crate) wants: Option<Iova>,
+    pub(crate) told: Vec<Result<u64, Errno>>,
     /// Writes to this offset of the component registers have no effect.
     pub(crate) stuck: Option<u64>,
     /// What is attached, by interrupt and vector.
@@ -214,6 +218,8 @@ impl Fake {
             kept: Vec::new(),
             at_reset: None,
             asks,
+            wants: None,
+            told: Vec::new(),
             stuck: None,
             events,
             io_events,
@@ -258,6 +264,8 @@ impl Fake {
     }
 
     fn called(&mut self, call: Call) -> Result<parking_lot::MutexGuard<'_, State>, BackendError> {
+        // A device takes its time, and so others go on meanwhile.
+        point();
         let mut state = self.state.lock();
         state.calls.push(call);
         let error = |failure| BackendError { device: "fake".to_owned(), call, failure };

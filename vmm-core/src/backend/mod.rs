@@ -28,11 +28,12 @@ use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
 use irqs::IoEvent;
 use irqs::IrqChange;
-use parking_lot::Mutex;
-use parking_lot::MutexGuard;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::request::DmaFlags;
+
+use crate::sync::Mutex;
+use crate::sync::MutexGuard;
 
 /// A device, by the calls that VFIO offers on it.
 ///

@@ -14,13 +14,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::Connection;
 use super::IrqError;
 use super::Message;
 use super::Receiver;
 use crate::backend::event::Event;
+use crate::sync::Mutex;
 
 /// A local APIC that counts.
 #[derive(Clone, Debug, Default)]

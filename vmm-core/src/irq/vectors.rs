@@ -18,7 +18,6 @@ use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::pci::msix::MESSAGE_CONTROL;
 use cxl_spec::pci::msix::MessageControl;
-use parking_lot::Mutex;
 use vfio_abi::info::IrqFlags;
 use vfio_abi::info::irq;
 
@@ -33,6 +32,7 @@ use crate::backend::irqs::IrqChange;
 use crate::discover::Irq;
 use crate::discover::msix::Msix as Found;
 use crate::discover::msix::Place;
+use crate::sync::Mutex;
 
 /// MSI-X of a device. Dropping it takes everything back.
 #[derive(Debug)]

@@ -15,8 +15,6 @@ use std::sync::Arc;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
-use parking_lot::Mutex;
-use parking_lot::RwLock;
 use vfio_abi::errno::Errno;
 use vfio_abi::request::DmaFlags;
 
@@ -30,6 +28,8 @@ use crate::plan::Decision;
 use crate::plan::Dma;
 use crate::smmu::ExternalAbort;
 use crate::smmu::Memory;
+use crate::sync::Mutex;
+use crate::sync::RwLock;
 
 /// Memory at guest addresses, for those who have no guest's way to it. Pieces do not overlap.
 #[derive(Debug, Default)]

@@ -17,7 +17,6 @@ use cxl_spec::access::Access;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
-use parking_lot::Mutex;
 use vfio_abi::errno::Errno;
 
 use super::dma::Pieces;
@@ -34,6 +33,7 @@ use crate::smmu::Operation;
 use crate::smmu::Smmu;
 use crate::smmu::effect::Interrupt;
 use crate::smmu::register;
+use crate::sync::Mutex;
 
 /// An SMMU and the RAM that its tables are in. Nobody calls a device while he holds the SMMU itself.
 #[derive(Debug)]

@@ -32,7 +32,6 @@ use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
-use parking_lot::RwLock;
 
 use super::memory::HostMemory;
 use super::tree::Piece;
@@ -41,6 +40,7 @@ use super::tree::Step;
 use super::tree::flat;
 use super::tree::steps;
 use crate::ports::Component;
+use crate::sync::RwLock;
 
 /// What is fixed is above what a guest can move.
 const FIXED: i32 = 1;

@@ -17,9 +17,9 @@ mod registers;
 mod root_port;
 
 use cxl_spec::access::Access;
-use parking_lot::Mutex;
 
 use crate::plan::Bridge;
+use crate::sync::Mutex;
 use component::ComponentBlock;
 use root_port::RootPort;
 

@@ -21,7 +21,6 @@ use cxl_spec::access::Access;
 use cxl_spec::access::Width;
 use cxl_spec::component::hdm;
 use cxl_spec::component::hdm::Control;
-use parking_lot::Mutex;
 
 use super::ProgramError;
 use super::commit::Effect;
@@ -45,6 +44,7 @@ use crate::map::space::Window;
 use crate::plan::life::AfterReset;
 use crate::plan::life::Committer;
 use crate::plan::programme::Programme;
+use crate::sync::Mutex;
 
 /// A reset of a device, as it meets the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

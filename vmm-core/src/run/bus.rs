@@ -13,7 +13,6 @@ mod resets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -26,8 +25,6 @@ pub use loss::Loss;
 pub use loss::MOST_LOSSES;
 pub use loss::NotBack;
 pub use loss::Then;
-use parking_lot::Mutex;
-use parking_lot::RwLock;
 use vfio_abi::info::region;
 
 use super::config::ConfigView;
@@ -49,6 +46,9 @@ use crate::ports::Component;
 use crate::ports::HostBridge;
 use crate::program::DeviceMemory;
 use crate::program::Programmed;
+use crate::sync::AtomicBool;
+use crate::sync::Mutex;
+use crate::sync::RwLock;
 
 /// The way from a guest's access to what it reaches.
 #[derive(Debug)]

@@ -3,6 +3,7 @@ mod commits;
 mod interrupts;
 mod losses;
 mod plug;
+mod races;
 mod resets;
 
 use cxl_spec::address::Span;

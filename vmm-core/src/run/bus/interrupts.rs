@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use cxl_spec::access::Access;
-use parking_lot::Mutex;
 use vfio_abi::info::region;
 
 use super::Bus;
@@ -23,6 +22,7 @@ use crate::irq::vectors::Msix;
 use crate::irq::vectors::Part;
 use crate::map::Attached;
 use crate::plan;
+use crate::sync::Mutex;
 
 /// The interrupts of a device, and the events that stand for writes to it.
 #[derive(Debug)]

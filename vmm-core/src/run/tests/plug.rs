@@ -18,7 +18,7 @@ use crate::plan::topology::WindowIntent;
 const GRANULE: u64 = 256 << 20;
 
 /// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.
-fn machine() -> Machine {
+pub(super) fn machine() -> Machine {
     let bridge = |name: &str, reserve| BridgeIntent { name: name.to_owned(), bus: None, reserve };
     let window = |name: &str| WindowIntent { size: GRANULE, targets: vec![name.to_owned()] };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
@@ -31,11 +31,11 @@ fn machine() -> Machine {
     Machine { topology, dma: Wish { policy: Policy::Map, ats: false }, ..Machine::default() }
 }
 
-fn attached(fake: &Fake) -> Result<Attached, String> {
+pub(super) fn attached(fake: &Fake) -> Result<Attached, String> {
     Attached::discovered(fake.shared()).map_err(|error| error.to_string())
 }
 
-fn started(machine: &Machine, fake: &Fake) -> (Running, Arc<CountedSlots>) {
+pub(super) fn started(machine: &Machine, fake: &Fake) -> (Running, Arc<CountedSlots>) {
     let device = attached(fake).unwrap();
     let plan = plan(machine, &[("gpu0", &device.inventory)]).unwrap();
     let slots = Arc::new(CountedSlots::default());
@@ -44,7 +44,7 @@ fn started(machine: &Machine, fake: &Fake) -> (Running, Arc<CountedSlots>) {
 }
 
 /// What a device shows of what was done to it: what it reaches, what is attached, its command register and decoders.
-fn traces(fake: &Fake) -> (usize, usize, u32, Vec<u8>) {
+pub(super) fn traces(fake: &Fake) -> (usize, usize, u32, Vec<u8>) {
     fake.look(|state| {
         let registers = state.regions[&state.registers()].bytes.clone();
         (state.dma.len(), state.events.len(), state.dword(7, 4), registers)
@@ -52,7 +52,7 @@ fn traces(fake: &Fake) -> (usize, usize, u32, Vec<u8>) {
 }
 
 /// All that could grow: slots, pieces of the address space, what is offered, who is there, what is given.
-fn held(running: &Running, slots: &CountedSlots) -> (usize, usize, [usize; 3]) {
+pub(super) fn held(running: &Running, slots: &CountedSlots) -> (usize, usize, [usize; 3]) {
     let mappings = &running.programmed.mappings;
     (slots.here(), mappings.space.len(), mappings.exchange.count())
 }

@@ -1,0 +1,173 @@
+//! Locks that a search decides over while one goes on, and that are `parking_lot`'s all the time.
+//!
+//! Whoever locks in a search first waits for his turn, and whose it is the search chooses; then the lock itself is free.
+//! As `parking_lot`'s, a lock that has readers lets no more of them in once somebody waits to write: who holds it and
+//! waits for another reader may wait for ever, and the search says so.
+
+use std::ops::Deref;
+use std::ops::DerefMut;
+use std::sync::atomic;
+use std::sync::atomic::Ordering;
+
+use shuttle::current;
+use shuttle::future::batch_semaphore::BatchSemaphore;
+use shuttle::future::batch_semaphore::Fairness;
+
+/// All turns of a lock that can have readers: more than there are threads in a search.
+const ALL: usize = 64;
+
+/// A turn, or several, at something. Dropping it gives them back.
+struct Turn<'a> {
+    semaphore: &'a BatchSemaphore,
+    count: usize,
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for it. Nothing where no search goes on.
+    fn take(semaphore: &'a BatchSemaphore, count: usize) -> Option<Self> {
+        current::try_get_current_task()?;
+        // It is never closed.
+        let _ = semaphore.acquire_blocking(count);
+        Some(Self { semaphore, count })
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.semaphore.release(self.count);
+    }
+}
+
+/// Here a search may let others go on.
+pub(crate) fn point() {
+    if current::try_get_current_task().is_some() {
+        shuttle::sync::atomic::AtomicBool::new(false).load(Ordering::SeqCst);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Mutex<T> {
+    turn: BatchSemaphore,
+    inner: parking_lot::Mutex<T>,
+}
+
+/// Fields are dropped in this order: whose turn is next finds the lock free.
+pub(crate) struct MutexGuard<'a, T> {
+    inner: parking_lot::MutexGuard<'a, T>,
+    _turn: Option<Turn<'a>>,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        let turn = BatchSemaphore::const_new(1, Fairness::Unfair);
+        Self { turn, inner: parking_lot::Mutex::new(value) }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        let turn = Turn::take(&self.turn, 1);
+        MutexGuard { inner: self.inner.lock(), _turn: turn }
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut()
+    }
+}
+
+impl<T: Default> Default for Mutex<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct RwLock<T> {
+    turns: BatchSemaphore,
+    inner: parking_lot::RwLock<T>,
+}
+
+/// Fields are dropped in this order, as those of a [`MutexGuard`].
+pub(crate) struct Guard<'a, G> {
+    inner: G,
+    _turn: Option<Turn<'a>>,
+}
+
+impl<T> RwLock<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        let turns = BatchSemaphore::const_new(ALL, Fairness::StrictlyFair);
+        Self { turns, inner: parking_lot::RwLock::new(value) }
+    }
+
+    pub(crate) fn read(&self) -> Guard<'_, parking_lot::RwLockReadGuard<'_, T>> {
+        let turn = Turn::take(&self.turns, 1);
+        Guard { inner: self.inner.read(), _turn: turn }
+    }
+
+    /// Whether nobody writes. Not for a search.
+    pub(crate) fn try_read(&self) -> Option<parking_lot::RwLockReadGuard<'_, T>> {
+        self.inner.try_read()
+    }
+
+    pub(crate) fn write(&self) -> Guard<'_, parking_lot::RwLockWriteGuard<'_, T>> {
+        let turn = Turn::take(&self.turns, ALL);
+        Guard { inner: self.inner.write(), _turn: turn }
+    }
+}
+
+impl<T: Default> Default for RwLock<T> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<G: Deref> Deref for Guard<'_, G> {
+    type Target = G::Target;
+
+    fn deref(&self) -> &G::Target {
+        &self.inner
+    }
+}
+
+impl<G: DerefMut> DerefMut for Guard<'_, G> {
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.inner
+    }
+}
+
+/// A flag; before it is looked at or changed, others may go on.
+#[derive(Debug)]
+pub(crate) struct AtomicBool(atomic::AtomicBool);
+
+impl AtomicBool {
+    pub(crate) const fn new(value: bool) -> Self {
+        Self(atomic::AtomicBool::new(value))
+    }
+
+    pub(crate) fn load(&self, ordering: Ordering) -> bool {
+        point();
+        self.0.load(ordering)
+    }
+
+    pub(crate) fn store(&self, value: bool, ordering: Ordering) {
+        point();
+        self.0.store(value, ordering);
+    }
+
+    pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
+        point();
+        self.0.swap(value, ordering)
+    }
+}
