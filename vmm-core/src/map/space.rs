@@ -25,6 +25,8 @@
 //! Whoever looks an address up gets what was there at that moment, and the memory behind it lives at least as long
 //! as he looks.
 
+mod look;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
@@ -276,19 +278,6 @@ impl AddressSpace {
         self.settle(&mut state);
         // What it shows goes with its slots; only then may its memory go.
         drop(before);
-    }
-
-    /// What is at `address`, if there is something for `length` bytes.
-    pub fn target(&self, address: Gpa, length: u64) -> Option<Target> {
-        let state = self.state.read();
-        let behind = state.seen.partition_point(|seen| seen.piece.span.start() <= address);
-        let Piece { span, shows, offset } = &state.seen.get(behind.checked_sub(1)?)?.piece;
-        let further = span.offset_of(address).filter(|_| span.covers(address, length))?;
-        let offset = offset.checked_add(further)?;
-        Some(match shows {
-            Shows::Memory(memory) => Target::Memory(memory.clone(), offset),
-            Shows::Trap(trap) => Target::Trap(*trap, offset),
-        })
     }
 
     /// How many pieces are seen.

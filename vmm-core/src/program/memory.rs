@@ -105,6 +105,8 @@ struct Now {
     decoder: Owned,
     /// All of the memory, if it can be mapped.
     memory: Option<HostMemory>,
+    /// It was taken out: it is nowhere until it is brought back, whatever the guest commits meanwhile.
+    is_out: bool,
     /// Why the memory is not where it should be, if it is not.
     unplaced: Option<String>,
 }
@@ -151,7 +153,14 @@ impl DeviceMemory {
             exchange: mappings.exchange.clone(),
             space: mappings.space.clone(),
             after_reset: mappings.plan.machine.life.after_reset,
-            now: Mutex::new(Now { offer: None, window: None, decoder, memory, unplaced: None }),
+            now: Mutex::new(Now {
+                offer: None,
+                window: None,
+                decoder,
+                memory,
+                is_out: false,
+                unplaced: None,
+            }),
         }))
     }
 
@@ -164,9 +173,19 @@ impl DeviceMemory {
         Ok(self.place(&mut now)?)
     }
 
-    /// The memory is seen nowhere from now on.
+    /// The memory is seen nowhere until it is brought back.
     pub(crate) fn take_out(&self) {
-        self.now.lock().take_out();
+        let mut now = self.now.lock();
+        now.is_out = true;
+        now.nowhere();
+    }
+
+    /// The device goes: its memory is out for good, and a decoder that is the machine's is as it was found.
+    pub(super) fn leave(&self) {
+        self.take_out();
+        if let Owned::Machine(decoder) = &mut self.now.lock().decoder {
+            *decoder = None;
+        }
     }
 
     /// The device was reset and the memory is out: brings both back as far as that reset lets it.
@@ -181,6 +200,7 @@ impl DeviceMemory {
     }
 
     fn brought_back(&self, now: &mut Now, reset: Reset) -> Result<(), ProgramError> {
+        now.is_out = false;
         match (&mut now.decoder, reset) {
             (Owned::Machine(Some(decoder)), _) if self.after_reset == AfterReset::Reprogram => {
                 decoder.restore()?;
@@ -212,6 +232,7 @@ impl DeviceMemory {
         if let Owned::Machine(Some(decoder)) = &mut now.decoder {
             decoder.restore()?;
         }
+        now.is_out = false;
         self.place(&mut now)?;
         now.unplaced = None;
         Ok(kept)
@@ -242,7 +263,7 @@ impl DeviceMemory {
         let outcome = match effect {
             Effect::Nothing => return Some(true),
             Effect::Unmap => {
-                now.take_out();
+                now.nowhere();
                 Ok(())
             }
             Effect::Map(_) => self.place(&mut now).map_err(|error| error.to_string()),
@@ -269,7 +290,7 @@ impl DeviceMemory {
             Owned::Machine(_) => Some(Mapping { span: self.programme.window, dpa: 0 }),
             Owned::Guest(decoder) => decoder.mapping(),
         };
-        let Some(Mapping { span, dpa }) = mapping else { return Ok(()) };
+        let Some(Mapping { span, dpa }) = mapping.filter(|_| !now.is_out) else { return Ok(()) };
         let memory = now.memory.as_ref().and_then(|memory| memory.part(dpa, span.size()));
         let opened = match memory.clone() {
             Some(memory) => self.space.map(span, memory),
@@ -290,7 +311,7 @@ impl DeviceMemory {
 }
 
 impl Now {
-    fn take_out(&mut self) {
+    fn nowhere(&mut self) {
         self.offer = None;
         self.window = None;
     }

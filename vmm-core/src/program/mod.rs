@@ -151,7 +151,7 @@ impl Programmed {
     /// A device goes: its memory first, then everything else.
     pub(crate) fn unplug(&mut self, number: usize) {
         if let Some(memory) = self.memories.remove(&number) {
-            memory.take_out();
+            memory.leave();
         }
         self.mappings.unplug(number);
     }

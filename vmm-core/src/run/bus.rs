@@ -5,10 +5,16 @@
 //! every case: what was wrong is counted, and losses are kept for whoever runs the machine.
 //!
 //! Locks are taken in this order, and none is held when an access ends and losses are acted upon: a device's
-//! configuration, its memory, the address space, what devices reach of BARs, the devices themselves.
+//! configuration, its memory, what devices reach of BARs, the devices themselves, the losses, the list of those that
+//! are there, the address space. No call on a device is made under the last three.
+//!
+//! Devices come, go and are lost while accesses are under way. What an access reaches is looked up at one moment. A
+//! device that goes first leaves the list; then it is *out*, which is said and seen under the lock of its
+//! configuration: whoever changes where its BARs and its memory are either has ended before, or finds it out.
 
 mod interrupts;
 mod loss;
+mod reach;
 mod resets;
 
 use std::collections::BTreeMap;
@@ -36,10 +42,6 @@ use crate::map::device::Mapped;
 use crate::map::dma::BarReach;
 use crate::map::iommu::Unit;
 use crate::map::space::AddressSpace;
-use crate::map::space::Behind;
-use crate::map::space::Shape;
-use crate::map::space::Target;
-use crate::map::space::Trap;
 use crate::plan::life::OnLoss;
 use crate::plan::machine::ECAM_FUNCTION_SIZE;
 use crate::ports::Component;
@@ -79,6 +81,8 @@ struct Device {
     /// Where the plan puts the BARs.
     bars: Vec<(u8, Gpa)>,
     on_loss: OnLoss,
+    /// Nothing of it is seen: it was lost, or has gone. It changes under the lock of `config`.
+    out: AtomicBool,
     /// It was lost, and that is known.
     lost: AtomicBool,
     /// How often it was sought.
@@ -101,6 +105,7 @@ impl Device {
             interrupts,
             bars: planned.bars.iter().map(|bar| (bar.index, bar.span.start())).collect(),
             on_loss: planned.on_loss,
+            out: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             losses: AtomicU32::new(0),
         })
@@ -186,20 +191,25 @@ impl Bus {
         let interrupts = interrupts_of(programmed, number, &self.receiver)?;
         let device = interrupts.and_then(|interrupts| Device::of(programmed, number, interrupts));
         let Some(device) = device else { return Ok(()) };
-        let bridge = device.bridge;
+        let device = Arc::new(device);
         self.stand_for_writes(&device, true);
-        self.devices.write().insert(number, Arc::new(device));
-        self.bridges.get(bridge).into_iter().for_each(|bridge| bridge.set_present(true));
+        self.devices.write().insert(number, device.clone());
+        self.tell_slot(&device, true);
         Ok(())
     }
 
     /// A device goes: nothing leads to it from now on. Gives whether it was there.
     pub(crate) fn unplug(&self, number: usize) -> bool {
         let Some(device) = self.devices.write().remove(&number) else { return false };
-        self.bridges.get(device.bridge).into_iter().for_each(|bridge| bridge.set_present(false));
+        self.put_out(&device, &device.config.lock());
         // That it was lost needs nobody's care any more.
         self.losses.lock().retain(|loss| loss.device != number);
         true
+    }
+
+    /// The devices that are there, and their numbers.
+    fn all(&self) -> Vec<(usize, Arc<Device>)> {
+        self.devices.read().iter().map(|(number, device)| (*number, device.clone())).collect()
     }
 
     /// The device with this number, if it is there.
@@ -207,133 +217,9 @@ impl Bus {
         self.devices.read().get(&number).cloned()
     }
 
-    /// The guest loads `buffer.len()` bytes.
-    pub fn load(&self, at: Gpa, buffer: &mut [u8]) {
-        let mut rest = buffer;
-        for access in Access::split(at.get(), rest.len() as u64, Width::Qword) {
-            let (bytes, length) = access.width().to_bytes(self.load_piece(access));
-            let Some((piece, behind)) = rest.split_at_mut_checked(length) else { break };
-            piece.copy_from_slice(bytes.get(..length).unwrap_or_default());
-            rest = behind;
-        }
-        self.act_on_losses();
-    }
-
-    /// The guest stores.
-    pub fn store(&self, at: Gpa, data: &[u8]) {
-        let mut rest = data;
-        for access in Access::split(at.get(), data.len() as u64, Width::Qword) {
-            let Some((piece, behind)) = rest.split_at_checked(access.width().bytes() as usize) else { break };
-            self.store_piece(access, piece.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)));
-            rest = behind;
-        }
-        self.act_on_losses();
-    }
-
     /// How many accesses reached nothing or were refused.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
-    }
-
-    fn load_piece(&self, access: Access) -> u64 {
-        let ones = access.width().mask();
-        match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
-            Some(Target::Memory(memory, offset)) => memory.load(offset, access.width()).unwrap_or(ones),
-            Some(Target::Trap(Trap::Ecam, offset)) => self.config_load(offset, access.width()),
-            Some(Target::Trap(Trap::Component(of), offset)) => {
-                self.component_load(of, offset, access.width())
-            }
-            Some(Target::Trap(Trap::Smmu(index), offset)) => {
-                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
-                smmu.map_or(ones, |(smmu, access)| smmu.read(access))
-            }
-            Some(Target::Trap(Trap::Region(behind), offset)) => {
-                match Access::new(behind.offset.saturating_add(offset), access.width()) {
-                    Some(inside) => self.region_load(&behind, inside),
-                    None => self.load_halves(access),
-                }
-            }
-            None => self.load_halves(access),
-        }
-    }
-
-    /// An access that no one entry has: its halves may be in two, or nowhere.
-    fn load_halves(&self, access: Access) -> u64 {
-        let Some(half) = Width::of(access.width().bytes() / 2) else { return self.nothing_there() & 0xff };
-        let pieces = Access::split(access.offset(), access.width().bytes(), half);
-        pieces.fold(0, |value, piece| {
-            value | self.load_piece(piece) << (8 * (piece.offset() - access.offset()))
-        })
-    }
-
-    fn store_piece(&self, access: Access, value: u64) {
-        match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
-            Some(Target::Memory(memory, offset)) => drop(memory.store(offset, access.width(), value)),
-            Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
-            Some(Target::Trap(Trap::Component(of), offset)) => {
-                self.component_store(of, offset, access.width(), value);
-            }
-            Some(Target::Trap(Trap::Smmu(index), offset)) => {
-                let smmu = self.smmus.get(index).zip(Access::new(offset, access.width()));
-                smmu.into_iter().for_each(|(smmu, access)| smmu.write(access, value));
-            }
-            Some(Target::Trap(Trap::Region(behind), offset)) => {
-                match Access::new(behind.offset.saturating_add(offset), access.width()) {
-                    Some(inside) => self.region_store(&behind, inside, value),
-                    None => self.store_halves(access, value),
-                }
-            }
-            None => self.store_halves(access, value),
-        }
-    }
-
-    fn store_halves(&self, access: Access, value: u64) {
-        let Some(half) = Width::of(access.width().bytes() / 2) else {
-            self.nothing_there();
-            return;
-        };
-        for piece in Access::split(access.offset(), access.width().bytes(), half) {
-            self.store_piece(piece, value >> (8 * (piece.offset() - access.offset())) & piece.width().mask());
-        }
-    }
-
-    fn region_load(&self, behind: &Behind, access: Access) -> u64 {
-        let load = |piece: Access| {
-            let Some(device) = self.device(behind.device) else { return piece.width().mask() };
-            if let Some(value) = device.memory.decoder_read(behind.region, piece) {
-                return value.into();
-            }
-            self.device_load(&device, behind.region, piece).unwrap_or(piece.width().mask())
-        };
-        match (behind.shape, access.width()) {
-            (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
-            (Shape::Dwords, Width::Qword) => {
-                let dwords = Access::split(access.offset(), 8, Width::Dword);
-                dwords.fold(0, |value, piece| value | load(piece) << (8 * (piece.offset() - access.offset())))
-            }
-            (Shape::Dwords, Width::Byte | Width::Word) => self.nothing_there() & access.width().mask(),
-        }
-    }
-
-    fn region_store(&self, behind: &Behind, access: Access, value: u64) {
-        let Some(device) = self.device(behind.device) else { return };
-        let store =
-            |piece: Access, value| match device.memory.decoder_write(behind.region, piece, value as u32) {
-                Some(true) => {}
-                Some(false) => drop(self.nothing_there()),
-                None => self.device_store(&device, behind.region, piece, value),
-            };
-        match (behind.shape, access.width()) {
-            (Shape::Any, _) | (Shape::Dwords, Width::Dword) => store(access, value),
-            (Shape::Dwords, Width::Qword) => {
-                for piece in Access::split(access.offset(), 8, Width::Dword) {
-                    store(piece, value >> (8 * (piece.offset() - access.offset())) & piece.width().mask());
-                }
-            }
-            (Shape::Dwords, Width::Byte | Width::Word) => {
-                self.nothing_there();
-            }
-        }
     }
 
     /// Configuration space takes at most dwords; a wider access is two.
@@ -347,7 +233,7 @@ impl Bus {
         let ones = access.width().mask();
         match self.function(access) {
             Some((Function::Port(bridge), inside)) => bridge.config_read(inside),
-            Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
+            Some((Function::Endpoint(device), inside)) if !device.is_out() => {
                 if let Some(value) = device.config.lock().read(inside) {
                     return value;
                 }
@@ -363,10 +249,10 @@ impl Bus {
             let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
             match self.function(piece) {
                 Some((Function::Port(bridge), inside)) => bridge.config_write(inside, value),
-                Some((Function::Endpoint(device), inside)) if !device.is_gone() => {
+                Some((Function::Endpoint(device), inside)) => {
                     self.endpoint_store(&device, inside, value);
                 }
-                Some((Function::Endpoint(_), _)) | None => {}
+                None => {}
             }
         }
     }
@@ -374,6 +260,9 @@ impl Bus {
     /// Whoever writes waits until the BARs are where that puts them.
     fn endpoint_store(&self, device: &Device, access: Access, value: u64) {
         let mut config = device.config.lock();
+        if device.is_out() {
+            return;
+        }
         if config.write(access, value) {
             self.space.place(&config.places());
             return self.decode_changed(device, &config);
@@ -416,7 +305,7 @@ impl Bus {
 
     /// Answers what devices have asked. One that has gone without a call of the guest's is noticed here.
     pub(crate) fn attend(&self) {
-        for device in self.devices.read().values() {
+        for (_, device) in self.all() {
             // Why it could not be attended to, the device remembers.
             let _ = device.backend.lock().attend();
         }

@@ -17,6 +17,7 @@ use shuttle::future::batch_semaphore::Fairness;
 const ALL: usize = 64;
 
 /// A turn, or several, at something. Dropping it gives them back.
+#[derive(Debug)]
 struct Turn<'a> {
     semaphore: &'a BatchSemaphore,
     count: usize,
@@ -52,7 +53,9 @@ pub(crate) struct Mutex<T> {
 }
 
 /// Fields are dropped in this order: whose turn is next finds the lock free.
-pub(crate) struct MutexGuard<'a, T> {
+#[derive(Debug)]
+#[allow(unreachable_pub, reason = "a public function gives it, as it gives parking_lot's")]
+pub struct MutexGuard<'a, T> {
     inner: parking_lot::MutexGuard<'a, T>,
     _turn: Option<Turn<'a>>,
 }

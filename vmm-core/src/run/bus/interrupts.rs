@@ -143,7 +143,7 @@ impl Bus {
 
     /// The signals that came until now.
     pub(crate) fn signals(&self) -> Vec<Signalled> {
-        let devices = self.devices.read();
+        let devices = self.all();
         let seen = devices.iter().flat_map(|(device, told)| {
             let seen = told.interrupts.signals.seen();
             seen.map(move |(signal, times)| Signalled { device: *device, signal, times })
@@ -159,13 +159,13 @@ impl Bus {
     /// Counts what devices signalled, and takes to the guest what nobody else does.
     pub(super) fn attend_interrupts(&self) {
         self.receiver.attend();
-        self.devices.read().values().for_each(|device| device.interrupts.signals.attend());
+        self.all().iter().for_each(|(_, device)| device.interrupts.signals.attend());
     }
 
     /// Every device is asked something: what it signalled before it answers is here then.
     pub(crate) fn settle(&self) {
         let word = Access::dword_around(0);
-        for device in self.devices.read().values() {
+        for (_, device) in self.all() {
             self.answered(read(&device.backend, region::CONFIG, word));
         }
         self.attend_interrupts();

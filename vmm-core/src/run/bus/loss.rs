@@ -12,6 +12,7 @@
 //! connection.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Access;
@@ -27,6 +28,7 @@ use crate::discover::DiscoverError;
 use crate::irq::IrqError;
 use crate::plan::life::OnLoss;
 use crate::program::Kept;
+use crate::run::config::ConfigView;
 
 /// How often a device is sought while the machine runs. One that goes again and again keeps nobody busy for ever.
 pub const MOST_LOSSES: u32 = 16;
@@ -104,9 +106,9 @@ impl fmt::Display for Loss {
 }
 
 impl Device {
-    /// Whether it was lost and is out.
-    pub(super) fn is_gone(&self) -> bool {
-        self.on_loss != OnLoss::Fail && self.lost.load(Ordering::Acquire)
+    /// Whether it was lost, or has gone, and is out.
+    pub(super) fn is_out(&self) -> bool {
+        self.out.load(Ordering::Acquire)
     }
 }
 
@@ -135,7 +137,8 @@ impl Bus {
             let Some(known) = before.device(*number) else { continue };
             device.lost.store(known.lost.load(Ordering::Acquire), Ordering::Release);
             device.losses.store(known.losses.load(Ordering::Acquire), Ordering::Release);
-            if device.is_gone() {
+            if known.is_out() {
+                device.out.store(true, Ordering::Release);
                 self.stand_for_writes(device, false);
                 self.tell_slot(device, false);
             }
@@ -158,9 +161,7 @@ impl Bus {
 
     /// Looks for devices that were lost. Nothing may be locked.
     pub(crate) fn notice(&self) {
-        let devices: Vec<_> =
-            self.devices.read().iter().map(|(number, device)| (*number, device.clone())).collect();
-        for (index, device) in devices {
+        for (index, device) in self.all() {
             let known = device.lost.load(Ordering::Acquire);
             let lost = if known { None } else { device.backend.lock().lost() };
             let Some(error) = lost else { continue };
@@ -175,26 +176,50 @@ impl Bus {
                 }
                 OnLoss::Reconnect => Then::Sought,
             };
-            if device.is_gone() {
-                self.take_out(index);
+            if device.on_loss != OnLoss::Fail {
+                self.take_out_this(index, &device);
             }
-            self.losses.lock().push(Loss { device: index, error, then });
+            let mut losses = self.losses.lock();
+            // Of one that has gone meanwhile nobody wants to hear.
+            if self.is_here(index, &device) {
+                losses.push(Loss { device: index, error, then });
+            }
         }
     }
 
     /// Takes all of a device out of the machine.
     pub(crate) fn take_out(&self, index: usize) {
-        let Some(device) = self.device(index) else { return };
+        if let Some(device) = self.device(index) {
+            self.take_out_this(index, &device);
+        }
+    }
+
+    /// The same, if this is still the device with this number.
+    fn take_out_this(&self, index: usize, device: &Arc<Device>) {
+        let config = device.config.lock();
+        if self.is_here(index, device) {
+            self.put_out(device, &config);
+        }
+    }
+
+    /// Whether this is the device with this number.
+    fn is_here(&self, index: usize, device: &Arc<Device>) -> bool {
+        self.device(index).is_some_and(|here| Arc::ptr_eq(&here, device))
+    }
+
+    /// Nothing of a device is seen from now on, and whoever has waited for its configuration finds it so.
+    pub(super) fn put_out(&self, device: &Device, config: &ConfigView) {
+        device.out.store(true, Ordering::Release);
         device.memory.take_out();
-        self.space.place(&device.config.lock().nowhere());
-        self.stand_for_writes(&device, false);
+        self.space.place(&config.nowhere());
+        self.stand_for_writes(device, false);
         // Taking back cannot be refused.
         let _ = device.bar_reach.decode(false);
-        self.tell_slot(&device, false);
+        self.tell_slot(device, false);
     }
 
     /// The slot of the port above a device says whether it is there.
-    fn tell_slot(&self, device: &Device, is_present: bool) {
+    pub(super) fn tell_slot(&self, device: &Device, is_present: bool) {
         self.bridges.get(device.bridge).into_iter().for_each(|bridge| bridge.set_present(is_present));
     }
 
@@ -233,6 +258,7 @@ impl Bus {
         self.space.place(&config.places());
         self.stand_for_writes(&device, config.is_as_planned());
         device.bar_reach.decode(config.is_as_planned())?;
+        device.out.store(false, Ordering::Release);
         self.tell_slot(&device, true);
         Ok(())
     }

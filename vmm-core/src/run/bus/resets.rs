@@ -45,11 +45,13 @@ impl Bus {
             outcome = device.backend.lock().reset();
             outcome.is_ok()
         };
-        if device.is_gone() {
+        let mut config = device.config.lock();
+        if device.is_out() {
             begin();
         } else {
-            self.over_reset(&device, &mut device.config.lock(), Reset::Device, begin);
+            self.over_reset(&device, &mut config, Reset::Device, begin);
         }
+        drop(config);
         self.notice();
         outcome
     }

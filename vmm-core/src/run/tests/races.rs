@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering;
 
 use shuttle::Config;
 use shuttle::Runner;
-use shuttle::rand::Rng;
 use shuttle::scheduler::PctScheduler;
 use shuttle::scheduler::RandomScheduler;
 use shuttle::thread;
@@ -144,7 +143,9 @@ fn a_vcpu_sees_the_old_device_or_nothing_or_the_new_one_and_each_whole_and_in_ti
                 }
             }
         });
-        let next = || drop(phase.fetch_add(1, Ordering::SeqCst));
+        let next = || {
+            phase.fetch_add(1, Ordering::SeqCst);
+        };
         next();
         life.running.unplug(1).unwrap();
         next();
