@@ -111,7 +111,8 @@ impl Backend for Fake {
             let failure = Failure::Refused(Errno::EEXIST);
             return Err(BackendError { device: "fake".to_owned(), call, failure });
         }
-        assert!(state.dma.iter().all(|there| !there.overlaps(range)), "two mappings overlap");
+        let there = state.dma.iter().find(|there| there.overlaps(range));
+        assert_eq!(there, None, "two mappings overlap: {range}");
         state.dma.push(range);
         state.files.insert(range.start().get(), (range.size(), offset, allowed));
         state.given.push(given);
@@ -148,8 +149,9 @@ impl Backend for Fake {
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         let others = |all: &mut Vec<Given>| all.retain(|given| given.range() != range);
-        self.remember(others);
         if let Err(error) = self.called(Call::DmaUnmap { range }).map(drop) {
+            // One that is lost over it, too.
+            self.remember(others);
             self.state.lock().kept.push(range);
             return Err(error);
         }

@@ -106,6 +106,16 @@ impl fmt::Display for Loss {
 }
 
 impl Device {
+    /// The loss, to the first who asks. Under the connection's lock, so that nobody takes the loss of one connection for
+    /// that of the next.
+    fn newly_lost(&self) -> Option<BackendError> {
+        if self.lost.load(Ordering::Acquire) {
+            return None;
+        }
+        let backend = self.backend.lock();
+        backend.lost().filter(|_| !self.lost.swap(true, Ordering::AcqRel))
+    }
+
     /// Whether it was lost, or has gone, and is out.
     pub(super) fn is_out(&self) -> bool {
         self.out.load(Ordering::Acquire)
@@ -162,12 +172,7 @@ impl Bus {
     /// Looks for devices that were lost. Nothing may be locked.
     pub(crate) fn notice(&self) {
         for (index, device) in self.all() {
-            let known = device.lost.load(Ordering::Acquire);
-            let lost = if known { None } else { device.backend.lock().lost() };
-            let Some(error) = lost else { continue };
-            if device.lost.swap(true, Ordering::AcqRel) {
-                continue;
-            }
+            let Some(error) = device.newly_lost() else { continue };
             let then = match device.on_loss {
                 OnLoss::Fail => Then::Failed,
                 OnLoss::Detach => Then::Detached,

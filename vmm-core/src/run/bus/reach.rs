@@ -104,21 +104,23 @@ impl Bus {
         }
     }
 
+    /// Of an access that is two calls both are answered, or it reads ones.
     fn region_load(&self, device: &Device, behind: &Behind, access: Access) -> u64 {
         let load = |piece: Access| {
-            if let Some(value) = device.memory.decoder_read(behind.region, piece) {
-                return value.into();
-            }
-            self.device_load(device, behind.region, piece).unwrap_or(piece.width().mask())
+            let own = device.memory.decoder_read(behind.region, piece).map(u64::from);
+            own.or_else(|| self.device_load(device, behind.region, piece))
         };
-        match (behind.shape, access.width()) {
+        let loaded = match (behind.shape, access.width()) {
             (Shape::Any, _) | (Shape::Dwords, Width::Dword) => load(access),
             (Shape::Dwords, Width::Qword) => {
-                let dwords = Access::split(access.offset(), 8, Width::Dword);
-                dwords.fold(0, |value, piece| value | load(piece) << (8 * (piece.offset() - access.offset())))
+                let mut dwords = Access::split(access.offset(), 8, Width::Dword);
+                dwords.try_fold(0, |value, piece| {
+                    Some(value | load(piece)? << (8 * (piece.offset() - access.offset())))
+                })
             }
-            (Shape::Dwords, Width::Byte | Width::Word) => self.nothing_there() & access.width().mask(),
-        }
+            (Shape::Dwords, Width::Byte | Width::Word) => Some(self.nothing_there()),
+        };
+        loaded.unwrap_or(u64::MAX) & access.width().mask()
     }
 
     fn region_store(&self, device: &Device, behind: &Behind, access: Access, value: u64) {

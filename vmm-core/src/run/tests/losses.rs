@@ -23,7 +23,13 @@ use crate::run::reconnect::Reached;
 
 /// Whoever answers next in the place of a device: nobody, or a fake.
 #[derive(Clone, Default)]
-struct Successors(Arc<Mutex<VecDeque<Option<Fake>>>>);
+pub(super) struct Successors(Arc<Mutex<VecDeque<Option<Fake>>>>);
+
+impl Successors {
+    pub(super) fn of(all: Vec<Option<Fake>>) -> Self {
+        Self(Arc::new(Mutex::new(all.into())))
+    }
+}
 
 impl Connect for Successors {
     fn connect(&self, _timeout: Duration) -> Result<Reached, DiscoverError> {
@@ -50,7 +56,7 @@ fn running_with(fakes: &[Fake], on_loss: OnLoss, successors: Vec<Option<Fake>>) 
     let plan = plan(&Machine { life, ..Machine::default() }, &named.collect::<Vec<_>>()).unwrap();
     let programmed = map(plan, devices, Hypervisor::Soft.slots()).unwrap().machine_done().unwrap();
     let mut running = programmed.run(&Hypervisor::Soft, TIMEOUT).unwrap();
-    let way = Successors(Arc::new(Mutex::new(successors.into())));
+    let way = Successors::of(successors);
     running.reconnect_with(0, TIMEOUT, way.clone());
     (running, way)
 }
