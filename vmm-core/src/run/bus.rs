@@ -61,6 +61,7 @@ pub struct Bus {
     bridges: Vec<HostBridge>,
     smmus: Vec<Arc<Unit>>,
     receiver: Arc<dyn Receiver>,
+    accesses: AtomicU64,
     refused: AtomicU64,
     /// A device may have been lost.
     suspects: AtomicBool,
@@ -175,6 +176,7 @@ impl Bus {
             devices: RwLock::new(devices),
             smmus: mappings.smmus.clone(),
             space: mappings.space.clone(),
+            accesses: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             suspects: AtomicBool::new(false),
             losses: Mutex::default(),
@@ -215,6 +217,11 @@ impl Bus {
     /// The device with this number, if it is there.
     fn device(&self, number: usize) -> Option<Arc<Device>> {
         self.devices.read().get(&number).cloned()
+    }
+
+    /// How many accesses there were.
+    pub fn accesses(&self) -> u64 {
+        self.accesses.load(Ordering::Relaxed)
     }
 
     /// How many accesses reached nothing or were refused.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 
+use super::again::Busy;
+pub use super::again::Rounds;
 use super::bus::Bus;
 use crate::backend::BackendError;
 use crate::irq::IrqError;
@@ -44,6 +46,13 @@ pub enum Order {
         /// Where.
         at: Gpa,
     },
+    /// Store a qword and load it, again and again, until [it is enough](Guest::enough). It is [begun](Guest::begin).
+    Again {
+        /// Where.
+        at: Gpa,
+        /// What.
+        value: u64,
+    },
 }
 
 /// The most bytes that one [`Order::Fill`] may cover: the guest program sees so much at a time.
@@ -63,6 +72,25 @@ pub trait Guest: Send {
     /// If the guest does not come back.
     fn taken(&mut self, number: u8) -> Result<u64, GuestError>;
 
+    /// Begins to store a qword and to load it, again and again, and comes back at once. Until [it is
+    /// enough](Self::enough) the guest takes no order.
+    ///
+    /// # Errors
+    /// If it is busy already, or obeys no more.
+    fn begin(&mut self, at: Gpa, value: u64) -> Result<(), GuestError>;
+
+    /// What came of that until now.
+    fn rounds(&self) -> Rounds;
+
+    /// Whether the guest has begun something, and it was not enough yet.
+    fn is_busy(&self) -> bool;
+
+    /// Ends what was begun. Nothing came of what was not.
+    ///
+    /// # Errors
+    /// If the guest does not come back. It takes no further orders then.
+    fn enough(&mut self) -> Result<Rounds, GuestError>;
+
     /// Starts again from the beginning, on this bus. What is in RAM stays, but for the guest program's own part.
     ///
     /// # Errors
@@ -80,6 +108,22 @@ impl Guest for Stopped {
     }
 
     fn taken(&mut self, _number: u8) -> Result<u64, GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn begin(&mut self, _at: Gpa, _value: u64) -> Result<(), GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn rounds(&self) -> Rounds {
+        Rounds::default()
+    }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
+
+    fn enough(&mut self) -> Result<Rounds, GuestError> {
         Err(GuestError::Stopped)
     }
 
@@ -126,6 +170,9 @@ pub enum GuestError {
         /// Why not.
         why: &'static str,
     },
+    /// It has begun something that was not enough yet.
+    #[error("guest: busy with what it has begun")]
+    Busy,
     /// It stopped earlier.
     #[error("guest: stopped earlier")]
     Stopped,
@@ -142,6 +189,11 @@ impl From<IrqError> for GuestError {
 }
 
 impl Order {
+    /// Why an order that does not end by itself is not waited for.
+    pub(crate) fn never_ends(self) -> GuestError {
+        GuestError::Impossible { order: self, why: "it does not end by itself" }
+    }
+
     /// The order, if any guest could carry it out.
     ///
     /// # Errors
@@ -152,6 +204,7 @@ impl Order {
             Self::Load { at, width } | Self::Store { at, width, .. } => (at, width.bytes()),
             Self::Fill { at, count, .. } => (at, count.saturating_mul(8)),
             Self::Run { at } => (at, 1),
+            Self::Again { at, .. } => (at, 8),
         };
         if length == 0 || length > MAX_FILL {
             return impossible("between 1 byte and 2 MiB at a time");
@@ -168,24 +221,50 @@ impl Order {
 pub struct Soft {
     bus: Arc<Bus>,
     apic: SoftApic,
+    busy: Option<Busy>,
 }
 
 impl Soft {
     /// A guest on this bus, with this APIC.
     pub fn new(bus: Arc<Bus>, apic: SoftApic) -> Self {
-        Self { bus, apic }
+        Self { bus, apic, busy: None }
     }
 }
 
 impl Guest for Soft {
     fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
-        let Self { bus: old, apic } = self;
+        let Self { bus: old, apic, busy } = self;
+        *busy = None;
         *old = bus;
         apic.reset();
         Ok(())
     }
 
+    fn begin(&mut self, at: Gpa, value: u64) -> Result<(), GuestError> {
+        if self.is_busy() {
+            return Err(GuestError::Busy);
+        }
+        Order::Again { at, value }.checked()?;
+        self.busy = Some(Busy::begin(self.bus.clone(), at, value)?);
+        Ok(())
+    }
+
+    fn rounds(&self) -> Rounds {
+        self.busy.as_ref().map(Busy::rounds).unwrap_or_default()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    fn enough(&mut self) -> Result<Rounds, GuestError> {
+        Ok(self.busy.take().map(Busy::end).unwrap_or_default())
+    }
+
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
+        if self.is_busy() {
+            return Err(GuestError::Busy);
+        }
         match order.checked()? {
             Order::Load { at, width } => {
                 let mut bytes = [0; 8];
@@ -207,6 +286,7 @@ impl Guest for Soft {
                 Ok(0)
             }
             Order::Run { .. } => Err(GuestError::Impossible { order, why: "a soft guest runs no code" }),
+            Order::Again { .. } => Err(order.never_ends()),
         }
     }
 

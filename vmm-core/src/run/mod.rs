@@ -13,6 +13,7 @@ pub mod bus;
 pub mod guest;
 pub mod reconnect;
 
+mod again;
 mod config;
 mod plug;
 mod reset;
@@ -184,8 +185,8 @@ impl Running {
         outcome
     }
 
-    /// Answers what devices ask, notices what has gone, and seeks it where that was chosen. The guest does not run
-    /// meanwhile.
+    /// Answers what devices ask, notices what has gone, and seeks it where that was chosen. The guest carries out no order
+    /// meanwhile, but may be [busy](Self::begin).
     pub fn attend(&mut self) {
         self.bus.attend();
         self.seek();
@@ -243,6 +244,12 @@ impl Running {
     /// What an SMMU, by its number in the plan, has said to nobody, and what of its mirrors could not be.
     pub fn smmu(&self, index: usize) -> Option<Tally> {
         self.programmed.mappings.smmus.get(index).map(|unit| unit.tally())
+    }
+
+    /// How many accesses of the guest have left it: under KVM those that neither memory nor an event stood for, and of
+    /// a soft guest all.
+    pub fn accesses(&self) -> u64 {
+        self.bus.accesses()
     }
 
     /// How many of the guest's accesses reached nothing or were refused.

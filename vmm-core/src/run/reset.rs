@@ -36,8 +36,11 @@ impl Running {
     /// for it.
     ///
     /// # Errors
-    /// If a device or the guest does not come back. The guest obeys no more then.
+    /// If a device or the guest does not come back. The guest obeys no more then. If it is busy, nothing is reset.
     pub fn reset(&mut self) -> Result<(), ResetError> {
+        if self.guest.is_busy() {
+            return Err(GuestError::Busy.into());
+        }
         let mut outcome = self.begin_again();
         for _ in 0..self.plan().devices.len() {
             let is_survived = |loss: &&Loss| loss.then != Then::Failed;

@@ -7,7 +7,7 @@
 //! ```text
 //! loop:  forget old translations
 //!        read address, operation, value, count from the mailbox
-//!        load, store or fill
+//!        load, store or fill; or store, load and count until it is enough
 //!        put what was loaded into the mailbox
 //!        write to the doorbell                     ── exit: the order is done
 //!        jump loop
@@ -24,6 +24,7 @@ use cxl_spec::address::Gpa;
 
 use crate::map::memory::HostMemory;
 use crate::run::guest::Order;
+use crate::run::guest::Rounds;
 
 #[cfg(target_arch = "x86_64")]
 global_asm!(include_str!("program_x86_64.s"));
@@ -54,11 +55,16 @@ const ADDRESS: u64 = 0;
 const OPERATION: u64 = 8;
 const VALUE: u64 = 16;
 const COUNT: u64 = 24;
+const ENOUGH: u64 = 32;
+const KEPT: u64 = 48;
+const ONES: u64 = 56;
+const OTHERS: u64 = 64;
 
 /// Operations: loads from 0, stores from 4, by the width's power of two.
 const STORE: u64 = 4;
 const FILL: u64 = 8;
 const RUN: u64 = 9;
+const AGAIN: u64 = 10;
 
 /// The code.
 fn code() -> &'static [u8] {
@@ -90,6 +96,7 @@ pub(super) fn post(ram: &HostMemory, order: Order, address: u64) -> Option<()> {
         Order::Store { width, value, .. } => (STORE + power(width), value, 0),
         Order::Fill { count, value, .. } => (FILL, value, count),
         Order::Run { .. } => (RUN, 0, 0),
+        Order::Again { value, .. } => (AGAIN, value, 0),
     };
     for (offset, word) in [(ADDRESS, address), (OPERATION, operation), (VALUE, value), (COUNT, count)] {
         ram.store(MAILBOX + offset, Width::Qword, word)?;
@@ -102,14 +109,32 @@ pub(super) fn collect(ram: &HostMemory, order: Order) -> Option<u64> {
     match order {
         Order::Load { width, .. } => Some(ram.load(MAILBOX + VALUE, Width::Qword)? & width.mask()),
         Order::Run { .. } => ram.load(MAILBOX + VALUE, Width::Qword),
-        Order::Store { .. } | Order::Fill { .. } => Some(0),
+        Order::Store { .. } | Order::Fill { .. } | Order::Again { .. } => Some(0),
     }
+}
+
+/// Nothing has come yet of what shall be done again and again, and it is not enough.
+pub(super) fn count_anew(ram: &HostMemory) -> Option<()> {
+    [ENOUGH, KEPT, ONES, OTHERS].into_iter().try_for_each(|at| ram.store(MAILBOX + at, Width::Qword, 0))
+}
+
+/// It is enough.
+pub(super) fn enough(ram: &HostMemory) -> Option<()> {
+    ram.store(MAILBOX + ENOUGH, Width::Qword, 1)
+}
+
+/// What has come of it.
+pub(super) fn rounds(ram: &HostMemory) -> Rounds {
+    let [kept, ones, others] =
+        [KEPT, ONES, OTHERS].map(|at| ram.load(MAILBOX + at, Width::Qword).unwrap_or_default());
+    Rounds { kept, ones, others }
 }
 
 /// The address that an order is about.
 pub(super) fn address_of(order: Order) -> Gpa {
     match order {
-        Order::Load { at, .. } | Order::Store { at, .. } | Order::Fill { at, .. } | Order::Run { at } => at,
+        Order::Load { at, .. } | Order::Store { at, .. } | Order::Fill { at, .. } => at,
+        Order::Run { at } | Order::Again { at, .. } => at,
     }
 }
 

@@ -1,8 +1,9 @@
 // The guest program for x86-64, in long mode. See program.rs for what it does.
 //
 // rdi  address of the mailbox           rsi  address of the doorbell
-// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call
+// +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call, 10 again
 // +16  value                            +24  count of qwords to fill
+// +32  enough, if not 0                 +48  rounds that kept the value, +56 that read ones, +64 others
 // r8   address of the counts            r9   address of the APIC's end of interrupt register
 //
 // Plain moves only: where KVM itself is software, every instruction is emulated.
@@ -37,6 +38,8 @@ cxl_sim_guest_program:
     je 28f
     cmp rcx, 9
     je 31f
+    cmp rcx, 10
+    je 32f
     // No such operation: stop in a way that is noticed. No exception has a handler.
     ud2
 20: mov al, [rbx]
@@ -64,6 +67,24 @@ cxl_sim_guest_program:
     add rbx, 8
     sub rcx, 1
     jne 29b
+    jmp 30f
+    // Which count it is depends on what is loaded. All of it is in RAM, where it can be looked at.
+32: mov [rbx], rdx
+    mov rax, [rbx]
+    mov rcx, 48
+    cmp rax, rdx
+    je 33f
+    mov rcx, 56
+    cmp rax, -1
+    je 33f
+    mov rcx, 64
+33: add rcx, rdi
+    mov rax, [rcx]
+    add rax, 1
+    mov [rcx], rax
+    mov rax, [rdi + 32]
+    cmp rax, 0
+    je 32b
     jmp 30f
     // What is called may change rax and no other register.
 31: call rbx

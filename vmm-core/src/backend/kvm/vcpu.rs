@@ -28,6 +28,7 @@ use crate::run::bus::Bus;
 use crate::run::guest::Guest;
 use crate::run::guest::GuestError;
 use crate::run::guest::Order;
+use crate::run::guest::Rounds;
 
 /// How often a thread that does not come back is signalled again: a signal that comes just before the system
 /// call is lost.
@@ -41,6 +42,10 @@ pub struct Vcpu {
     answers: mpsc::Receiver<Result<u64, GuestError>>,
     thread: Option<JoinHandle<()>>,
     timeout: Duration,
+    /// Where the mailbox is.
+    ram: HostMemory,
+    /// What the guest has begun.
+    begun: Option<Order>,
 }
 
 /// What the thread is told.
@@ -76,7 +81,7 @@ impl Vcpu {
         catch_nudges()?;
         let (tasks, tasks_in) = mpsc::channel();
         let (answers_out, answers) = mpsc::channel();
-        let mut worker = Worker { vcpu, ram, bus, doorbell, vm };
+        let mut worker = Worker { vcpu, ram: ram.clone(), bus, doorbell, vm };
         worker.start()?;
         let work = move || {
             for task in tasks_in {
@@ -92,7 +97,7 @@ impl Vcpu {
         let named = std::thread::Builder::new().name("vcpu0".to_owned()).spawn(work);
         let thread = named
             .map_err(|error| GuestError::Setup { what: "starting a vCPU thread", why: error.to_string() })?;
-        Ok(Self { tasks: Some(tasks), answers, thread: Some(thread), timeout })
+        Ok(Self { tasks: Some(tasks), answers, thread: Some(thread), timeout, ram, begun: None })
     }
 
     /// Signals the thread until it comes back.
@@ -106,11 +111,13 @@ impl Vcpu {
     }
 }
 
-impl Guest for Vcpu {
-    fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
-        let order = order.checked()?;
+impl Vcpu {
+    fn send(&self, order: Order) -> Result<(), GuestError> {
         let tasks = self.tasks.as_ref().ok_or(GuestError::Stopped)?;
-        tasks.send(Task::Order(order)).map_err(|_| GuestError::Stopped)?;
+        tasks.send(Task::Order(order)).map_err(|_| GuestError::Stopped)
+    }
+
+    fn wait(&mut self, order: Order) -> Result<u64, GuestError> {
         match self.answers.recv_timeout(self.timeout) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
@@ -123,6 +130,45 @@ impl Guest for Vcpu {
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(GuestError::Stopped),
         }
+    }
+}
+
+impl Guest for Vcpu {
+    fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
+        let order = order.checked()?;
+        match (self.begun, order) {
+            (Some(_), _) => Err(GuestError::Busy),
+            (None, Order::Again { .. }) => Err(order.never_ends()),
+            (None, _) => self.send(order).and_then(|()| self.wait(order)),
+        }
+    }
+
+    fn begin(&mut self, at: Gpa, value: u64) -> Result<(), GuestError> {
+        let order = Order::Again { at, value }.checked()?;
+        if self.begun.is_some() {
+            return Err(GuestError::Busy);
+        }
+        // Before the thread hears of it: it may be enough before the thread has begun.
+        let no_room = GuestError::Impossible { order, why: "RAM has no room for the mailbox" };
+        program::count_anew(&self.ram).ok_or(no_room)?;
+        self.send(order)?;
+        self.begun = Some(order);
+        Ok(())
+    }
+
+    fn rounds(&self) -> Rounds {
+        self.begun.map_or_else(Rounds::default, |_| program::rounds(&self.ram))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    fn enough(&mut self) -> Result<Rounds, GuestError> {
+        let Some(order) = self.begun.take() else { return Ok(Rounds::default()) };
+        // There was room when it was begun.
+        let _ = program::enough(&self.ram);
+        self.wait(order).map(|_| program::rounds(&self.ram))
     }
 
     fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
@@ -142,6 +188,8 @@ impl Guest for Vcpu {
 
 impl Drop for Vcpu {
     fn drop(&mut self) {
+        // Why it does not come back, whoever asks it to end would have been told.
+        let _ = self.enough();
         // Without orders the thread ends by itself: no order is under way when nobody waits for one.
         self.tasks = None;
         if let Some(thread) = self.thread.take() {

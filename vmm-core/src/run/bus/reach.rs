@@ -1,6 +1,7 @@
 //! What an access reaches, and what it does there.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Access;
 use cxl_spec::access::Width;
@@ -51,6 +52,7 @@ impl Bus {
     /// All that an access reaches, as it is at one moment: no device that has come since, or moved, is taken for the one
     /// that was there.
     fn reached(&self, at: Gpa, length: usize) -> Vec<Piece> {
+        self.accesses.fetch_add(1, Ordering::Relaxed);
         let devices = self.devices.read();
         let targets = self.space.targets(at, length as u64).into_iter();
         let piece = |(access, target)| {
