@@ -42,8 +42,16 @@ impl Running {
     }
 
     /// What came until now of what the guest has begun.
-    pub fn rounds(&self) -> Rounds {
+    ///
+    /// # Errors
+    /// If the guest has ended before it was enough.
+    pub fn rounds(&mut self) -> Result<Rounds, GuestError> {
         self.guest.rounds()
+    }
+
+    /// Where accesses go that leave the guest: those of another processor of the machine go there, too.
+    pub fn bus(&self) -> &Arc<Bus> {
+        &self.bus
     }
 
     /// The guest ends what it has begun.
@@ -105,7 +113,12 @@ impl Busy {
     }
 
     /// What came of it until now.
-    pub(super) fn rounds(&self) -> Rounds {
+    pub(super) fn until_now(&self) -> Result<Rounds, GuestError> {
+        let is_over = self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        if is_over { Err(GuestError::Stopped) } else { Ok(self.rounds()) }
+    }
+
+    fn rounds(&self) -> Rounds {
         let Tally { is_enough: _, kept, ones, others } = &*self.tally;
         let [kept, ones, others] = [kept, ones, others].map(|count| count.load(Ordering::Relaxed));
         Rounds { kept, ones, others }

@@ -80,7 +80,10 @@ pub trait Guest: Send {
     fn begin(&mut self, at: Gpa, value: u64) -> Result<(), GuestError>;
 
     /// What came of that until now.
-    fn rounds(&self) -> Rounds;
+    ///
+    /// # Errors
+    /// If the guest has ended before it was enough.
+    fn rounds(&mut self) -> Result<Rounds, GuestError>;
 
     /// Whether the guest has begun something, and it was not enough yet.
     fn is_busy(&self) -> bool;
@@ -115,8 +118,8 @@ impl Guest for Stopped {
         Err(GuestError::Stopped)
     }
 
-    fn rounds(&self) -> Rounds {
-        Rounds::default()
+    fn rounds(&mut self) -> Result<Rounds, GuestError> {
+        Err(GuestError::Stopped)
     }
 
     fn is_busy(&self) -> bool {
@@ -249,8 +252,8 @@ impl Guest for Soft {
         Ok(())
     }
 
-    fn rounds(&self) -> Rounds {
-        self.busy.as_ref().map(Busy::rounds).unwrap_or_default()
+    fn rounds(&mut self) -> Result<Rounds, GuestError> {
+        self.busy.as_ref().map_or(Ok(Rounds::default()), Busy::until_now)
     }
 
     fn is_busy(&self) -> bool {

@@ -156,8 +156,15 @@ impl Guest for Vcpu {
         Ok(())
     }
 
-    fn rounds(&self) -> Rounds {
-        self.begun.map_or_else(Rounds::default, |_| program::rounds(&self.ram))
+    fn rounds(&mut self) -> Result<Rounds, GuestError> {
+        let Some(order) = self.begun else { return Ok(Rounds::default()) };
+        // Nothing but a guest that has crashed ends before it was enough.
+        if let Ok(answer) = self.answers.try_recv() {
+            (self.begun, self.tasks) = (None, None);
+            answer?;
+            return Err(GuestError::Crashed { order, exit: "its doorbell".to_owned() });
+        }
+        Ok(program::rounds(&self.ram))
     }
 
     fn is_busy(&self) -> bool {

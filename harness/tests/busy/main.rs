@@ -1,0 +1,248 @@
+//! A guest that is busy with a device while that device and the other come and go, and while another processor turns its
+//! decoder off and on: the guest goes on, reads ones of what is not there, and nothing is left over.
+//!
+//! There is one test here, so that no other opens files meanwhile.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use cxl_spec::access::Width;
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Span;
+use harness::process::DeviceProcess;
+use harness::soak::Left;
+use sim_device::kernel::Abi;
+use vmm_core::backend::Shared;
+use vmm_core::backend::kvm;
+use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
+use vmm_core::backend::vfio_user::VfioUser;
+use vmm_core::map::Attached;
+use vmm_core::map::map;
+use vmm_core::map::memory::HostMemory;
+use vmm_core::map::space::Slot;
+use vmm_core::map::space::SlotError;
+use vmm_core::map::space::Slots;
+use vmm_core::plan::dma::Policy;
+use vmm_core::plan::dma::Wish;
+use vmm_core::plan::life::Life;
+use vmm_core::plan::machine::Machine;
+use vmm_core::plan::plan;
+use vmm_core::plan::topology::BridgeIntent;
+use vmm_core::plan::topology::Reserve;
+use vmm_core::plan::topology::Topology;
+use vmm_core::plan::topology::WindowIntent;
+use vmm_core::run::Hypervisor;
+use vmm_core::run::Running;
+use vmm_core::run::guest::GuestError;
+use vmm_core::run::guest::Rounds;
+
+/// How often something comes and goes under a guest that is busy with one place.
+const CYCLES: usize = 8;
+
+/// What the guest stores.
+const VALUE: u64 = 0x1122_3344_5566_7788;
+
+/// Memory slots, counted.
+struct Counted {
+    inner: Arc<dyn Slots>,
+    here: AtomicUsize,
+}
+
+impl Slots for Counted {
+    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
+        let slot = self.inner.insert(at, memory)?;
+        self.here.fetch_add(1, Ordering::SeqCst);
+        Ok(slot)
+    }
+
+    fn remove(&self, slot: Slot) {
+        self.inner.remove(slot);
+        self.here.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+struct Busy {
+    running: Running,
+    slots: Arc<Counted>,
+    processes: [DeviceProcess; 2],
+}
+
+fn attached(process: &DeviceProcess) -> Attached {
+    let client = VfioUser::connect(process.socket(), DEFAULT_TIMEOUT).unwrap();
+    Attached::discovered(Shared::new(client)).unwrap()
+}
+
+/// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other, and `guests` commits its decoder.
+fn machine(guests: Option<&str>) -> Machine {
+    let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
+    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), bus: None, reserve };
+    let window = |name: &str| WindowIntent { size: 256 << 20, targets: vec![name.to_owned()] };
+    let topology = Topology {
+        bridges: ["a", "b"].map(bridge).into(),
+        windows: ["a", "b"].map(window).into(),
+        below: vec![("gpu0".to_owned(), "a".to_owned())],
+        ..Topology::default()
+    };
+    let life = Life { guest_commits: guests.map(str::to_owned).into_iter().collect(), ..Life::default() };
+    Machine { topology, life, dma: Wish { policy: Policy::Map, ats: false }, ..Machine::default() }
+}
+
+impl Busy {
+    fn new(hypervisor: &Hypervisor, machine: &Machine, abi: &str) -> Self {
+        let program = Path::new(env!("CARGO_BIN_EXE_cxl-sim"));
+        let abi = Abi::named(abi).unwrap();
+        let processes = [(), ()].map(|()| DeviceProcess::start(program, None, abi, DEFAULT_TIMEOUT).unwrap());
+        let device = attached(&processes[0]);
+        let planned = plan(machine, &[("gpu0", &device.inventory)]).unwrap();
+        let slots = Arc::new(Counted { inner: hypervisor.slots(), here: AtomicUsize::new(0) });
+        let programmed = map(planned, vec![device], slots.clone()).unwrap().machine_done().unwrap();
+        let running = programmed.run(hypervisor, DEFAULT_TIMEOUT).unwrap();
+        Self { running, slots, processes }
+    }
+
+    /// The device with this number comes.
+    fn plug(&mut self, number: usize) {
+        let (bridge, name) = [("a", "gpu0"), ("b", "gpu1")][number];
+        let there = self.running.plug(bridge, name, attached(&self.processes[number])).unwrap();
+        assert_eq!(there, number);
+    }
+
+    /// Waits until the guest has gone on in some way. A guest that is no more ends this.
+    fn until(&mut self, count: impl Fn(Rounds) -> u64) {
+        let before = count(self.running.rounds().unwrap());
+        // One round may have been under way; a second one is new.
+        while count(self.running.rounds().unwrap()) < before + 2 {
+            std::thread::yield_now();
+        }
+    }
+
+    fn slots(&self) -> usize {
+        self.slots.here.load(Ordering::SeqCst)
+    }
+
+    /// Places in the window of a device and in its BARs: memory, what is mapped of a BAR, what traps.
+    fn places(&self, number: usize) -> Vec<Gpa> {
+        let device = &self.running.plan().devices[number];
+        let starts = device.bars.iter().map(|bar| bar.span.start());
+        let window = device.window.span.start().checked_add(0x40).unwrap();
+        // A qword there is in two pages of the memory.
+        let across = device.window.span.start().checked_add(0x1ffc).unwrap();
+        [window, across].into_iter().chain(starts).collect()
+    }
+
+    /// The guest is busy at a place of a device, which comes and goes.
+    fn comes_and_goes(&mut self, number: usize, at: Gpa) {
+        self.running.begin(at, VALUE).unwrap();
+        assert_eq!(self.running.load(at, Width::Qword), Err(GuestError::Busy));
+        for _ in 0..CYCLES {
+            self.until(|rounds| rounds.kept + rounds.others);
+            self.running.unplug(number).unwrap();
+            self.until(|rounds| rounds.ones);
+            self.plug(number);
+        }
+        let rounds = self.running.enough().unwrap();
+        assert!(rounds.ones >= 2 * CYCLES as u64, "{rounds:?}");
+        assert_eq!((self.running.lost(), self.running.unplaced(number)), (None, None));
+    }
+
+    /// The guest is busy with its RAM, or the other device, which feels nothing.
+    fn others_come_and_go(&mut self, number: usize, at: Gpa) {
+        self.running.begin(at, VALUE).unwrap();
+        for _ in 0..CYCLES {
+            self.running.unplug(number).unwrap();
+            self.until(|rounds| rounds.kept);
+            self.plug(number);
+            self.until(|rounds| rounds.kept);
+        }
+        let rounds = self.running.enough().unwrap();
+        assert_eq!((rounds.ones, rounds.others), (0, 0), "{rounds:?}");
+    }
+}
+
+/// RAM of the guest that nobody uses.
+const RAM: u64 = 0x40_0000;
+
+fn devices_come_and_go(hypervisor: &Hypervisor, abi: &str) {
+    let mut busy = Busy::new(hypervisor, &machine(None), abi);
+    busy.running.load(Gpa::new(RAM), Width::Qword).unwrap();
+    busy.plug(1);
+    let (slots, before) = (busy.slots(), Left::now());
+    for number in [1, 0] {
+        for at in busy.places(number) {
+            busy.comes_and_goes(number, at);
+        }
+        let other = busy.places(1 - number)[0];
+        for at in [Gpa::new(RAM), other] {
+            busy.others_come_and_go(number, at);
+        }
+    }
+    let at = busy.places(0)[0];
+    busy.running.begin(at, VALUE).unwrap();
+    assert!(busy.running.reset().is_err(), "a machine whose guest is busy is not reset");
+    busy.running.reset_device(0).unwrap();
+    busy.until(|rounds| rounds.kept);
+    busy.running.enough().unwrap();
+    for at in [busy.places(0)[0], busy.places(1)[0]] {
+        busy.running.store(at, Width::Qword, 7).unwrap();
+        assert_eq!(busy.running.load(at, Width::Qword), Ok(7));
+    }
+    let left = Left::since(&before, DEFAULT_TIMEOUT);
+    assert!(left.is_nothing() && busy.slots() == slots, "left over: {left}, {} slots", busy.slots());
+    // One that is dropped while its guest is busy ends.
+    busy.running.begin(at, VALUE).unwrap();
+}
+
+/// Another processor turns the decoder off and on, while the guest writes across two pages of the memory.
+fn memory_comes_and_goes(hypervisor: &Hypervisor) {
+    let mut busy = Busy::new(hypervisor, &machine(Some("gpu0")), "v2");
+    let (device, bus) = (busy.running.plan().devices[0].clone(), busy.running.bus().clone());
+    let decoder = device.overlay.span.start().checked_add(device.programme.decoder - 0x10).unwrap();
+    let put = |offset, value: u32| bus.store(decoder.checked_add(offset).unwrap(), &value.to_le_bytes());
+    let window = device.window.span;
+    let base = window.start().get();
+    let slots = busy.slots();
+    for (offset, value) in
+        [(4, 2), (0x10, base as u32), (0x14, (base >> 32) as u32), (0x18, window.size() as u32)]
+    {
+        put(offset, value);
+    }
+    put(0x20, 0x200);
+    assert_eq!(busy.slots(), slots + 1);
+    let across = busy.places(0)[1];
+    busy.running.begin(across, VALUE).unwrap();
+    for _ in 0..10 * CYCLES {
+        busy.until(|rounds| rounds.kept);
+        put(0x20, 0);
+        busy.until(|rounds| rounds.ones);
+        put(0x20, 0x200);
+    }
+    busy.running.enough().unwrap();
+    assert_eq!((busy.running.load(across, Width::Qword), busy.slots()), (Ok(VALUE), slots + 1));
+}
+
+#[test]
+fn a_busy_guest_goes_on_whatever_comes_and_goes_under_it() {
+    for abi in ["v2", "v3", "next"] {
+        devices_come_and_go(&Hypervisor::Soft, abi);
+    }
+    memory_comes_and_goes(&Hypervisor::Soft);
+    // Where there is no KVM, there is no such guest.
+    if kvm::Vm::new().is_err() {
+        return;
+    }
+    let make = || Hypervisor::Kvm(kvm::Vm::new().unwrap());
+    for abi in ["v2", "v3", "next"] {
+        devices_come_and_go(&make(), abi);
+    }
+    memory_comes_and_goes(&make());
+}
