@@ -1,5 +1,5 @@
-//! A guest that is busy with a device while that device and the other come and go, and while another processor turns its
-//! decoder off and on: the guest goes on, reads ones of what is not there, and nothing is left over.
+//! A guest that is busy with a device while that device and the other come and go, and while another processor turns
+//! its decoder off and on: the guest goes on, reads ones of what is not there, and nothing is left over.
 //!
 //! There is one test here, so that no other opens files meanwhile.
 
@@ -47,7 +47,7 @@ use vmm_core::run::guest::GuestError;
 use vmm_core::run::guest::Rounds;
 
 /// How often something comes and goes under a guest that is busy with one place.
-const CYCLES: usize = 8;
+const CYCLES: usize = 4;
 
 /// What the guest stores.
 const VALUE: u64 = 0x1122_3344_5566_7788;

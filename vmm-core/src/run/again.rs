@@ -32,7 +32,8 @@ pub struct Rounds {
 
 impl Running {
     /// The guest begins to store a qword and to load it, again and again, until [it is enough](Self::enough). The
-    /// machine can change meanwhile: devices can come, go and be reset. Orders and resets of the machine cannot be given.
+    /// machine can change meanwhile: devices can come, go and be reset. The guest takes no orders then, and the machine
+    /// is not reset.
     ///
     /// # Errors
     /// If the guest is busy already, or obeys no more.

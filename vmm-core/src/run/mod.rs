@@ -185,8 +185,8 @@ impl Running {
         outcome
     }
 
-    /// Answers what devices ask, notices what has gone, and seeks it where that was chosen. The guest carries out no order
-    /// meanwhile, but may be [busy](Self::begin).
+    /// Answers what devices ask, notices what has gone, and seeks it where that was chosen. The guest carries out no
+    /// order meanwhile, but may be [busy](Self::begin).
     pub fn attend(&mut self) {
         self.bus.attend();
         self.seek();

@@ -1,7 +1,7 @@
 //! Locks that a search decides over while one goes on, and that are `parking_lot`'s all the time.
 //!
-//! Whoever locks in a search first waits for his turn, and whose it is the search chooses; then the lock itself is free.
-//! As `parking_lot`'s, a lock that has readers lets no more of them in once somebody waits to write: who holds it and
+//! Whoever locks in a search first waits for his turn, and whose it is the search chooses; then the lock itself is
+//! free. As `parking_lot`'s, a lock that has readers lets no more of them in once somebody waits to write: who holds it and
 //! waits for another reader may wait for ever, and the search says so.
 
 use std::ops::Deref;
@@ -172,5 +172,70 @@ impl AtomicBool {
     pub(crate) fn swap(&self, value: bool, ordering: Ordering) -> bool {
         point();
         self.0.swap(value, ordering)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use shuttle::thread;
+
+    use super::*;
+
+    /// What the search says of two threads that do this.
+    fn found(one: fn(&Pair), other: fn(&Pair)) -> Option<String> {
+        let life = move || {
+            let pair = Arc::<Pair>::default();
+            let second = thread::spawn({
+                let pair = pair.clone();
+                move || other(&pair)
+            });
+            one(&pair);
+            second.join().unwrap();
+        };
+        let search = std::panic::catch_unwind(|| shuttle::check_random(life, 200));
+        search.err().map(|why| *why.downcast::<String>().unwrap())
+    }
+
+    #[derive(Default)]
+    struct Pair {
+        list: RwLock<u32>,
+        device: Mutex<u32>,
+    }
+
+    fn list_then_device(pair: &Pair) {
+        let list = pair.list.read();
+        *pair.device.lock() += *list;
+    }
+
+    fn device_then_list(pair: &Pair) {
+        let device = pair.device.lock();
+        *pair.list.write() += *device;
+    }
+
+    #[test]
+    fn the_search_finds_two_who_lock_in_different_orders_and_none_who_do_in_one() {
+        assert!(found(list_then_device, device_then_list).unwrap().contains("deadlock"));
+        assert_eq!(found(list_then_device, list_then_device), None);
+    }
+
+    #[test]
+    fn the_search_finds_a_reader_who_reads_again_behind_somebody_who_waits_to_write() {
+        let twice = |pair: &Pair| {
+            let list = pair.list.read();
+            assert_eq!(*list, *pair.list.read());
+        };
+        assert!(found(twice, |pair| *pair.list.write() = 1).unwrap().contains("deadlock"));
+        assert_eq!(found(|pair| drop(pair.list.read()), |pair| *pair.list.write() = 1), None);
+    }
+
+    #[test]
+    fn without_a_search_they_are_locks_as_others() {
+        let pair = Pair::default();
+        *pair.device.lock() = 3;
+        device_then_list(&pair);
+        assert_eq!((*pair.list.read(), *pair.device.lock()), (3, 3));
+        assert!(pair.list.try_read().is_some());
     }
 }

@@ -6,6 +6,7 @@
 #[allow(clippy::duplicate_mod, reason = "the point: one source, two kinds of primitives")]
 #[path = "gate.rs"]
 mod gate;
+mod returning;
 
 use std::collections::VecDeque;
 use std::io;
@@ -48,6 +49,16 @@ impl<T> Wire<T> {
     fn put(&self, thing: T) {
         self.state.lock().unwrap().0.push_back(thing);
         self.changed.notify_all();
+    }
+
+    /// Puts it there, unless the wire was ended.
+    fn offer(&self, thing: T) -> bool {
+        let mut state = self.state.lock().unwrap();
+        if !state.1 {
+            state.0.push_back(thing);
+        }
+        self.changed.notify_all();
+        !state.1
     }
 
     fn end(&self) {

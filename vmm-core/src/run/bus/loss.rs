@@ -106,8 +106,8 @@ impl fmt::Display for Loss {
 }
 
 impl Device {
-    /// The loss, to the first who asks. Under the connection's lock, so that nobody takes the loss of one connection for
-    /// that of the next.
+    /// The loss, to the first who asks. Under the connection's lock, so that nobody takes the loss of one connection
+    /// for that of the next.
     fn newly_lost(&self) -> Option<BackendError> {
         if self.lost.load(Ordering::Acquire) {
             return None;

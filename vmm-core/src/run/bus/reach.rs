@@ -49,8 +49,8 @@ impl Bus {
         self.act_on_losses();
     }
 
-    /// All that an access reaches, as it is at one moment: no device that has come since, or moved, is taken for the one
-    /// that was there.
+    /// All that an access reaches, as it is at one moment: no device that has come since, or moved, is taken for the
+    /// one that was there.
     fn reached(&self, at: Gpa, length: usize) -> Vec<Piece> {
         self.accesses.fetch_add(1, Ordering::Relaxed);
         let devices = self.devices.read();
