@@ -1,8 +1,8 @@
 //! Locks that a search decides over while one goes on, and that are `parking_lot`'s all the time.
 //!
 //! Whoever locks in a search first waits for his turn, and whose it is the search chooses; then the lock itself is
-//! free. As `parking_lot`'s, a lock that has readers lets no more of them in once somebody waits to write: who holds it and
-//! waits for another reader may wait for ever, and the search says so.
+//! free. As `parking_lot`'s, a lock that has readers lets no more of them in once somebody waits to write: who holds
+//! it and waits for another reader may wait for ever, and the search says so.
 
 use std::ops::Deref;
 use std::ops::DerefMut;
