@@ -554,8 +554,44 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "refused/not-committed-by-firmware", breaks: &["with.firmware.committed = true"] },
     Broken { scenario: "regression/01-a-device-that-firmware-did-not-commit-is-refused", breaks: &[""] },
     Broken {
+        scenario: "regression/02-what-is-told-of-regions-is-told-again-alike",
+        breaks: &[GONE, NOT_MAPPED],
+    },
+    Broken {
+        scenario: "regression/03-a-large-bar-and-two-large-windows-have-places-of-their-own",
+        breaks: &[
+            "machine.defects = [\"short-second-mmio\"]",
+            DETACHED,
+            "arch = \"aarch64\" => arch = \"x86_64\"",
+        ],
+    },
+    Broken {
+        scenario: "regression/04-what-was-skipped-is-not-unmapped",
+        breaks: &[
+            "machine.defects = [\"unmaps-what-it-skipped\"]",
+            "dma = \"skip\" => dma = \"map\"",
+            GONE_LATER,
+        ],
+    },
+    Broken {
+        scenario: "regression/05-where-ats-is-on-device-memory-can-be-reached",
+        breaks: &["dma = \"map\" => dma = \"skip\""],
+    },
+    Broken {
         scenario: "regression/06-the-decoder-has-the-base-of-the-window",
         breaks: &["", "with.kernel.show_lock = true"],
+    },
+    Broken {
+        scenario: "regression/07-a-device-that-cannot-come-does-not-end-the-machine",
+        breaks: &[
+            "machine.defects = [\"ends-over-a-refused-device\"]",
+            "",
+            "with.faults.commit_ignored = true",
+        ],
+    },
+    Broken {
+        scenario: "regression/08-a-second-endpoint-below-one-bridge-is-refused",
+        breaks: &["machine.defects = [\"second-endpoint-taken\"]"],
     },
     Broken {
         scenario: "regression/09-every-device-has-a-window-of-its-own",
@@ -594,6 +630,22 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &["", "with.ids.device = 0x1234"],
     },
     Broken {
+        scenario: "regression/21-a-machine-runs-where-device-memory-cannot-be-mapped",
+        breaks: &[
+            "",
+            "with.faults.map_efault_from = \"4GiB\"\ndma = \"tolerate\" => dma = \"map\"",
+            GONE_LATER,
+        ],
+    },
+    Broken {
+        scenario: "regression/22-what-does-not-decode-cannot-be-reached",
+        breaks: &["with.faults.unmaps_forget_nothing = true", "dma = \"map\" => dma = \"skip\""],
+    },
+    Broken {
+        scenario: "regression/23-a-device-that-firmware-locked-is-programmed-as-any-other",
+        breaks: &["", "with.firmware.config_lock = \"before-mem-enable\""],
+    },
+    Broken {
         scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
         breaks: &[
             "with.firmware.config_lock = \"after-mem-enable\"",
@@ -601,6 +653,10 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
+    Broken {
+        scenario: "regression/24-a-machine-that-is-reset-programs-the-decoder-again",
+        breaks: &["machine.after_reset = \"nothing\"", GONE_LATER, "with.faults.commit_ignored = true"],
+    },
     Broken {
         scenario: "regression/24-after-a-reset-the-device-can-be-used-again",
         breaks: &["with.faults.cannot_be_reset = true", GONE],
