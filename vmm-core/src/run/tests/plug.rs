@@ -6,6 +6,7 @@ use super::*;
 use crate::backend::Call;
 use crate::backend::fake::CountedSlots;
 use crate::map::Attached;
+use crate::plan::defect::Defect;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
 use crate::plan::iommu::SmmuIntent;
