@@ -590,6 +590,10 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &["dma = \"map\" => dma = \"skip\""],
     },
     Broken {
+        scenario: "regression/06-the-base-is-of-the-window-that-leads-to-the-device",
+        breaks: &["machine.defects = [\"first-window-for-all\"]"],
+    },
+    Broken {
         scenario: "regression/06-the-decoder-has-the-base-of-the-window",
         breaks: &["", "with.kernel.show_lock = true"],
     },

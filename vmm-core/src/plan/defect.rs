@@ -21,7 +21,8 @@ pub enum Defect {
     /// A second endpoint below a host bridge is taken, and given the window that the first has. QEMU, July 2026, before
     /// reviewers asked that it be rejected.
     SecondEndpointTaken,
-    /// Every device is given the first window, whichever leads to it. QEMU until July 2026: there was one base, for all.
+    /// Every device is given the first window, whichever leads to it. QEMU until July 2026: there was one base for
+    /// all.
     FirstWindowForAll,
 }
 

@@ -56,6 +56,9 @@ fn what_is_skipped_is_taken_back_only_by_a_machine_with_that_defect() {
         let mapped = map(plan, vec![device], Arc::new(CountedSlots::default())).unwrap();
         let programmed = mapped.machine_done().unwrap();
         assert_eq!(told(&fake), signed('+', &[RAM]));
+        // A device that is there has never been given so much.
+        let lost = Failure::Lost("gone".to_owned());
+        let fake = fake.with(|state| state.fail_at = Some((state.calls.len() + 1, lost)));
         drop(programmed);
         let mut unmapped = told(&fake).split_off(1);
         unmapped.sort_unstable();

@@ -63,7 +63,7 @@ fn a_bar_of_128_gib_has_room_in_the_second_mmio_range_or_not() {
     let [good, bad] = both(Defect::ShortSecondMmio, &machine, &inventory);
     assert!(good.is_ok());
     let error = bad.unwrap_err().to_string();
-    assert_eq!(error, "gpu0 bar2: no place for 0x2000000000 bytes below 0x9000000000");
+    assert_eq!(error, "gpu0 bar2: no place for 0x2000000000 bytes below 0x6000000000");
 }
 
 #[test]
