@@ -228,6 +228,14 @@ fn memory_comes_and_goes(hypervisor: &Hypervisor) {
     }
     busy.running.enough().unwrap();
     assert_eq!((busy.running.load(across, Width::Qword), busy.slots()), (Ok(VALUE), slots + 1));
+    // Where there is no memory, what is written is nowhere: it leaves the guest, and nobody takes it.
+    put(0x20, 0);
+    let before = busy.running.accesses();
+    busy.running.store(across, Width::Qword, !VALUE).unwrap();
+    assert_eq!((busy.running.load(across, Width::Qword), busy.slots()), (Ok(u64::MAX), slots));
+    assert!(busy.running.accesses() >= before + 2, "both have left the guest");
+    put(0x20, 0x200);
+    assert_eq!(busy.running.load(across, Width::Qword), Ok(VALUE));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! A schedule in which somebody waits for ever is reported by the search, so "it returns" needs no clock.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
@@ -366,6 +367,71 @@ fn a_decoder_that_the_guest_commits_while_its_device_goes_leaves_no_memory_behin
         shows(&life.running.bus, &places(&life.running, 1), GONE);
         vcpu.join().unwrap();
         assert_eq!((traces(&life.old), held(&life.running, &life.slots)), (life.clean, life.alone));
+    });
+}
+
+/// Where memory is from one phase on to another: there in the first and the last, nowhere in the middle one, and in odd
+/// ones it comes or goes.
+fn is_there(phases: RangeInclusive<usize>) -> Option<bool> {
+    match (*phases.start(), *phases.end()) {
+        (0, 0) | (4, 4) => Some(true),
+        (2, 2) => Some(false),
+        _ => None,
+    }
+}
+
+/// The vCPU writes a qword across two pages and reads it, again and again. Gives what may be there in the end.
+fn writes_across(bus: &Bus, at: Gpa, phase: &AtomicUsize) -> Vec<u32> {
+    let during = |what: &mut dyn FnMut()| {
+        let before = phase.load(Ordering::SeqCst);
+        what();
+        is_there(before..=phase.load(Ordering::SeqCst))
+    };
+    let mut kept = vec![OLD];
+    for mark in 1..8 {
+        match during(&mut || store(bus, at, Width::Qword, u64::from(mark) << 32 | u64::from(mark))) {
+            Some(true) => kept = vec![mark],
+            Some(false) => {}
+            None => kept.push(mark),
+        }
+        let mut loaded = GONE;
+        let there = during(&mut || loaded = seen(bus, (at, Width::Qword)));
+        assert!(loaded != GONE || there != Some(true), "{mark}: nothing is where memory is");
+        assert!(loaded == GONE || there != Some(false), "{mark}: {loaded:#x} where nothing is");
+        assert!(loaded == GONE || kept.contains(&loaded), "{mark}: {loaded:#x} of {kept:x?}");
+    }
+    kept
+}
+
+#[test]
+fn a_write_across_pages_that_meets_an_uncommit_is_kept_whole_or_is_nowhere_and_reads_ones() {
+    search(|| {
+        let committer = Wish { guest_commits: vec!["gpu1".to_owned()], ..Wish::default() };
+        let life = Life::new(&with_life(committer));
+        let (bus, gpu1) = (life.running.bus.clone(), &life.running.plan().devices[1]);
+        let (hdm, window) = (gpu1.bars[1].span.start().checked_add(HDM_IN_BAR).unwrap(), gpu1.window.span);
+        let control = hdm.checked_add(0x20).unwrap();
+        let across = window.start().checked_add(0x1ffc).unwrap();
+        commits(&bus, hdm, window.start());
+        store(&bus, across, Width::Qword, u64::from(OLD) << 32 | u64::from(OLD));
+        let phase = Arc::new(AtomicUsize::new(0));
+        let vcpu = thread::spawn({
+            let (bus, phase) = (bus.clone(), phase.clone());
+            move || writes_across(&bus, across, &phase)
+        });
+        let next = || {
+            phase.fetch_add(1, Ordering::SeqCst);
+            point();
+        };
+        next();
+        store(&bus, control, Width::Dword, 0);
+        next();
+        next();
+        commits(&bus, hdm, window.start());
+        next();
+        let kept = vcpu.join().unwrap();
+        let last = seen(&bus, (across, Width::Qword));
+        assert!(kept.contains(&last), "{last:#x} of {kept:x?}");
     });
 }
 
