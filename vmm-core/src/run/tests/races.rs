@@ -32,7 +32,7 @@ use crate::run::bus::Then;
 use crate::sync::point;
 
 /// How many schedules each search tries with each of its two ways to choose.
-const SCHEDULES: usize = 40;
+const SCHEDULES: usize = 50;
 
 /// How often priorities change in a schedule of the second way.
 const CHANGES: usize = 4;
@@ -44,6 +44,12 @@ fn search(life: impl Fn() + Clone + Send + Sync + 'static) {
     config.stack_size = 4 << 20;
     Runner::new(RandomScheduler::new(SCHEDULES), config.clone()).run(life.clone());
     Runner::new(PctScheduler::new(CHANGES, SCHEDULES), config).run(life);
+}
+
+/// Stays for a while, so that the other comes to do something meanwhile: left to chance alone, whoever has few steps to
+/// go is soon over all of them.
+fn lingers() {
+    (0..thread_rng().gen_range(0..100)).for_each(|_| point());
 }
 
 /// A device that has this in every one of its places.
@@ -140,6 +146,8 @@ impl Life {
 
 #[test]
 fn a_vcpu_sees_the_old_device_or_nothing_or_the_new_one_and_each_whole_and_in_time() {
+    // Counted over all schedules.
+    static CERTAIN: [AtomicUsize; PHASES.len()] = [const { AtomicUsize::new(0) }; PHASES.len()];
     search(|| {
         let mut life = Life::new(&machine());
         let phase = Arc::new(AtomicUsize::new(0));
@@ -153,22 +161,27 @@ fn a_vcpu_sees_the_old_device_or_nothing_or_the_new_one_and_each_whole_and_in_ti
                     let after = phase.load(Ordering::SeqCst);
                     let may = PHASES[before..=after].concat();
                     assert!(may.contains(&seen), "{seen:#x} at {} in {before} to {after}", place.0);
+                    if before == after {
+                        CERTAIN[before].fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             }
         });
         let next = || {
+            lingers();
             phase.fetch_add(1, Ordering::SeqCst);
         };
         next();
         life.running.unplug(1).unwrap();
         next();
-        point();
         next();
         life.running.plug("b", "gpu1", attached(&marked(NEW)).unwrap()).unwrap();
         next();
         vcpu.join().unwrap();
         life.another_is_in_its_place();
     });
+    let times = CERTAIN.each_ref().map(|times| times.load(Ordering::Relaxed));
+    assert!(!times.contains(&0), "in every phase something was seen: {times:?}");
 }
 
 /// Registers in the fake's configuration space.
@@ -194,6 +207,7 @@ fn writes_to_configuration_space_that_meet_the_end_of_a_device_leave_nothing_of_
         let gpu1 = &life.running.plan().devices[1];
         let (config, bar0) = (gpu1.config.start(), gpu1.bars[0].span.start());
         let vcpu = thread::spawn(move || writes_configuration(&bus, config, bar0));
+        lingers();
         life.running.unplug(1).unwrap();
         let gone = places(&life.running, 1);
         shows(&life.running.bus, &gone, GONE);
@@ -211,6 +225,7 @@ fn a_reset_by_the_machine_that_meets_the_guests_own_resets_brings_everything_bac
         let gpu1 = &life.running.plan().devices[1];
         let (config, bar0) = (gpu1.config.start(), gpu1.bars[0].span.start());
         let vcpu = thread::spawn(move || writes_configuration(&bus, config, bar0));
+        lingers();
         life.running.reset_device(1).unwrap();
         life.running.attend();
         life.running.reset_device(1).unwrap();
@@ -269,6 +284,7 @@ fn a_device_that_is_lost_at_any_call_is_told_of_once_and_nothing_of_it_stays() {
         let mut life = Life::new(&lost_so(OnLoss::Detach));
         lose_soon(&life.old);
         let vcpu = life.vcpu();
+        lingers();
         life.running.attend();
         life.running.reset_device(1).unwrap_or_default();
         life.running.attend();
@@ -290,6 +306,7 @@ fn a_device_that_is_lost_and_sought_while_the_guest_runs_is_back_in_its_places()
         life.running.reconnect_with(1, TIMEOUT, Successors::of(vec![Some(marked(NEW))]));
         lose_soon(&life.old);
         let vcpu = life.vcpu();
+        lingers();
         life.running.attend();
         life.running.attend();
         vcpu.join().unwrap();
@@ -309,6 +326,7 @@ fn a_loss_that_meets_the_end_of_its_device_is_not_the_next_ones() {
         let mut life = Life::new(&lost_so(OnLoss::Detach));
         lose_soon(&life.old);
         let vcpu = life.vcpu();
+        lingers();
         life.running.unplug(1).unwrap();
         life.running.plug("b", "gpu1", attached(&marked(NEW)).unwrap()).unwrap();
         vcpu.join().unwrap();
@@ -343,6 +361,7 @@ fn memory_is_where_the_guests_decoder_says_whatever_reset_has_met_the_commit() {
             store(&bus, control, Width::Dword, 0);
             commits(&bus, hdm, window.start());
         });
+        lingers();
         life.running.reset_device(1).unwrap();
         life.running.reset_device(1).unwrap();
         vcpu.join().unwrap();
@@ -363,6 +382,7 @@ fn a_decoder_that_the_guest_commits_while_its_device_goes_leaves_no_memory_behin
         let (bus, gpu1) = (life.running.bus.clone(), &life.running.plan().devices[1]);
         let (hdm, window) = (gpu1.bars[1].span.start().checked_add(HDM_IN_BAR).unwrap(), gpu1.window.span);
         let vcpu = thread::spawn(move || commits(&bus, hdm, window.start()));
+        lingers();
         life.running.unplug(1).unwrap();
         shows(&life.running.bus, &places(&life.running, 1), GONE);
         vcpu.join().unwrap();
@@ -380,18 +400,19 @@ fn is_there(phases: RangeInclusive<usize>) -> Option<bool> {
     }
 }
 
-/// The vCPU writes a qword across two pages and reads it, again and again. Gives what may be there in the end.
-fn writes_across(bus: &Bus, at: Gpa, phase: &AtomicUsize) -> Vec<u32> {
+/// The vCPU writes a qword across two pages and reads it, again and again. Gives what may be there in the
+/// end, and how many of the writes were certainly nowhere.
+fn writes_across(bus: &Bus, at: Gpa, phase: &AtomicUsize) -> (Vec<u32>, usize) {
     let during = |what: &mut dyn FnMut()| {
         let before = phase.load(Ordering::SeqCst);
         what();
         is_there(before..=phase.load(Ordering::SeqCst))
     };
-    let mut kept = vec![OLD];
+    let (mut kept, mut nowhere) = (vec![OLD], 0);
     for mark in 1..8 {
         match during(&mut || store(bus, at, Width::Qword, u64::from(mark) << 32 | u64::from(mark))) {
             Some(true) => kept = vec![mark],
-            Some(false) => {}
+            Some(false) => nowhere += 1,
             None => kept.push(mark),
         }
         let mut loaded = GONE;
@@ -400,11 +421,13 @@ fn writes_across(bus: &Bus, at: Gpa, phase: &AtomicUsize) -> Vec<u32> {
         assert!(loaded == GONE || there != Some(false), "{mark}: {loaded:#x} where nothing is");
         assert!(loaded == GONE || kept.contains(&loaded), "{mark}: {loaded:#x} of {kept:x?}");
     }
-    kept
+    (kept, nowhere)
 }
 
 #[test]
 fn a_write_across_pages_that_meets_an_uncommit_is_kept_whole_or_is_nowhere_and_reads_ones() {
+    // Counted over all schedules.
+    static NOWHERE: AtomicUsize = AtomicUsize::new(0);
     search(|| {
         let committer = Wish { guest_commits: vec!["gpu1".to_owned()], ..Wish::default() };
         let life = Life::new(&with_life(committer));
@@ -420,8 +443,8 @@ fn a_write_across_pages_that_meets_an_uncommit_is_kept_whole_or_is_nowhere_and_r
             move || writes_across(&bus, across, &phase)
         });
         let next = || {
+            lingers();
             phase.fetch_add(1, Ordering::SeqCst);
-            point();
         };
         next();
         store(&bus, control, Width::Dword, 0);
@@ -429,10 +452,12 @@ fn a_write_across_pages_that_meets_an_uncommit_is_kept_whole_or_is_nowhere_and_r
         next();
         commits(&bus, hdm, window.start());
         next();
-        let kept = vcpu.join().unwrap();
+        let (kept, nowhere) = vcpu.join().unwrap();
+        NOWHERE.fetch_add(nowhere, Ordering::Relaxed);
         let last = seen(&bus, (across, Width::Qword));
         assert!(kept.contains(&last), "{last:#x} of {kept:x?}");
     });
+    assert!(NOWHERE.load(Ordering::Relaxed) > 0, "something was written while the memory was nowhere");
 }
 
 /// What is in RAM, or that the SMMU lets nothing through.
@@ -459,6 +484,7 @@ fn what_a_device_asks_is_answered_whatever_the_vcpu_does_meanwhile() {
                 }
             });
             let touching = life.vcpu();
+            lingers();
             life.running.attend();
             life.running.signals();
             life.running.attend();
