@@ -32,7 +32,7 @@ use crate::run::bus::Then;
 use crate::sync::point;
 
 /// How many schedules each search tries with each of its two ways to choose.
-const SCHEDULES: usize = 50;
+const SCHEDULES: usize = 100;
 
 /// How often priorities change in a schedule of the second way.
 const CHANGES: usize = 4;

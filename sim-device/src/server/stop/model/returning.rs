@@ -1,9 +1,18 @@
 //! Clients that come again, as a machine does that has lost its device: the next one is served when nothing of the last
 //! is held any more, though the last one's connection ends before that.
 
-use shuttle::sync::atomic::AtomicUsize;
+use std::io;
 
-use super::*;
+use shuttle::rand::Rng;
+use shuttle::sync::Arc;
+use shuttle::sync::atomic::AtomicUsize;
+use shuttle::sync::atomic::Ordering;
+use shuttle::thread;
+
+use super::SCHEDULES;
+use super::Wire;
+use super::gate::End;
+use super::gate::Gate;
 
 /// A connection: what is asked, and what is told of it: how much the server holds for this client.
 struct Line {
