@@ -240,6 +240,7 @@ impl Bus {
         match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
             Some(Target::Memory(memory, offset)) => memory.load(offset, access.width()).unwrap_or(ones),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_load(offset, access.width()),
+            Some(Target::Trap(Trap::IoApic, offset)) => self.controller_load(offset, access.width()),
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_load(of, offset, access.width())
             }
@@ -270,6 +271,7 @@ impl Bus {
         match self.space.target(Gpa::new(access.offset()), access.width().bytes()) {
             Some(Target::Memory(memory, offset)) => drop(memory.store(offset, access.width(), value)),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(offset, access.width(), value),
+            Some(Target::Trap(Trap::IoApic, offset)) => self.controller_store(offset, access.width(), value),
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_store(of, offset, access.width(), value);
             }

@@ -1,5 +1,6 @@
 //! The guest program's orders, and a guest that needs no hypervisor.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,20 @@ pub enum Order {
     },
 }
 
+/// What the handler of an interrupt does besides counting it: it stores a dword, as drivers do to a device that asks
+/// for something, and then ends the interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// The number of the interrupt.
+    pub number: u8,
+    /// Where it stores.
+    pub at: Gpa,
+    /// What.
+    pub value: u32,
+    /// At every how many of these interrupts, at least 1.
+    pub every: u64,
+}
+
 /// The most bytes that one [`Order::Fill`] may cover: the guest program sees so much at a time.
 pub const MAX_FILL: u64 = 2 << 20;
 
@@ -62,6 +77,12 @@ pub trait Guest: Send {
     /// # Errors
     /// If the guest does not come back.
     fn taken(&mut self, number: u8) -> Result<u64, GuestError>;
+
+    /// From now on the handler of an interrupt does this, too.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError>;
 
     /// Starts again from the beginning, on this bus. What is in RAM stays, but for the guest program's own part.
     ///
@@ -80,6 +101,10 @@ impl Guest for Stopped {
     }
 
     fn taken(&mut self, _number: u8) -> Result<u64, GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn handle(&mut self, _handler: Handler) -> Result<(), GuestError> {
         Err(GuestError::Stopped)
     }
 
@@ -168,25 +193,43 @@ impl Order {
 pub struct Soft {
     bus: Arc<Bus>,
     apic: SoftApic,
+    /// What handlers do, and after how many interrupts next.
+    handlers: BTreeMap<u8, (Handler, u64)>,
 }
 
 impl Soft {
     /// A guest on this bus, with this APIC.
     pub fn new(bus: Arc<Bus>, apic: SoftApic) -> Self {
-        Self { bus, apic }
+        Self { bus, apic, handlers: BTreeMap::new() }
+    }
+
+    /// Each interrupt that waits is taken once. One whose cause stays comes again the next time.
+    fn take_interrupts(&mut self) {
+        let Self { bus, apic, handlers } = self;
+        apic.take(|number| {
+            let Some((handler, left)) = handlers.get_mut(&number) else { return };
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                *left = handler.every;
+                bus.store(handler.at, &handler.value.to_le_bytes());
+            }
+        });
     }
 }
 
 impl Guest for Soft {
     fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
-        let Self { bus: old, apic } = self;
+        let Self { bus: old, apic, handlers } = self;
         *old = bus;
         apic.reset();
+        handlers.clear();
         Ok(())
     }
 
     fn obey(&mut self, order: Order) -> Result<u64, GuestError> {
-        match order.checked()? {
+        let order = order.checked()?;
+        self.take_interrupts();
+        match order {
             Order::Load { at, width } => {
                 let mut bytes = [0; 8];
                 let (wanted, _) = bytes.split_at_mut(width.bytes() as usize);
@@ -211,6 +254,12 @@ impl Guest for Soft {
     }
 
     fn taken(&mut self, number: u8) -> Result<u64, GuestError> {
+        self.take_interrupts();
         Ok(self.apic.taken(number))
+    }
+
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError> {
+        self.handlers.insert(handler.number, (handler, handler.every));
+        Ok(())
     }
 }

@@ -1,18 +1,22 @@
 //! Messages to the guest through KVM: each event has a route, and KVM injects the route's message when the event is
-//! signalled, without us. Writes for which a device offers an event KVM makes into that event, likewise.
+//! signalled, without us. A wire is an event at an input of the I/O APIC: KVM raises the line when the event is
+//! signalled, and at the end of the guest's interrupt lowers it and signals another event. Writes for which a device offers an event KVM makes into that event, likewise.
 //!
 //! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
 //! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is
-//! no other way here: neither a split chip nor injection from the vCPU's loop.
+//! no other way here: neither a split chip nor injection from the vCPU's loop. Lines that fall at the end of an
+//! interrupt work there, too.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
+use kvm_bindings::KVM_IRQ_ROUTING_IRQCHIP;
 use kvm_bindings::KVM_IRQ_ROUTING_MSI;
 use kvm_bindings::KvmIrqRouting;
 use kvm_bindings::kvm_irq_routing_entry;
+use kvm_bindings::kvm_irq_routing_irqchip;
 use kvm_ioctls::IoEventAddress;
 use kvm_ioctls::NoDatamatch;
 use vmm_sys_util::eventfd::EventFd;
@@ -26,6 +30,7 @@ use crate::irq::Connection;
 use crate::irq::IrqError;
 use crate::irq::Message;
 use crate::irq::Receiver;
+use crate::irq::io_apic::INPUTS;
 
 /// What is routed, by number.
 pub(super) type Routes = BTreeMap<u32, Message>;
@@ -70,12 +75,101 @@ impl Receiver for Arc<Vm> {
         Ok(Box::new(Route { vm: self.clone(), event: ours, number }))
     }
 
+    fn wire(
+        &self,
+        input: u8,
+        asserted: &Arc<Event>,
+        ended: &Arc<Event>,
+    ) -> Result<Box<dyn Connection>, IrqError> {
+        let holder = Ends::new(&Event::new()?, &Event::new()?)?;
+        let wire = Wire {
+            vm: self.clone(),
+            input: input.into(),
+            holder,
+            ends: Ends::new(asserted, ended)?,
+            event: asserted.clone(),
+        };
+        wire.put_on(&wire.holder).map_err(refused("wiring an input"))?;
+        wire.connect().map_err(refused("wiring an input"))?;
+        Ok(Box::new(wire))
+    }
+
     fn stand_for_writes(&self, at: Gpa, event: &IoEvent) -> Option<Box<dyn Connection>> {
         let (value, at) = (Meant::of(event)?, IoEventAddress::Mmio(at.get()));
         let event = event_fd(event.event.as_fd()).ok()?;
         // Who offers an event that is none has the write come to the bus instead.
         self.register(&event, &at, value).ok()?;
         Some(Box::new(Doorbell { vm: self.clone(), event, at, value }))
+    }
+}
+
+/// A line to an input of the I/O APIC.
+struct Wire {
+    vm: Arc<Vm>,
+    input: u32,
+    /// It signals nothing. While it is there, taking the other off does not lower the line.
+    holder: Ends,
+    ends: Ends,
+    /// What raises the line.
+    event: Arc<Event>,
+}
+
+/// The events at both ends of a line: that raises it, and that tells that it fell.
+struct Ends {
+    raises: EventFd,
+    fell: EventFd,
+}
+
+impl Ends {
+    fn new(raises: &Event, fell: &Event) -> std::io::Result<Self> {
+        Ok(Self { raises: event_fd(raises.as_fd())?, fell: event_fd(fell.as_fd())? })
+    }
+}
+
+impl Wire {
+    fn put_on(&self, ends: &Ends) -> Result<(), kvm_ioctls::Error> {
+        self.vm.vm.register_irqfd_with_resample(&ends.raises, &ends.fell, self.input)
+    }
+
+    fn take_off(&self, ends: &Ends) {
+        // What is on can be taken off.
+        let _ = self.vm.vm.unregister_irqfd(&ends.raises, self.input);
+    }
+
+    /// Puts the event on, with what was signalled before. Gives whether that was anything.
+    fn connect(&self) -> Result<bool, kvm_ioctls::Error> {
+        let pending = self.event.take() > 0;
+        let on = self.put_on(&self.ends);
+        if pending {
+            self.event.signal();
+        }
+        on.map(|()| pending)
+    }
+}
+
+impl Connection for Wire {
+    /// KVM raises a line by a worker of its own, and waits for that worker when the event is taken off.
+    fn settle(&self) {
+        loop {
+            self.take_off(&self.ends);
+            // What could be put on before, can be again.
+            if !matches!(self.connect(), Ok(true)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.take_off(&self.ends);
+        self.take_off(&self.holder);
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Wire").field("input", &self.input).finish_non_exhaustive()
     }
 }
 
@@ -154,11 +248,21 @@ impl std::fmt::Debug for Doorbell {
 
 impl Vm {
     fn set_routes(&self, routes: &Routes) -> Result<(), kvm_ioctls::Error> {
-        let entries: Vec<_> = routes.iter().map(|(number, message)| entry(*number, *message)).collect();
+        let pins = arch::IO_APIC.into_iter().flat_map(|chip| (0..INPUTS).map(move |input| pin(chip, input)));
+        let messages = routes.iter().map(|(number, message)| entry(*number, *message));
+        let entries: Vec<_> = pins.chain(messages).collect();
         let routing = KvmIrqRouting::from_entries(&entries);
         let routing = routing.map_err(|_| kvm_ioctls::Error::new(libc::E2BIG))?;
         self.vm.set_gsi_routing(&routing)
     }
+}
+
+/// The route of an input, whose number it has.
+fn pin(chip: u32, input: u8) -> kvm_irq_routing_entry {
+    let (gsi, type_) = (input.into(), KVM_IRQ_ROUTING_IRQCHIP);
+    let mut entry = kvm_irq_routing_entry { gsi, type_, ..kvm_irq_routing_entry::default() };
+    entry.u.irqchip = kvm_irq_routing_irqchip { irqchip: chip, pin: gsi };
+    entry
 }
 
 fn entry(number: u32, message: Message) -> kvm_irq_routing_entry {

@@ -4,6 +4,9 @@
 // +0   address of the access            +8   operation: 0-3 load, 4-7 store, 8 fill, 9 call
 // +16  value                            +24  count of qwords to fill
 // r8   address of the counts            r9   address of the APIC's end of interrupt register
+// r10  address of what handlers do, 32 bytes for each number:
+// +0   how many interrupts until then   +8   the same from then on; nothing is done where the first is 0
+// +16  where a dword is stored          +24  which
 //
 // Plain moves only: where KVM itself is software, every instruction is emulated.
 
@@ -78,7 +81,26 @@ cxl_sim_guest_program:
     mov rbx, [r8 + 8 * rax]
     add rbx, 1
     mov [r8 + 8 * rax], rbx
-    mov dword ptr [r9], 0
+    // What this number's handler does, if anything, and if it is its turn.
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    mov rbx, [r10 + rax]
+    cmp rbx, 0
+    je 42f
+    sub rbx, 1
+    cmp rbx, 0
+    jne 41f
+    push rcx
+    mov rbx, [r10 + rax + 16]
+    mov rcx, [r10 + rax + 24]
+    mov [rbx], ecx
+    pop rcx
+    mov rbx, [r10 + rax + 8]
+41: mov [r10 + rax], rbx
+42: mov dword ptr [r9], 0
     pop rbx
     pop rax
     add rsp, 8

@@ -27,6 +27,7 @@ use crate::plan::machine;
 use crate::run::bus::Bus;
 use crate::run::guest::Guest;
 use crate::run::guest::GuestError;
+use crate::run::guest::Handler;
 use crate::run::guest::Order;
 
 /// How often a thread that does not come back is signalled again: a signal that comes just before the system
@@ -40,6 +41,7 @@ pub struct Vcpu {
     tasks: Option<mpsc::Sender<Task>>,
     answers: mpsc::Receiver<Result<u64, GuestError>>,
     thread: Option<JoinHandle<()>>,
+    ram: HostMemory,
     timeout: Duration,
 }
 
@@ -76,7 +78,7 @@ impl Vcpu {
         catch_nudges()?;
         let (tasks, tasks_in) = mpsc::channel();
         let (answers_out, answers) = mpsc::channel();
-        let mut worker = Worker { vcpu, ram, bus, doorbell, vm };
+        let mut worker = Worker { vcpu, ram: ram.clone(), bus, doorbell, vm };
         worker.start()?;
         let work = move || {
             for task in tasks_in {
@@ -92,7 +94,7 @@ impl Vcpu {
         let named = std::thread::Builder::new().name("vcpu0".to_owned()).spawn(work);
         let thread = named
             .map_err(|error| GuestError::Setup { what: "starting a vCPU thread", why: error.to_string() })?;
-        Ok(Self { tasks: Some(tasks), answers, thread: Some(thread), timeout })
+        Ok(Self { tasks: Some(tasks), answers, thread: Some(thread), ram, timeout })
     }
 
     /// Signals the thread until it comes back.
@@ -130,6 +132,13 @@ impl Guest for Vcpu {
         tasks.send(Task::StartAgain(bus)).map_err(|_| GuestError::Stopped)?;
         // The guest does not run meanwhile, so there is nothing to wait long for.
         self.answers.recv().map_err(|_| GuestError::Stopped)?.map(drop)
+    }
+
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError> {
+        // The guest stands between two orders, and nothing but its handler reads this.
+        let what = "giving an interrupt's handler something to do";
+        arch::handle(&self.ram, handler)
+            .ok_or_else(|| GuestError::Setup { what, why: "the guest program has no room for it".to_owned() })
     }
 
     fn taken(&mut self, number: u8) -> Result<u64, GuestError> {
