@@ -18,7 +18,8 @@
 //! interrupts = { number = "0x41", count = 1 }
 //! ```
 //!
-//! An interrupt by the pin comes again until the device has what it asked for. So a handler can be told what to do:
+//! An interrupt by the pin comes again until the device has what it asked for. So a handler can be told where the device
+//! says so, and which bits to clear there:
 //!
 //! ```toml
 //! [[step]]
@@ -31,17 +32,18 @@ use vmm_core::irq::signals::Signal;
 
 use super::place::Place;
 
-/// The guest's handler of an interrupt stores a dword, as a driver does that sees to what a device asks for.
+/// The guest's handler of an interrupt asks the device whether it is meant, counts it if it is, and sees to what the
+/// device asks for, as a driver does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Handler {
     /// The number of the interrupt, 32 to 255.
     pub number: Quantity,
-    /// Where it stores, at a multiple of 4.
+    /// A dword of the device, at a multiple of 4.
     pub at: Place,
-    /// What.
+    /// The bits that tell that it asks for something, and that clear when they are stored there.
     pub value: Quantity,
-    /// At every how many of these interrupts; at each, without this.
+    /// At every how many of these interrupts they are stored; at each, without this.
     pub every: Option<u64>,
 }
 

@@ -47,17 +47,18 @@ pub enum Order {
     },
 }
 
-/// What the handler of an interrupt does besides counting it: it stores a dword, as drivers do to a device that asks
-/// for something, and then ends the interrupt.
+/// What the handler of an interrupt does, as a driver's does whose line may be somebody else's, too: it reads a dword
+/// of the device, and where none of its bits is set the interrupt is not meant for it, and is not counted. Else it
+/// counts it, and stores the bits back, which clears them. Then it ends the interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handler {
     /// The number of the interrupt.
     pub number: u8,
-    /// Where it stores.
+    /// Where the dword is.
     pub at: Gpa,
-    /// What.
+    /// Its bits.
     pub value: u32,
-    /// At every how many of these interrupts, at least 1.
+    /// At every how many of those that are meant for it the bits are stored, at least 1.
     pub every: u64,
 }
 
@@ -207,12 +208,18 @@ impl Soft {
     fn take_interrupts(&mut self) {
         let Self { bus, apic, handlers } = self;
         apic.take(|number| {
-            let Some((handler, left)) = handlers.get_mut(&number) else { return };
+            let Some((handler, left)) = handlers.get_mut(&number) else { return true };
+            let mut asked = [0; 4];
+            bus.load(handler.at, &mut asked);
+            if u32::from_le_bytes(asked) & handler.value == 0 {
+                return false;
+            }
             *left = left.saturating_sub(1);
             if *left == 0 {
                 *left = handler.every;
                 bus.store(handler.at, &handler.value.to_le_bytes());
             }
+            true
         });
     }
 }

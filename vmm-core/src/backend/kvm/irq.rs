@@ -5,7 +5,9 @@
 //! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
 //! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is
 //! no other way here: neither a split chip nor injection from the vCPU's loop. Lines that fall at the end of an
-//! interrupt work there, too.
+//! interrupt work there, too, but for one thing: the end is told as soon as the guest has taken the interrupt, and not
+//! when its handler writes to the end of interrupt register. A device whose pin is still asserted then signals once
+//! more than it should. So handlers ask the device whether they are meant, as those of shared lines do anyway.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;

@@ -221,7 +221,7 @@ pub(super) fn install_tables(ram: &HostMemory, doorbell: Gpa) -> Option<()> {
         store((GATES + 16 * number, GATE | handler & 0xffff | (handler & 0xffff_0000) << 32))?;
         store((GATES + 16 * number + 8, handler >> 32))?;
         store((INTERRUPT_COUNTS + 8 * number, 0))?;
-        store((HANDLERS + HANDLER_ENTRY * number, 0))?;
+        store((HANDLERS + HANDLER_ENTRY * number + 8, 0))?;
         store((LEVEL_2_LOW + 8 * (HANDLER_PAGES / LARGE_PAGE + number), 0))?;
     }
     Some(())
@@ -234,8 +234,8 @@ pub(super) fn handle(ram: &HostMemory, handler: Handler) -> Option<()> {
     ram.store(LEVEL_2_LOW + 8 * page, Width::Qword, handler.at.get() / LARGE_PAGE * LARGE_PAGE | LARGE)?;
     let entry = HANDLERS + HANDLER_ENTRY * number;
     let seen = page * LARGE_PAGE + handler.at.get() % LARGE_PAGE;
-    // The first comes last: until then nothing is done.
-    for (offset, value) in [(8, handler.every), (16, seen), (24, handler.value.into()), (0, handler.every)] {
+    // What says that there is something to do comes last.
+    for (offset, value) in [(0, handler.every), (16, seen), (24, handler.value.into()), (8, handler.every)] {
         ram.store(entry + offset, Width::Qword, value)?;
     }
     Some(())
