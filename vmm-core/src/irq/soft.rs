@@ -242,7 +242,8 @@ mod tests {
         apic.attend();
         assert_eq!((apic.taken(0x51), ended.take()), (0, 0), "it waits");
         apic.take(|number| {
-            assert_eq!((number, ended.take()), (0x51, 0), "it is not over before it was handled")
+            assert_eq!((number, ended.take()), (0x51, 0), "it is not over before it was handled");
+            true
         });
         assert_eq!((apic.taken(0x51), ended.take()), (1, 1));
         apic.take(|_| true);
