@@ -37,13 +37,30 @@ pub struct Bridge {
     pub memory_reserve: Option<Quantity>,
     /// What it forwards at least of prefetchable memory.
     pub prefetchable_reserve: Option<Quantity>,
+    /// How the memory of a device that comes later is kept coherent: `hdm-d`, which it is without this, or `hdm-db`.
+    pub coherency: Option<Coherency>,
+}
+
+/// How device memory is kept coherent.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coherency {
+    /// By the device, which asks over CXL.cache.
+    HdmD,
+    /// By the device, which asks by back-invalidation.
+    HdmDb,
 }
 
 impl Bridge {
     fn intent(&self) -> BridgeIntent {
         let bytes = |quantity: Option<Quantity>| quantity.map_or(0, |Quantity(bytes)| bytes);
         let (memory, prefetchable) = (bytes(self.memory_reserve), bytes(self.prefetchable_reserve));
-        BridgeIntent { name: self.name.clone(), bus: self.bus, reserve: Reserve { memory, prefetchable } }
+        BridgeIntent {
+            name: self.name.clone(),
+            bus: self.bus,
+            reserve: Reserve { memory, prefetchable },
+            back_invalidate: self.coherency == Some(Coherency::HdmDb),
+        }
     }
 }
 

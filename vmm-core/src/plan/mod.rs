@@ -256,7 +256,7 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
     }
     // Windows come after everything else, whatever order the devices are in.
     let mut cursor = layout.windows.unwrap_or(layout.high);
-    let mut windows = window::place(&mut cursor, &wiring.windows)?;
+    let mut windows = window::place(&mut cursor, &wiring)?;
     map.extend(windows.iter().map(FixedWindow::placed));
     let mut shown = Shown::new(machine);
     let mut planned = Vec::new();

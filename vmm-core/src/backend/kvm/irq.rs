@@ -11,12 +11,15 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
 use kvm_bindings::KVM_IRQ_ROUTING_IRQCHIP;
 use kvm_bindings::KVM_IRQ_ROUTING_MSI;
 use kvm_bindings::KvmIrqRouting;
+use kvm_bindings::kvm_ioeventfd;
+use kvm_bindings::kvm_ioeventfd_flag_nr_deassign;
 use kvm_bindings::kvm_irq_routing_entry;
 use kvm_bindings::kvm_irq_routing_irqchip;
 use kvm_ioctls::IoEventAddress;
@@ -183,10 +186,11 @@ struct Doorbell {
     value: Meant,
 }
 
-/// Which writes are meant: of any value and length, or of one value in so many bytes.
+/// Which writes are meant: of any value and length, of any value in so many bytes, or of one value in so many.
 #[derive(Clone, Copy)]
 enum Meant {
     Any,
+    AnyOf(u32),
     Byte(u8),
     Word(u16),
     Dword(u32),
@@ -195,7 +199,10 @@ enum Meant {
 
 impl Meant {
     fn of(event: &IoEvent) -> Option<Self> {
-        let Some(value) = event.value else { return Some(Self::Any) };
+        let Some(value) = event.value else {
+            let size = u32::try_from(event.size).ok().filter(|size| [0, 1, 2, 4, 8].contains(size))?;
+            return Some(if size == 0 { Self::Any } else { Self::AnyOf(size) });
+        };
         Some(match event.size {
             1 => Self::Byte(value as u8),
             2 => Self::Word(value as u16),
@@ -210,11 +217,25 @@ impl Vm {
     fn register(&self, event: &EventFd, at: &IoEventAddress, value: Meant) -> Result<(), kvm_ioctls::Error> {
         match value {
             Meant::Any => self.vm.register_ioevent(event, at, NoDatamatch),
+            Meant::AnyOf(size) => self.set_ioevent(event, at, size, 0),
             Meant::Byte(value) => self.vm.register_ioevent(event, at, value),
             Meant::Word(value) => self.vm.register_ioevent(event, at, value),
             Meant::Dword(value) => self.vm.register_ioevent(event, at, value),
             Meant::Qword(value) => self.vm.register_ioevent(event, at, value),
         }
+    }
+
+    /// What the KVM crates have no call for: an event for writes of any value in so many bytes.
+    fn set_ioevent(
+        &self,
+        event: &EventFd,
+        at: &IoEventAddress,
+        size: u32,
+        flags: u32,
+    ) -> Result<(), kvm_ioctls::Error> {
+        let IoEventAddress::Mmio(addr) = *at else { return Err(kvm_ioctls::Error::new(libc::EINVAL)) };
+        let (len, fd) = (size, event.as_raw_fd());
+        self.ioeventfd(&kvm_ioeventfd { addr, len, fd, flags, ..kvm_ioeventfd::default() })
     }
 
     fn unregister(
@@ -225,6 +246,7 @@ impl Vm {
     ) -> Result<(), kvm_ioctls::Error> {
         match value {
             Meant::Any => self.vm.unregister_ioevent(event, at, NoDatamatch),
+            Meant::AnyOf(size) => self.set_ioevent(event, at, size, 1 << kvm_ioeventfd_flag_nr_deassign),
             Meant::Byte(value) => self.vm.unregister_ioevent(event, at, value),
             Meant::Word(value) => self.vm.unregister_ioevent(event, at, value),
             Meant::Dword(value) => self.vm.unregister_ioevent(event, at, value),
