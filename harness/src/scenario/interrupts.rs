@@ -18,8 +18,8 @@
 //! interrupts = { number = "0x41", count = 1 }
 //! ```
 //!
-//! An interrupt by the pin comes again until the device has what it asked for. So a handler can be told where the device
-//! says so, and which bits to clear there:
+//! An interrupt by the pin comes again until the device has what it asked for. So a handler can be told where the
+//! device says so, and which bits to clear there:
 //!
 //! ```toml
 //! [[step]]

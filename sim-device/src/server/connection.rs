@@ -96,7 +96,8 @@ impl Connection {
         if self.wait_for_more(begun)? { Ok(()) } else { Err(Ending::OutOfPatience(wrong)) }
     }
 
-    /// Waits for a message, for the end of the client's time to answer, or for one of these events. True if it was an event.
+    /// Waits for a message, for the end of the client's time to answer, or for one of these events. True if it was an
+    /// event.
     pub(super) fn waits_beside(&self, events: [BorrowedFd<'_>; 2]) -> Result<bool, Ending> {
         if self.inbox.is_midway() || self.inbox.is_ready().map_err(Ending::Malformed)? {
             return Ok(false);

@@ -6,8 +6,8 @@
 //!                 hot-plug interrupt is on ────────────────────┴ and ─▶ condition: false to true is one message
 //! ```
 //!
-//! Whether MSI is on is no part of the condition: what becomes true while it is off is told to nobody, and turning it on
-//! later tells nothing.
+//! Whether MSI is on is no part of the condition: what becomes true while it is off is told to nobody, and turning it
+//! on later tells nothing.
 
 use cxl_spec::pci::express::SlotControl;
 use cxl_spec::pci::express::SlotStatus;

@@ -1,6 +1,7 @@
 //! Messages to the guest through KVM: each event has a route, and KVM injects the route's message when the event is
 //! signalled, without us. A wire is an event at an input of the I/O APIC: KVM raises the line when the event is
-//! signalled, and at the end of the guest's interrupt lowers it and signals another event. Writes for which a device offers an event KVM makes into that event, likewise.
+//! signalled, and at the end of the guest's interrupt lowers it and signals another event. Writes for which a device
+//! offers an event KVM makes into that event, likewise.
 //!
 //! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
 //! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is

@@ -19,12 +19,8 @@ const GRANULE: u64 = 256 << 20;
 
 /// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.
 fn machine() -> Machine {
-    let bridge = |name: &str, reserve| BridgeIntent {
-        name: name.to_owned(),
-        bus: None,
-        reserve,
-        back_invalidate: false,
-    };
+    let bridge =
+        |name: &str, reserve| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
     let window = |name: &str| WindowIntent { size: GRANULE, targets: vec![name.to_owned()] };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
     let topology = Topology {
