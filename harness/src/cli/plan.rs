@@ -352,7 +352,11 @@ impl Window {
             start,
             size,
             mapped: device.map(|device| device.window.mapped),
-            coherency: device.map(|_| if window.back_invalidate { "hdm-db" } else { "hdm-d" }),
+            coherency: (window.targets.len() == 1).then_some(if window.back_invalidate {
+                "hdm-db"
+            } else {
+                "hdm-d"
+            }),
             targets: targets.map(|bridge| bridge.name.clone()).collect(),
             why: window.why.to_string(),
         }

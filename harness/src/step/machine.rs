@@ -75,6 +75,7 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
         Step::Handler(step) => interrupts::handler(world, step),
+        Step::DmaCalls(step) => dma::calls(world, step),
         Step::Interrupts(step) => interrupts::interrupts(world, step),
         Step::Signalled(step) => interrupts::signalled(world, step),
         Step::UnmaskPin(step) => interrupts::unmask_pin(world, step),

@@ -102,6 +102,18 @@ const NO_SUCCESSOR: &str = "restart = { device = \"gpu0\" } => kill = { device =
 const OTHER_STORE: &str = "store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
      store = { at = \"gpu0.window+0x1000\", width = 8, value = 1 }";
 
+/// The guest stores to its decoder, in place of its memory.
+const TO_THE_DECODER: &str = "store = { at = \"gpu0.window+0x40\", width = 8, value = 0x1234_5678 } => \
+     store = { at = \"gpu0.hdm+0x10\", width = 4, value = 0 }";
+
+/// The same, in place of control of the DVSEC.
+const CONTROL_TO_THE_DECODER: &str = "store = { at = \"gpu0.config+0x15c\", width = 2, value = 0x2 } => \
+     store = { at = \"gpu0.hdm+0x10\", width = 4, value = 0 }";
+
+/// The guest sets Memory Space, which was clear, in place of clearing it again.
+const NOT_CLEARED_AGAIN: &str = "store = { at = \"gpu1.config+0x4\", width = 2, value = 0x0004 } => \
+     store = { at = \"gpu1.config+0x4\", width = 2, value = 6 }";
+
 /// And in the second device's.
 const OTHER_STORE_1: &str = "store = { at = \"gpu1.window+0x1000\", width = 8, value = \"0x0000_0000_bbbb_bbbb\" } => \
      store = { at = \"gpu1.window+0x1000\", width = 8, value = 1 }";
@@ -116,7 +128,14 @@ const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x30
 /// What the device signals is not heard.
 const MUTE: &str = "with.faults.interrupts_lost = true";
 
-/// The same of a device with a pin.
+/// A device with a pin hangs up at the first step that reaches it.
+const GONE_AT_ONCE_PIN: &str = "with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50";
+
+/// The machine is not reset, and the device has a pin.
+const NO_RESET_PIN: &str = "with.interrupts.pin = true\n\
+     machine_reset = {} => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// What a device with a pin signals is not heard.
 const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
 
 /// Something else is done in place of a device's coming.
@@ -395,6 +414,16 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
     Broken {
+        scenario: "interrupt/a-masked-input-holds-its-level",
+        breaks: &[
+            GONE_AT_ONCE_PIN,
+            MUTE_PIN,
+            // The input is not masked.
+            "with.interrupts.pin = true\nstore = { at = \"0xfec0_0010\", width = 4, value = \"0x1_8051\" } => \
+             store = { at = \"0xfec0_0010\", width = 4, value = \"0x8051\" }",
+        ],
+    },
+    Broken {
         scenario: "interrupt/a-masked-vector-is-pending",
         breaks: &[
             GONE_AT_ONCE,
@@ -416,7 +445,11 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/a-pin-that-stays-asserted-interrupts-again",
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN],
     },
     Broken {
         scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
@@ -429,8 +462,24 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken {
+        scenario: "interrupt/a-reset-of-the-machine-lowers-the-pin",
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN, NO_RESET_PIN],
+    },
+    Broken {
         scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
         breaks: &[GONE_AT_ONCE, MUTE, NO_RESET],
+    },
+    Broken {
+        scenario: "interrupt/a-slot-interrupts-by-its-ports-message",
+        breaks: &[
+            NOTHING_COMES,
+            // The slot interrupts from the start.
+            "store = { at = \"slot.port+0x58\", width = 2, value = 0 } => \
+             store = { at = \"slot.port+0x58\", width = 2, value = \"0x1028\" }",
+            // MSI is off.
+            "store = { at = \"slot.port+0x7e\", width = 2, value = 1 } => \
+             store = { at = \"slot.port+0x7e\", width = 2, value = 0 }",
+        ],
     },
     Broken {
         scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
@@ -439,6 +488,16 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "interrupt/an-error-that-was-corrected-is-not-told",
         breaks: &[GONE_AT_ONCE, "with.faults.ras_error_at_copy = \"internal\""],
+    },
+    Broken {
+        scenario: "interrupt/interrupt-disable-silences-the-pin",
+        breaks: &[
+            GONE_AT_ONCE_PIN,
+            MUTE_PIN,
+            // The bit is not set.
+            "with.interrupts.pin = true\nstore = { at = \"gpu0.config+0x4\", width = 2, value = \"0x406\" } => \
+             store = { at = \"gpu0.config+0x4\", width = 2, value = \"0x6\" }",
+        ],
     },
     Broken {
         scenario: "interrupt/the-capability-and-the-table-are-the-machines",
@@ -455,18 +514,28 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken {
+        scenario: "interrupt/the-pin-of-a-device-reaches-the-guest",
+        breaks: &["", GONE_AT_ONCE_PIN, MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/two-devices-interrupt-by-their-own-inputs",
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN],
+    },
+    Broken {
         scenario: "interrupt/two-devices-interrupt-by-their-own-messages",
         breaks: &[GONE_AT_ONCE, MUTE],
     },
-    Broken {
-        scenario: "interrupt/with-msix-on-the-pin-is-silent",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
-    },
+    Broken { scenario: "interrupt/with-msix-on-the-pin-is-silent", breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN] },
     Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken {
         scenario: "life/a-device-comes-into-an-empty-slot",
         breaks: &[NOTHING_COMES, COMES_AT_ONCE, NOT_CLEARED, OTHER_WINDOW],
     },
+    Broken {
+        scenario: "life/a-device-of-hdm-d-is-refused-by-a-slot-for-hdm-db",
+        breaks: &["profile = \"t2-hdm-db\""],
+    },
+    Broken { scenario: "life/a-device-of-hdm-db-is-refused-by-a-slot-for-hdm-d", breaks: &[FITS] },
     Broken {
         scenario: "life/a-device-that-comes-back-is-a-new-one-at-the-old-place",
         breaks: &[STAYS, NOBODY_COMES, COMES_LATE],
@@ -479,6 +548,10 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "life/a-device-that-goes-reads-ones-and-the-other-one-goes-on",
         breaks: &[THE_OTHER_GOES, NOBODY_GOES, NOBODY_EVER_GOES, NO_RESET],
+    },
+    Broken {
+        scenario: "life/a-device-with-back-invalidation-comes-into-a-slot-for-such",
+        breaks: &["profile = \"t2-hdm-db\"\ncoherency = \"hdm-db\" => coherency = \"hdm-d\"", FITS],
     },
     Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
     Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },
@@ -554,12 +627,53 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "refused/not-committed-by-firmware", breaks: &["with.firmware.committed = true"] },
     Broken { scenario: "regression/01-a-device-that-firmware-did-not-commit-is-refused", breaks: &[""] },
     Broken {
+        scenario: "regression/02-what-is-told-of-regions-is-told-again-alike",
+        breaks: &[GONE, NOT_MAPPED],
+    },
+    Broken {
+        scenario: "regression/03-a-large-bar-and-two-large-windows-have-places-of-their-own",
+        breaks: &[
+            "machine.defects = [\"short-second-mmio\"]",
+            DETACHED,
+            "arch = \"aarch64\" => arch = \"x86_64\"",
+        ],
+    },
+    Broken {
+        scenario: "regression/04-what-was-skipped-is-not-unmapped",
+        breaks: &[
+            "machine.defects = [\"unmaps-what-it-skipped\"]",
+            "dma = \"skip\" => dma = \"map\"",
+            GONE_LATER,
+        ],
+    },
+    Broken {
+        scenario: "regression/05-where-ats-is-on-device-memory-can-be-reached",
+        breaks: &["dma = \"map\" => dma = \"skip\""],
+    },
+    Broken {
+        scenario: "regression/06-the-base-is-of-the-window-that-leads-to-the-device",
+        breaks: &["machine.defects = [\"first-window-for-all\"]"],
+    },
+    Broken {
         scenario: "regression/06-the-decoder-has-the-base-of-the-window",
         breaks: &["", "with.kernel.show_lock = true"],
     },
     Broken {
+        scenario: "regression/07-a-device-that-cannot-come-does-not-end-the-machine",
+        breaks: &[
+            "machine.defects = [\"ends-over-a-refused-device\"]",
+            "",
+            "with.faults.commit_ignored = true",
+            TO_THE_DECODER,
+        ],
+    },
+    Broken {
+        scenario: "regression/08-a-second-endpoint-below-one-bridge-is-refused",
+        breaks: &["machine.defects = [\"second-endpoint-taken\"]"],
+    },
+    Broken {
         scenario: "regression/09-every-device-has-a-window-of-its-own",
-        breaks: &["with.memory.size = \"512MiB\"", DETACHED],
+        breaks: &["with.memory.size = \"512MiB\"", DETACHED, "with.kernel.show_lock = true"],
     },
     Broken {
         scenario: "regression/10-who-polls-for-the-end-of-a-flush-sees-it",
@@ -594,6 +708,27 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &["", "with.ids.device = 0x1234"],
     },
     Broken {
+        scenario: "regression/21-a-machine-runs-where-device-memory-cannot-be-mapped",
+        breaks: &[
+            "",
+            "with.faults.map_efault_from = \"4GiB\"\ndma = \"tolerate\" => dma = \"map\"",
+            GONE_LATER,
+            DETACHED,
+        ],
+    },
+    Broken {
+        scenario: "regression/22-what-does-not-decode-cannot-be-reached",
+        breaks: &[
+            "with.faults.unmaps_forget_nothing = true",
+            "dma = \"map\" => dma = \"skip\"",
+            NOT_CLEARED_AGAIN,
+        ],
+    },
+    Broken {
+        scenario: "regression/23-a-device-that-firmware-locked-is-programmed-as-any-other",
+        breaks: &["", "with.kernel.show_lock = true", REGISTERS_DIE, DETACHED, CONTROL_TO_THE_DECODER],
+    },
+    Broken {
         scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
         breaks: &[
             "with.firmware.config_lock = \"after-mem-enable\"",
@@ -601,6 +736,10 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
+    Broken {
+        scenario: "regression/24-a-machine-that-is-reset-programs-the-decoder-again",
+        breaks: &["machine.after_reset = \"nothing\"", GONE_LATER, "with.faults.commit_ignored = true"],
+    },
     Broken {
         scenario: "regression/24-after-a-reset-the-device-can-be-used-again",
         breaks: &["with.faults.cannot_be_reset = true", GONE],
