@@ -82,7 +82,7 @@ fn the_window_of_an_empty_slot_is_for_the_coherency_that_its_bridge_says() {
     let says = |a, b| {
         let mut topology = two();
         (topology.bridges[0].back_invalidate, topology.bridges[1].back_invalidate) = (a, b);
-        topology.windows.push(window(GRANULE, &["a", "b"]));
+        topology.windows.push(window(2 * GRANULE, &["a", "b"]));
         let windows = planned(topology, 1).unwrap().windows;
         windows.iter().map(|window| window.back_invalidate).collect::<Vec<_>>()
     };
