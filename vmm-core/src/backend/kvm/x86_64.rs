@@ -231,7 +231,7 @@ pub(super) fn install_tables(ram: &HostMemory, doorbell: Gpa) -> Option<()> {
 pub(super) fn handle(ram: &HostMemory, handler: Handler) -> Option<()> {
     let number = u64::from(handler.number);
     let page = HANDLER_PAGES / LARGE_PAGE + number;
-    ram.store(LEVEL_2_LOW + 8 * page, Width::Qword, handler.at.get() / LARGE_PAGE * LARGE_PAGE | LARGE)?;
+    ram.store(LEVEL_2_LOW + 8 * page, Width::Qword, (handler.at.get() / LARGE_PAGE * LARGE_PAGE) | LARGE)?;
     let entry = HANDLERS + HANDLER_ENTRY * number;
     let seen = page * LARGE_PAGE + handler.at.get() % LARGE_PAGE;
     // What says that there is something to do comes last.

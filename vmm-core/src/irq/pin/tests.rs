@@ -96,7 +96,7 @@ fn a_device_that_refuses_its_pin_has_none_and_one_that_is_lost_is_an_error() {
         Pin::attach(fake.shared(), Arc::new(SoftApic::default()), &planned)
     };
     assert!(attach(Failure::Refused(vfio_abi::errno::Errno::EINVAL)).unwrap().is_none());
-    assert!(attach(Failure::Lost("gone".to_owned().into())).is_err());
+    assert!(attach(Failure::Lost("gone".to_owned())).is_err());
 }
 
 #[test]
