@@ -35,6 +35,8 @@ struct Document {
     overlays: Vec<Overlay>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     smmus: Vec<Smmu>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<Pin>,
     programme: Vec<Step>,
     dma: Vec<Dma>,
     notes: Vec<String>,
@@ -113,6 +115,15 @@ struct Smmu {
     start: String,
     size: String,
     reach: &'static str,
+}
+
+/// A device's interrupt pin, and the input of the I/O APIC that it is wired to. Without one the machine is told.
+#[derive(Serialize)]
+struct Pin {
+    device: String,
+    pin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -202,6 +213,7 @@ impl Document {
             windows: plan.windows.iter().map(|window| Window::of(window, plan)).collect(),
             overlays: plan.devices.iter().map(Overlay::of).collect(),
             smmus: plan.smmus.iter().map(Smmu::of).collect(),
+            pins: plan.devices.iter().filter_map(Pin::of).collect(),
             programme: plan.devices.iter().flat_map(Step::all_of).collect(),
             dma: dma.collect(),
             notes: plan.notes.clone(),
@@ -230,6 +242,10 @@ impl Document {
                 let Smmu { name, bus, start, size, reach } = smmu;
                 format!("  {start:>15}  {size:>13}  {name} on {bus}: {reach}")
             }));
+        }
+        if !self.pins.is_empty() {
+            lines.push("pins".to_owned());
+            lines.extend(self.pins.iter().map(Pin::line));
         }
         lines.push("programme".to_owned());
         lines.extend(self.programme.iter().map(|step| {
@@ -263,6 +279,27 @@ impl Smmu {
         let (start, size) = ends(smmu.registers);
         let (name, bus, reach) = (smmu.name.clone(), smmu.bus.name(), smmu.reach.name());
         Self { name, bus, start, size, reach }
+    }
+}
+
+impl Pin {
+    fn of(device: &Device) -> Option<Self> {
+        let planned = device.pin?;
+        let pin = match planned.number {
+            1 => "INTA",
+            2 => "INTB",
+            3 => "INTC",
+            _ => "INTD",
+        };
+        Some(Self { device: device.name.clone(), pin, input: planned.input })
+    }
+
+    fn line(&self) -> String {
+        let Self { device, pin, input } = self;
+        match input {
+            Some(input) => format!("  {device}: {pin} is input {input} of the I/O APIC"),
+            None => format!("  {device}: {pin} is told to the machine"),
+        }
     }
 }
 
@@ -315,7 +352,11 @@ impl Window {
             start,
             size,
             mapped: device.map(|device| device.window.mapped),
-            coherency: device.map(|_| if window.back_invalidate { "hdm-db" } else { "hdm-d" }),
+            coherency: (window.targets.len() == 1).then_some(if window.back_invalidate {
+                "hdm-db"
+            } else {
+                "hdm-d"
+            }),
             targets: targets.map(|bridge| bridge.name.clone()).collect(),
             why: window.why.to_string(),
         }

@@ -291,6 +291,7 @@ fn wrong(step: &Step) -> Wrong {
         }
         Step::Copy(copy) => copy.wrong(),
         Step::Acpi(acpi) => acpi.wrong().map(|message| (None, message)),
+        Step::Handler(handler) => handler.wrong(),
         Step::Interrupts(interrupts) => interrupts.wrong(),
         Step::Signalled(signalled) => signalled.wrong(),
         Step::DeviceInfo(info) => wrong_device_info(info),

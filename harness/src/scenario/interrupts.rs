@@ -17,10 +17,35 @@
 //! [[step]]
 //! interrupts = { number = "0x41", count = 1 }
 //! ```
+//!
+//! An interrupt by the pin comes again until the device has what it asked for. So a handler can be told where the
+//! device says so, and which bits to clear there:
+//!
+//! ```toml
+//! [[step]]
+//! handler = { number = "0x51", at = "gpu0.bar0+0xc018", value = 2 }
+//! ```
 
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use vmm_core::irq::signals::Signal;
+
+use super::place::Place;
+
+/// The guest's handler of an interrupt asks the device whether it is meant, counts it if it is, and sees to what the
+/// device asks for, as a driver does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Handler {
+    /// The number of the interrupt, 32 to 255.
+    pub number: Quantity,
+    /// A dword of the device, at a multiple of 4.
+    pub at: Place,
+    /// The bits that tell that it asks for something, and that clear when they are stored there.
+    pub value: Quantity,
+    /// At every how many of these interrupts they are stored; at each, without this.
+    pub every: Option<u64>,
+}
 
 /// The guest has taken an interrupt so often since it began to run.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,8 +80,25 @@ pub struct UnmaskPin {
 impl Interrupts {
     /// What is wrong with it: a key, and why.
     pub(super) fn wrong(&self) -> Option<(Option<&'static str>, String)> {
-        let fits = (32..=255).contains(&self.number.0);
-        (!fits).then(|| (Some("number"), format!("number = {}: must be 32 to 255", self.number.0)))
+        wrong_number(self.number)
+    }
+}
+
+fn wrong_number(Quantity(number): Quantity) -> Option<(Option<&'static str>, String)> {
+    let fits = (32..=255).contains(&number);
+    (!fits).then(|| (Some("number"), format!("number = {number}: must be 32 to 255")))
+}
+
+impl Handler {
+    /// What is wrong with it: a key, and why.
+    pub(super) fn wrong(&self) -> Option<(Option<&'static str>, String)> {
+        let value = || {
+            let wide = u32::try_from(self.value.0).is_err();
+            wide.then(|| (Some("value"), format!("value = {:#x}: must be a dword", self.value.0)))
+        };
+        let every =
+            || (self.every == Some(0)).then(|| (Some("every"), "every = 0: must be at least 1".to_owned()));
+        wrong_number(self.number).or_else(value).or_else(every)
     }
 }
 
@@ -91,6 +133,15 @@ mod tests {
         Some("what = \"wish\": must be one of pin, error, request")
     )]
     #[case("signalled = { device = \"b\", what = \"pin\", count = 1 }", Some("there is only a"))]
+    #[case("handler = { number = 32, at = \"a.bar0\", value = 1 }", None)]
+    #[case("handler = { number = 255, at = 0x1000, value = 0xffff_ffff, every = 2 }", None)]
+    #[case("handler = { number = 31, at = 0, value = 1 }", Some("number = 31: must be 32 to 255"))]
+    #[case(
+        "handler = { number = 32, at = 0, value = 0x1_0000_0000 }",
+        Some("value = 0x100000000: must be a dword")
+    )]
+    #[case("handler = { number = 32, at = 0, value = 0, every = 0 }", Some("every = 0: must be at least 1"))]
+    #[case("handler = { number = 32, at = \"b.bar0\", value = 0 }", Some("there is only a"))]
     #[case("unmask_pin = { device = \"b\" }", Some("there is only a"))]
     fn what_cannot_be_is_a_mistake(#[case] step: &str, #[case] message: Option<&str>) {
         let text = format!("proves = \"x\"\n[[device]]\nname = \"a\"\n[[step]]\n{step}\n");

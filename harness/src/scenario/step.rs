@@ -60,6 +60,8 @@ pub enum Step {
     Restart(accident::Restart),
     /// The machine has lost a device.
     Lost(accident::Lost),
+    /// The guest's handler of an interrupt does something.
+    Handler(interrupts::Handler),
     /// The guest has taken an interrupt so often.
     Interrupts(interrupts::Interrupts),
     /// A device has told the machine something so often.
@@ -118,6 +120,7 @@ impl Step {
             Self::Thaw(_) => "thaw",
             Self::Restart(_) => "restart",
             Self::Lost(_) => "lost",
+            Self::Handler(_) => "handler",
             Self::Interrupts(_) => "interrupts",
             Self::Signalled(_) => "signalled",
             Self::UnmaskPin(_) => "unmask_pin",
@@ -145,7 +148,7 @@ impl Step {
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
             Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_) | Self::Restart(_) | Self::Lost(_) => true,
             Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
-            Self::Plug(_) | Self::Unplug(_) => true,
+            Self::Handler(_) | Self::Plug(_) | Self::Unplug(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
@@ -163,6 +166,7 @@ impl Step {
             Self::Store(store) => vec![("at", &store.at)],
             Self::Hidden(hidden) => vec![("from", &hidden.from)],
             Self::Run(run) => vec![("at", &run.at)],
+            Self::Handler(handler) => vec![("at", &handler.at)],
             Self::Copy(copy) => copy.places().collect(),
             Self::Acpi(acpi) => acpi.places().into_iter().map(|place| ("table", place)).collect(),
             Self::Decoder(decoder) => decoder.base.iter().map(|base| ("base", base)).collect(),
@@ -205,7 +209,7 @@ impl Step {
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
             Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
-            Self::MachineReset(_) | Self::Run(_) | Self::Interrupts(_) => return None,
+            Self::MachineReset(_) | Self::Run(_) | Self::Interrupts(_) | Self::Handler(_) => return None,
         })
     }
 

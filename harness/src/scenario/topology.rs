@@ -14,6 +14,16 @@
 //! bridge = "a"
 //! ```
 //!
+//! A bridge that has no device yet says what it keeps for one that comes later:
+//!
+//! ```toml
+//! [[bridge]]
+//! name = "slot"
+//! memory_reserve = "1MiB"
+//! prefetchable_reserve = "2MiB"
+//! coherency = "hdm-db"
+//! ```
+//!
 //! Whether such a machine can be, the plan says, and refuses by name what cannot.
 
 use serde::Deserialize;
@@ -37,13 +47,31 @@ pub struct Bridge {
     pub memory_reserve: Option<Quantity>,
     /// What it forwards at least of prefetchable memory.
     pub prefetchable_reserve: Option<Quantity>,
+    /// How the memory of a device that comes later is kept coherent: `hdm-d`, which it is without this, or `hdm-db`. Of
+    /// one that is there from the start, the device says.
+    pub coherency: Option<Coherency>,
+}
+
+/// How device memory is kept coherent.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Coherency {
+    /// By the device, which asks over CXL.cache.
+    HdmD,
+    /// By the device, which asks by back-invalidation.
+    HdmDb,
 }
 
 impl Bridge {
     fn intent(&self) -> BridgeIntent {
         let bytes = |quantity: Option<Quantity>| quantity.map_or(0, |Quantity(bytes)| bytes);
         let (memory, prefetchable) = (bytes(self.memory_reserve), bytes(self.prefetchable_reserve));
-        BridgeIntent { name: self.name.clone(), bus: self.bus, reserve: Reserve { memory, prefetchable } }
+        BridgeIntent {
+            name: self.name.clone(),
+            bus: self.bus,
+            reserve: Reserve { memory, prefetchable },
+            back_invalidate: self.coherency == Some(Coherency::HdmDb),
+        }
     }
 }
 
@@ -69,5 +97,30 @@ pub(super) fn intents(scenario: &Scenario) -> Topology {
         bridges: bridges.collect(),
         windows: windows.collect(),
         below: below.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::without_a_word("", false)]
+    #[case("coherency = \"hdm-d\"", false)]
+    #[case("coherency = \"hdm-db\"", true)]
+    fn a_slot_is_for_back_invalidation_where_it_says_so_alone(#[case] key: &str, #[case] is_so: bool) {
+        let bridge: Bridge = toml::from_str(&format!("name = \"slot\"\n{key}\n")).unwrap();
+        assert_eq!(bridge.intent().back_invalidate, is_so);
+    }
+
+    #[test]
+    fn a_slot_for_memory_that_no_type_2_device_has_is_a_mistake() {
+        let mistake = toml::from_str::<Bridge>("name = \"slot\"\ncoherency = \"hdm-h\"\n").unwrap_err();
+        assert!(
+            mistake.to_string().contains("unknown variant `hdm-h`, expected `hdm-d` or `hdm-db`"),
+            "{mistake}"
+        );
     }
 }

@@ -306,7 +306,8 @@ impl Place {
 fn machine(dice: &mut Rng, is_kvm: bool) -> Machine {
     let arch = if is_kvm || dice.bool() { Arch::X86_64 } else { Arch::Aarch64 };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 4 << 20 };
-    let bridge = |(_, name): (_, &str)| BridgeIntent { name: name.to_owned(), bus: None, reserve };
+    let bridge =
+        |(_, name): (_, &str)| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
     let window = |(_, name): (_, &str)| WindowIntent { size: hdm::GRANULE, targets: vec![name.to_owned()] };
     let below = |(device, bridge): (&str, &str)| (device.to_owned(), bridge.to_owned());
     let topology = Topology {

@@ -1,11 +1,24 @@
 //! Steps about interrupts: those that the guest has taken, and what devices told the machine.
 
+use cxl_spec::address::Gpa;
+use vmm_core::run::guest::Handler;
+
 use super::Verdict;
 use super::machine::Trouble;
 use super::machine::device;
 use super::machine::judge;
+use super::machine::resolve;
 use crate::scenario::interrupts as scenario;
 use crate::world::World;
+
+pub(super) fn handler(world: &mut World, step: &scenario::Handler) -> Result<Verdict, Trouble> {
+    let at = Gpa::new(resolve(world, &step.at)?);
+    // Loading the scenario has checked these.
+    let number = u8::try_from(step.number.0).unwrap_or(u8::MAX);
+    let (value, every) = (step.value.0 as u32, step.every.unwrap_or(1));
+    world.running.handle(Handler { number, at, value, every })?;
+    Ok(Verdict::Passed(format!("interrupt {number:#x}: {value:#x} to {} at every {every}", step.at)))
+}
 
 pub(super) fn interrupts(world: &mut World, step: &scenario::Interrupts) -> Result<Verdict, Trouble> {
     // Loading the scenario has checked it.

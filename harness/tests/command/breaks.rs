@@ -128,7 +128,17 @@ const NO_LOCK: &str = "store = { at = \"gpu0.hdm+0x20\", width = 4, value = 0x30
 /// What the device signals is not heard.
 const MUTE: &str = "with.faults.interrupts_lost = true";
 
-/// The same of a device with a pin.
+/// A device with a pin hangs up at the first step that reaches it.
+const GONE_AT_ONCE_PIN: &str = "with.interrupts.pin = true\nwith.faults.disconnect_at_message = 51";
+
+/// The same where the pin is wired to nothing, which is a message less.
+const GONE_AT_ONCE_LOOSE_PIN: &str = "with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50";
+
+/// The machine is not reset, and the device has a pin.
+const NO_RESET_PIN: &str = "with.interrupts.pin = true\n\
+     machine_reset = {} => store = { at = 0x20_0000, width = 4, value = 0 }";
+
+/// What a device with a pin signals is not heard.
 const MUTE_PIN: &str = "with.interrupts.pin = true\nwith.faults.interrupts_lost = true";
 
 /// Something else is done in place of a device's coming.
@@ -407,6 +417,16 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "interrupt/a-doorbell-by-an-event-is-in-order", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken { scenario: "interrupt/a-host-that-wants-the-device-back-says-so", breaks: &["", GONE_AT_ONCE] },
     Broken {
+        scenario: "interrupt/a-masked-input-holds-its-level",
+        breaks: &[
+            GONE_AT_ONCE_PIN,
+            MUTE_PIN,
+            // The input is not masked.
+            "with.interrupts.pin = true\nstore = { at = \"0xfec0_0010\", width = 4, value = \"0x1_8051\" } => \
+             store = { at = \"0xfec0_0010\", width = 4, value = \"0x8051\" }",
+        ],
+    },
+    Broken {
         scenario: "interrupt/a-masked-vector-is-pending",
         breaks: &[
             GONE_AT_ONCE,
@@ -428,7 +448,11 @@ pub(crate) const ALL: &[Broken] = &[
     },
     Broken {
         scenario: "interrupt/a-pin-is-told-once-until-it-is-unmasked",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
+        breaks: &[GONE_AT_ONCE_LOOSE_PIN, MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/a-pin-that-stays-asserted-interrupts-again",
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN],
     },
     Broken {
         scenario: "interrupt/a-reset-of-the-function-turns-msix-off",
@@ -441,8 +465,24 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken {
+        scenario: "interrupt/a-reset-of-the-machine-lowers-the-pin",
+        breaks: &["", GONE_AT_ONCE_PIN, MUTE_PIN, NO_RESET_PIN],
+    },
+    Broken {
         scenario: "interrupt/a-reset-of-the-machine-turns-msix-off",
         breaks: &[GONE_AT_ONCE, MUTE, NO_RESET],
+    },
+    Broken {
+        scenario: "interrupt/a-slot-interrupts-by-its-ports-message",
+        breaks: &[
+            NOTHING_COMES,
+            // The slot interrupts from the start.
+            "store = { at = \"slot.port+0x58\", width = 2, value = 0 } => \
+             store = { at = \"slot.port+0x58\", width = 2, value = \"0x1028\" }",
+            // MSI is off.
+            "store = { at = \"slot.port+0x7e\", width = 2, value = 1 } => \
+             store = { at = \"slot.port+0x7e\", width = 2, value = 0 }",
+        ],
     },
     Broken {
         scenario: "interrupt/an-error-that-cannot-be-corrected-is-told",
@@ -451,6 +491,16 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "interrupt/an-error-that-was-corrected-is-not-told",
         breaks: &[GONE_AT_ONCE, "with.faults.ras_error_at_copy = \"internal\""],
+    },
+    Broken {
+        scenario: "interrupt/interrupt-disable-silences-the-pin",
+        breaks: &[
+            GONE_AT_ONCE_PIN,
+            MUTE_PIN,
+            // The bit is not set.
+            "with.interrupts.pin = true\nstore = { at = \"gpu0.config+0x4\", width = 2, value = \"0x406\" } => \
+             store = { at = \"gpu0.config+0x4\", width = 2, value = \"0x6\" }",
+        ],
     },
     Broken {
         scenario: "interrupt/the-capability-and-the-table-are-the-machines",
@@ -467,18 +517,28 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken {
+        scenario: "interrupt/the-pin-of-a-device-reaches-the-guest",
+        breaks: &["", GONE_AT_ONCE_PIN, MUTE_PIN],
+    },
+    Broken {
+        scenario: "interrupt/two-devices-interrupt-by-their-own-inputs",
+        breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN],
+    },
+    Broken {
         scenario: "interrupt/two-devices-interrupt-by-their-own-messages",
         breaks: &[GONE_AT_ONCE, MUTE],
     },
-    Broken {
-        scenario: "interrupt/with-msix-on-the-pin-is-silent",
-        breaks: &["with.interrupts.pin = true\nwith.faults.disconnect_at_message = 50", MUTE_PIN],
-    },
+    Broken { scenario: "interrupt/with-msix-on-the-pin-is-silent", breaks: &[GONE_AT_ONCE_PIN, MUTE_PIN] },
     Broken { scenario: "interrupt/without-msix-nothing-comes", breaks: &[GONE_AT_ONCE, MUTE] },
     Broken {
         scenario: "life/a-device-comes-into-an-empty-slot",
         breaks: &[NOTHING_COMES, COMES_AT_ONCE, NOT_CLEARED, OTHER_WINDOW],
     },
+    Broken {
+        scenario: "life/a-device-of-hdm-d-is-refused-by-a-slot-for-hdm-db",
+        breaks: &["profile = \"t2-hdm-db\""],
+    },
+    Broken { scenario: "life/a-device-of-hdm-db-is-refused-by-a-slot-for-hdm-d", breaks: &[FITS] },
     Broken {
         scenario: "life/a-device-that-comes-back-is-a-new-one-at-the-old-place",
         breaks: &[STAYS, NOBODY_COMES, COMES_LATE],
@@ -491,6 +551,10 @@ pub(crate) const ALL: &[Broken] = &[
     Broken {
         scenario: "life/a-device-that-goes-reads-ones-and-the-other-one-goes-on",
         breaks: &[THE_OTHER_GOES, NOBODY_GOES, NOBODY_EVER_GOES, NO_RESET],
+    },
+    Broken {
+        scenario: "life/a-device-with-back-invalidation-comes-into-a-slot-for-such",
+        breaks: &["profile = \"t2-hdm-db\"\ncoherency = \"hdm-db\" => coherency = \"hdm-d\"", FITS],
     },
     Broken { scenario: "life/a-guest-runs-code-from-device-memory", breaks: &[OTHER_CODE, DETACHED] },
     Broken { scenario: "life/a-guest-runs-code-where-it-has-committed-the-memory", breaks: &[OTHER_CODE] },

@@ -62,6 +62,7 @@ fn expecting_steps(scenario: &str) -> BTreeSet<usize> {
     let Some(steps) = scenario.get("step") else { return BTreeSet::from([1]) };
     let silent = [
         "store",
+        "handler",
         "device_puts",
         "region_write",
         "reset",

@@ -46,7 +46,7 @@ fn attached(process: &DeviceProcess) -> Attached {
 /// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.
 fn machine() -> Machine {
     let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
-    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), bus: None, reserve };
+    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
     let window = |name: &str| WindowIntent { size: 256 << 20, targets: vec![name.to_owned()] };
     let topology = Topology {
         bridges: ["a", "b"].map(bridge).into(),

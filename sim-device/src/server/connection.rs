@@ -96,21 +96,27 @@ impl Connection {
         if self.wait_for_more(begun)? { Ok(()) } else { Err(Ending::OutOfPatience(wrong)) }
     }
 
-    /// Waits for a message, for the end of the client's time to answer, or for this event. True if it was the event.
-    pub(super) fn waits_beside(&self, event: BorrowedFd<'_>) -> Result<bool, Ending> {
+    /// Waits for a message, for the end of the client's time to answer, or for one of these events. True if it was an
+    /// event.
+    pub(super) fn waits_beside(&self, events: [BorrowedFd<'_>; 2]) -> Result<bool, Ending> {
         if self.inbox.is_midway() || self.inbox.is_ready().map_err(Ending::Malformed)? {
             return Ok(false);
         }
         let left = self.asked.map(|asked| self.patience.saturating_sub(asked.elapsed()));
         // More time than can be told is without an end.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut ready = [PollFd::new(&event, PollFlags::IN), PollFd::new(&self.stream, PollFlags::IN)];
+        let [first, second] = &events;
+        let mut ready = [
+            PollFd::new(first, PollFlags::IN),
+            PollFd::new(second, PollFlags::IN),
+            PollFd::new(&self.stream, PollFlags::IN),
+        ];
         match rustix::event::poll(&mut ready, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(Ending::Broken(error.into())),
         }
-        let [event, _] = ready;
-        Ok(!event.revents().is_empty())
+        let [first, second, _] = ready;
+        Ok(!first.revents().is_empty() || !second.revents().is_empty())
     }
 
     /// Waits for the rest of what began at `begun`. False if it takes too long. The usual message comes whole, and

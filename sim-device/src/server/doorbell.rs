@@ -3,18 +3,17 @@
 //! The event says that a write of any value came. It is looked at before each message: what a client rang before
 //! it sent the message is done before the message is answered, as writes and reads of registers are in order.
 
-use std::io::IoSliceMut;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use rustix::event::EventfdFlags;
-use rustix::io::ReadWriteFlags;
 use vfio_abi::errno::Errno;
 use vfio_abi::info::region;
 use vfio_abi::io_fds;
 use vfio_abi::io_fds::IoFd;
 
+use super::event;
 use crate::silicon::engine;
 
 /// Where the doorbell is in its region, and its length.
@@ -61,12 +60,7 @@ impl Doorbell {
     /// Whether it was rung since it was looked at last. This never waits, though a client may have made the file
     /// one that does.
     pub(super) fn take(&self) -> bool {
-        let Some(event) = &self.event else { return false };
-        let mut bytes = [0; 8];
-        // At this offset the file's own position is meant; an event has none.
-        let read =
-            rustix::io::preadv2(event, &mut [IoSliceMut::new(&mut bytes)], u64::MAX, ReadWriteFlags::NOWAIT);
-        read.is_ok()
+        self.event.as_ref().map(event::take) == Some(Ok(true))
     }
 }
 

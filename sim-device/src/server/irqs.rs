@@ -6,9 +6,13 @@
 //!  ERR     an uncorrectable error was signalled         REQ   the host wants the device back
 //! ```
 //!
-//! The pin masks itself when it is told, as a kernel has it: nobody else can make it quiet. It is unmasked by a
-//! message and not by an event, which a kernel would take for it, too: that is refused with `ENOTTY`.
+//! The [pin](Pin) is unmasked by a message, or by an event that the client attaches for that: whoever has its file, as
+//! KVM has at the end of a guest's interrupt, unmasks without us. Masking by an event is refused with `ENOTTY`.
+//!
+//! Either the pin or MSI-X has events, never both: who has those of one and attaches the other's is refused.
 
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 
 use rustix::event::PollFd;
@@ -19,6 +23,8 @@ use vfio_abi::info::irq;
 use vfio_abi::request::IrqAction;
 use vfio_abi::request::SetIrqs;
 
+use super::event;
+use super::pin::Pin;
 use crate::kernel::Kernel;
 use crate::silicon::Severity;
 
@@ -26,8 +32,9 @@ use crate::silicon::Severity;
 #[derive(Debug, Default)]
 pub(super) struct Irqs {
     attached: [Vec<Option<OwnedFd>>; irq::COUNT as usize],
-    /// The pin was told, or the client masked it.
-    pin_masked: bool,
+    pin: Pin,
+    /// What the client signals to unmask the pin.
+    unmask: Option<OwnedFd>,
 }
 
 const DATA: IrqAction = IrqAction::DATA_NONE.union(IrqAction::DATA_BOOL).union(IrqAction::DATA_EVENTFD);
@@ -46,7 +53,13 @@ impl Irqs {
         let (start, count) = (request.start.get() as usize, request.count.get() as usize);
         let end = start.checked_add(count).filter(|end| *end <= vectors).ok_or(Errno::EINVAL)?;
         if action - DATA != IrqAction::TRIGGER {
-            return self.mask(request.index.get(), action, bools.get(..count), count);
+            return self.mask(request, action, bools.get(..count), files);
+        }
+        if action.contains(IrqAction::DATA_EVENTFD)
+            && !files.is_empty()
+            && self.is_other_on(request.index.get())
+        {
+            return Err(Errno::EINVAL);
         }
         let attached = self.attached.get_mut(request.index.get() as usize).ok_or(Errno::EINVAL)?;
         attached.resize_with(vectors, || None);
@@ -70,37 +83,87 @@ impl Irqs {
         Ok(())
     }
 
-    /// Masks or unmasks. Only the pin can be; whether it is still asserted is seen after this message.
+    /// Whether the pin has events and this is MSI-X, or the other way round.
+    fn is_other_on(&self, index: u32) -> bool {
+        let other = match index {
+            irq::INTX => irq::MSIX,
+            irq::MSIX => irq::INTX,
+            _ => return false,
+        };
+        self.events(other).any(Option::is_some)
+    }
+
+    /// Masks or unmasks. Only the pin can be, while it has its event; whether it is still asserted is seen after this
+    /// message.
     fn mask(
         &mut self,
-        index: u32,
+        request: &SetIrqs,
         action: IrqAction,
         bools: Option<&[u8]>,
-        count: usize,
+        files: Vec<OwnedFd>,
     ) -> Result<(), Errno> {
         let masks = match action - DATA {
             IrqAction::MASK => true,
             IrqAction::UNMASK => false,
             _ => return Err(Errno::EINVAL),
         };
-        if index != irq::INTX || action.contains(IrqAction::DATA_EVENTFD) {
+        if request.index.get() != irq::INTX {
             return Err(Errno::ENOTTY);
         }
+        if self.pin == Pin::Unheard || request.count.get() != 1 {
+            return Err(Errno::EINVAL);
+        }
         let wanted = match action & DATA {
-            IrqAction::DATA_NONE => count > 0,
+            IrqAction::DATA_NONE => true,
             IrqAction::DATA_BOOL => bools.ok_or(Errno::EINVAL)?.iter().any(|wanted| *wanted != 0),
+            IrqAction::DATA_EVENTFD if masks => return Err(Errno::ENOTTY),
+            IrqAction::DATA_EVENTFD => return self.unmask_by(files),
             _ => return Err(Errno::EINVAL),
         };
         if wanted {
-            self.pin_masked = masks;
+            self.pin.set_masked(masks);
         }
         Ok(())
+    }
+
+    /// From now on the pin is unmasked whenever this is signalled; without a file, not any more.
+    fn unmask_by(&mut self, mut files: Vec<OwnedFd>) -> Result<(), Errno> {
+        let (file, more) = (files.pop(), !files.is_empty());
+        match file {
+            None => self.unmask = None,
+            Some(_) if self.unmask.is_some() => return Err(Errno::EBUSY),
+            Some(file) if !more && event::is_counter(&file) => self.unmask = Some(file),
+            Some(_) => return Err(Errno::EINVAL),
+        }
+        Ok(())
+    }
+
+    /// The event to wait for, if a client unmasks the pin by one.
+    pub(super) fn unmask_event(&self) -> Option<BorrowedFd<'_>> {
+        self.unmask.as_ref().map(AsFd::as_fd)
+    }
+
+    /// If the client has signalled that event, the pin is unmasked. Gives whether it was.
+    pub(super) fn take_unmask(&mut self) -> bool {
+        match self.unmask.as_ref().map(event::take) {
+            Some(Ok(true)) => self.pin.set_masked(false).is_some(),
+            // What turns out to be no counter is not waited for.
+            Some(Err(_)) => {
+                self.unmask = None;
+                false
+            }
+            Some(Ok(false)) | None => false,
+        }
     }
 
     /// What is attached to an index has changed.
     fn changed(&mut self, kernel: &mut Kernel, index: u32) {
         match index {
-            irq::INTX => self.pin_masked = false,
+            irq::INTX if self.events(irq::INTX).any(Option::is_some) => self.pin.attach(),
+            irq::INTX => {
+                self.pin.take_back();
+                self.unmask = None;
+            }
             irq::MSIX => {
                 kernel.turn_msix(self.events(irq::MSIX).any(Option::is_some));
                 for (vector, event) in (0..).zip(self.events(irq::MSIX)) {
@@ -140,10 +203,8 @@ impl Irqs {
 
     /// Tells that the pin is asserted, once, until it is unmasked.
     pub(super) fn watch_pin(&mut self, kernel: &Kernel) {
-        let heard = self.events(irq::INTX).any(Option::is_some);
-        if heard && !self.pin_masked && kernel.silicon().asserts_pin() {
+        if self.pin.sees(kernel.silicon().asserts_pin()) {
             self.events(irq::INTX).for_each(trigger);
-            self.pin_masked = true;
         }
     }
 }
@@ -342,8 +403,74 @@ mod tests {
         kernel.turn_msix(true);
         irqs.watch_pin(&kernel);
         assert_eq!((counted(&ours[0]), interrupt_status(&kernel)), (0, false), "with MSI-X there is no pin");
-        let by_event = irqs.set(&mut kernel, &request(0x14, irq::INTX, 0, 1), &[], events(1).1);
+        let by_event = irqs.set(&mut kernel, &request(0x0c, irq::INTX, 0, 1), &[], events(1).1);
         assert_eq!(by_event, Err(Errno::ENOTTY));
+    }
+
+    const UNMASK_BY: u32 = 0x14;
+
+    #[test]
+    fn an_event_unmasks_the_pin_whenever_it_is_signalled() {
+        let (mut kernel, mut irqs, (ours, theirs)) = (asserted(), Irqs::default(), events(2));
+        let mut theirs = theirs.into_iter();
+        let set = |irqs: &mut Irqs, kernel: &mut Kernel, flags, files| {
+            irqs.set(kernel, &request(flags, irq::INTX, 0, 1), &[], files)
+        };
+        let unmask: Vec<_> = theirs.by_ref().take(1).collect();
+        let early = unmask[0].try_clone().unwrap();
+        assert_eq!(set(&mut irqs, &mut kernel, UNMASK_BY, vec![early]), Err(Errno::EINVAL), "nobody listens");
+        set(&mut irqs, &mut kernel, EVENTFD, theirs.collect()).unwrap();
+        set(&mut irqs, &mut kernel, UNMASK_BY, unmask).unwrap();
+        irqs.watch_pin(&kernel);
+        assert_eq!((counted(&ours[1]), irqs.take_unmask()), (1, false));
+        for _ in 0..3 {
+            rustix::io::write(&ours[0], &1u64.to_ne_bytes()).unwrap();
+            assert!(irqs.take_unmask() && !irqs.take_unmask());
+            irqs.watch_pin(&kernel);
+            irqs.watch_pin(&kernel);
+            assert_eq!(counted(&ours[1]), 1, "it is still asserted");
+        }
+        let second = set(&mut irqs, &mut kernel, UNMASK_BY, events(1).1);
+        assert_eq!(second, Err(Errno::EBUSY), "there is one");
+        set(&mut irqs, &mut kernel, UNMASK_BY, Vec::new()).unwrap();
+        rustix::io::write(&ours[0], &1u64.to_ne_bytes()).unwrap();
+        assert!(!irqs.take_unmask() && irqs.unmask_event().is_none());
+    }
+
+    #[test]
+    fn what_is_no_counter_unmasks_nothing_and_is_not_waited_for() {
+        let (mut kernel, mut irqs, (_, theirs)) = (asserted(), Irqs::default(), events(1));
+        irqs.set(&mut kernel, &request(EVENTFD, irq::INTX, 0, 1), &[], theirs).unwrap();
+        let zero = OwnedFd::from(std::fs::File::open("/dev/zero").unwrap());
+        let result = irqs.set(&mut kernel, &request(UNMASK_BY, irq::INTX, 0, 1), &[], vec![zero]);
+        assert_eq!((result, irqs.unmask_event().is_none()), (Err(Errno::EINVAL), true));
+    }
+
+    #[test]
+    fn a_pin_that_is_taken_back_is_not_unmasked_by_what_was_attached_for_that() {
+        let (mut kernel, mut irqs, (_, mut theirs)) = (asserted(), Irqs::default(), events(2));
+        let unmask = theirs.split_off(1);
+        irqs.set(&mut kernel, &request(EVENTFD, irq::INTX, 0, 1), &[], theirs).unwrap();
+        irqs.set(&mut kernel, &request(UNMASK_BY, irq::INTX, 0, 1), &[], unmask).unwrap();
+        irqs.set(&mut kernel, &request(NONE, irq::INTX, 0, 0), &[], Vec::new()).unwrap();
+        assert!(irqs.unmask_event().is_none());
+        let masked = irqs.set(&mut kernel, &request(MASK, irq::INTX, 0, 1), &[], Vec::new());
+        assert_eq!(masked, Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn the_pin_and_msix_have_events_one_at_a_time() {
+        let (mut kernel, mut irqs) = (asserted(), Irqs::default());
+        let mut set =
+            |flags, index, count, files| irqs.set(&mut kernel, &request(flags, index, 0, count), &[], files);
+        assert_eq!(set(EVENTFD, irq::INTX, 1, events(1).1), Ok(()));
+        assert_eq!(set(EVENTFD, irq::MSIX, 1, events(1).1), Err(Errno::EINVAL));
+        assert_eq!(set(EVENTFD, irq::ERR, 1, events(1).1), Ok(()));
+        assert_eq!(set(NONE, irq::INTX, 0, Vec::new()), Ok(()));
+        assert_eq!(set(EVENTFD, irq::MSIX, 1, events(1).1), Ok(()));
+        assert_eq!(set(EVENTFD, irq::INTX, 1, events(1).1), Err(Errno::EINVAL));
+        assert_eq!(set(NONE, irq::MSIX, 0, Vec::new()), Ok(()));
+        assert_eq!(set(EVENTFD, irq::INTX, 1, events(1).1), Ok(()));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!  stale or alive         send per message          answers; no I/O
 //!                              ▲                        │
 //!                              └─ DMA_READ, DMA_WRITE ── Carrier: what the copy engine asks for
-//!  doorbell ── event ────────────────────▶ the same as a write
+//!  doorbell, unmasking ── event ─────────▶ the same as a write, or a message
 //! ```
 //!
 //! A client can do wrong in any way; it gets an error number or loses its connection, and what was wrong is
@@ -20,10 +20,12 @@ mod carry;
 mod connection;
 mod dma;
 mod doorbell;
+mod event;
 mod irqs;
 mod limits;
 mod listener;
 mod peers;
+mod pin;
 mod session;
 mod stop;
 mod wrong;
@@ -160,10 +162,10 @@ fn take_one(
     kernel: &mut Kernel,
     stop: &Stop,
 ) -> Result<(), Ending> {
-    if let Some(doorbell) = session.doorbell()
-        && connection.waits_beside(doorbell)?
+    if let Some(events) = session.events()
+        && connection.waits_beside(events)?
     {
-        session.ring(kernel);
+        session.heed_events(kernel);
         return Ok(());
     }
     let Some(taken) = connection.take()? else {

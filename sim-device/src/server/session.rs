@@ -180,13 +180,20 @@ impl Session {
         }
     }
 
-    /// The event that a client signals in place of a write; nothing if it has none.
-    pub(super) fn doorbell(&self) -> Option<BorrowedFd<'_>> {
-        self.doorbell.event()
+    /// The events that a client signals in place of a message; nothing if it has none, and twice the same if one.
+    pub(super) fn events(&self) -> Option<[BorrowedFd<'_>; 2]> {
+        match (self.doorbell.event(), self.irqs.unmask_event()) {
+            (None, None) => None,
+            (Some(first), Some(second)) => Some([first, second]),
+            (Some(only), None) | (None, Some(only)) => Some([only, only]),
+        }
     }
 
-    /// If the client has signalled that event, what it stands for is done.
-    pub(super) fn ring(&mut self, kernel: &mut Kernel) {
+    /// If the client has signalled one of these events, what it stands for is done.
+    pub(super) fn heed_events(&mut self, kernel: &mut Kernel) {
+        if self.irqs.take_unmask() {
+            self.act(kernel);
+        }
         if self.doorbell.take() {
             // Where the device does not answer now, a write that nobody waits for is lost.
             let _ = kernel.write(doorbell::REGION, doorbell::OFFSET, &[0; doorbell::SIZE as usize]);
@@ -222,7 +229,7 @@ impl Session {
     /// Answers a message.
     pub fn answer(&mut self, kernel: &mut Kernel, taken: Taken<'_, OwnedFd>) -> Answer<'_> {
         self.messages += 1;
-        self.ring(kernel);
+        self.heed_events(kernel);
         let faults = &kernel.silicon().profile().profile().faults;
         if faults.disconnect_at_message == Some(self.messages) {
             return Answer::HangUp;

@@ -185,7 +185,7 @@ macro_rules! plain_integers {
     };
 }
 
-bounded_integers!(u2 u3 u4 u5 u6 u7 u10 u11 u12 u13 u18 u19 u20 u24 u28 u29 u31);
+bounded_integers!(u2 u3 u4 u5 u6 u7 u10 u11 u12 u13 u18 u19 u20 u24 u28 u29 u30 u31);
 plain_integers!(u8 u16 u32 u64);
 
 /// Prints a register as its name and value.

@@ -147,6 +147,7 @@ fn bridges(plan: &Plan) -> Vec<Bridge> {
         memory64: None,
         io: io_ports(plan),
         node: Some(NODE),
+        pins: None,
     };
     let cxl = (1..).zip(&plan.bridges).map(|(port, bridge)| Bridge {
         bus: bridge.bus,
@@ -156,8 +157,15 @@ fn bridges(plan: &Plan) -> Vec<Bridge> {
         memory64: bridge.window_64,
         io: None,
         node: Some(NODE),
+        pins: pins(plan, bridge),
     });
     std::iter::once(main).chain(cxl).collect()
+}
+
+/// What the pins of a root port, and of the device below it, are wired to. The I/O APIC has the first interrupts.
+fn pins(plan: &Plan, bridge: &plan::Bridge) -> Option<[u32; 4]> {
+    let input = |pin| x86_64::input(bridge.port.number.into(), pin).into();
+    (plan.machine.arch == Arch::X86_64).then(|| [1, 2, 3, 4].map(input))
 }
 
 /// The I/O ports of a machine that has them in memory.

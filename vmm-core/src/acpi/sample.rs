@@ -62,6 +62,7 @@ pub fn virt() -> System {
                 memory64: span(0x80_0000_0000, 0x40_0000_0000),
                 io: Some(IoWindow { first: 0, last: 0xffff, at: 0x3eff_0000 }),
                 node: Some(0),
+                pins: None,
             },
             cxl_bridge((12, 19), 0x40_0010_0000, 2, (0x3000_0000, 0xc0_0000_0000)),
             cxl_bridge((20, 255), 0x40_0011_0000, 3, (0x3400_0000, 0xd0_0000_0000)),
@@ -100,8 +101,12 @@ pub fn q35() -> System {
                 memory64: span(0x20_0000_0000, 0x10_0000_0000),
                 io: Some(IoWindow { first: 0x1000, last: 0xffff, at: 0x1000 }),
                 node: None,
+                pins: None,
             },
-            cxl_bridge((52, 255), 0x1_8000_0000, 1, (0xe000_0000, 0x30_0000_0000)),
+            Bridge {
+                pins: Some([16, 17, 18, 19]),
+                ..cxl_bridge((52, 255), 0x1_8000_0000, 1, (0xe000_0000, 0x30_0000_0000))
+            },
         ],
         windows: window(0x40_0000_0000, 52, Coherency::HdmD, false).into_iter().collect(),
         access: ACCESS,
@@ -144,6 +149,7 @@ fn cxl_bridge((bus, last_bus): (u8, u8), registers: u64, port: u32, windows: (u6
         memory64: span(windows.1, 64 * GIB),
         io: None,
         node: Some(0),
+        pins: None,
     }
 }
 

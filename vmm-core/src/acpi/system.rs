@@ -164,6 +164,9 @@ pub struct Bridge {
     pub io: Option<IoWindow>,
     /// The proximity domain that it is near to.
     pub node: Option<u32>,
+    /// The global system interrupts that INTA to INTD of its device 0 are wired to, and with them those of the device
+    /// below that, if they are wired at all.
+    pub pins: Option<[u32; 4]>,
 }
 
 /// What a host bridge is.

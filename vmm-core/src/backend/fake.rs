@@ -99,6 +99,11 @@ pub(crate) struct State {
     pub(crate) stuck: Option<u64>,
     /// What is attached, by interrupt and vector.
     pub(crate) events: BTreeMap<(u32, u32), Event>,
+    /// What the pin is unmasked by, and how often it was by a call.
+    pub(crate) unmask_event: Option<Event>,
+    pub(crate) unmasked: u32,
+    /// It takes no such event.
+    pub(crate) no_unmask_events: bool,
     /// What replaces writes, whatever the region.
     pub(crate) io_events: Vec<IoEvent>,
 }
@@ -222,6 +227,9 @@ impl Fake {
             told: Vec::new(),
             stuck: None,
             events,
+            unmask_event: None,
+            unmasked: 0,
+            no_unmask_events: false,
             io_events,
         };
         Self { state: Arc::new(Mutex::new(state)) }

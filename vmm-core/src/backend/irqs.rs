@@ -90,6 +90,11 @@ impl<'a> IrqChange<'a> {
         Self { index, start: vector, action: Action::Unmask, vectors: Vectors::All(1) }
     }
 
+    /// Unmasks the vectors from `start` on whenever their events are signalled.
+    pub fn unmask_by(index: u32, start: u32, events: &'a [Option<BorrowedFd<'a>>]) -> Self {
+        Self { index, start, action: Action::Unmask, vectors: Vectors::Events(events) }
+    }
+
     /// The flags of the message, but for the kind of data.
     pub(super) fn action_flag(&self) -> IrqAction {
         match self.action {

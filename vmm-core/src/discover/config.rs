@@ -45,6 +45,8 @@ pub struct Config {
     pub blocks: Vec<Location>,
     /// Its MSI-X, if it has it.
     pub msix: Option<Msix>,
+    /// Its interrupt pin, if it has one: 1 for INTA to 4 for INTD.
+    pub interrupt_pin: Option<u8>,
 }
 
 /// A base address register and the region behind it.
@@ -172,6 +174,7 @@ impl Bytes<'_> {
             bars,
             capabilities,
             msix,
+            interrupt_pin: Some(self.byte(header::INTERRUPT_PIN)).filter(|pin| (1..=4).contains(pin)),
             blocks: self.blocks(&extended),
             extended,
         })

@@ -2,7 +2,7 @@
 //!
 //! | signal    | index | what it means                                                             |
 //! |-----------|-------|---------------------------------------------------------------------------|
-//! | `pin`     | INTx  | the interrupt pin was asserted; it is masked until the machine unmasks it |
+//! | `pin`     | INTx  | the [pin](super::pin) was asserted, where it is wired to nothing          |
 //! | `error`   | ERR   | an uncorrectable error was reported                                       |
 //! | `request` | REQ   | the host wants the device back                                            |
 
@@ -45,13 +45,8 @@ impl Signal {
         }
     }
 
-    fn index(self) -> u32 {
-        match self {
-            Self::Pin => irq::INTX,
-            Self::Error => irq::ERR,
-            Self::Request => irq::REQ,
-        }
-    }
+    /// Whose events these are here: all but the pin's.
+    const OWN: [(Self, u32); 2] = [(Self::Error, irq::ERR), (Self::Request, irq::REQ)];
 }
 
 /// A signal that came.
@@ -75,6 +70,7 @@ pub struct Signals {
 #[derive(Debug)]
 struct Given {
     signal: Signal,
+    index: u32,
     event: Arc<Event>,
     times: AtomicU64,
 }
@@ -86,16 +82,21 @@ impl Signals {
     /// If the device does not answer, or the system has no more files.
     pub fn attach(backend: Shared, irqs: &[Irq]) -> Result<Self, IrqError> {
         let mut signals = Self { backend, given: Vec::new() };
-        for signal in Signal::ALL {
-            if !irqs.iter().any(|irq| irq.index == signal.index()) {
+        for (signal, index) in Signal::OWN {
+            if !irqs.iter().any(|irq| irq.index == index) {
                 continue;
             }
             let event = Arc::new(Event::new()?);
             let events = [Some(event.as_fd())];
-            let attached = signals.backend.lock().set_irqs(&IrqChange::attach(signal.index(), 0, &events));
+            let attached = signals.backend.lock().set_irqs(&IrqChange::attach(index, 0, &events));
             match attached {
                 Ok(()) => {
-                    signals.given.push(Given { signal, event: event.clone(), times: AtomicU64::new(0) });
+                    signals.given.push(Given {
+                        signal,
+                        index,
+                        event: event.clone(),
+                        times: AtomicU64::new(0),
+                    });
                 }
                 Err(BackendError { failure: Failure::Refused(_), .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -111,7 +112,7 @@ impl Signals {
     pub fn give_again(&self) -> Result<(), BackendError> {
         for given in &self.given {
             let events = [Some(given.event.as_fd())];
-            let change = IrqChange::attach(given.signal.index(), 0, &events);
+            let change = IrqChange::attach(given.index, 0, &events);
             self.backend.lock().set_irqs(&change)?;
         }
         Ok(())
@@ -129,21 +130,13 @@ impl Signals {
         let all = self.given.iter().map(|given| (given.signal, given.times.load(Ordering::Relaxed)));
         all.filter(|(_, times)| *times > 0)
     }
-
-    /// Lets the pin signal again.
-    ///
-    /// # Errors
-    /// If the device does not answer, or refuses.
-    pub fn unmask_pin(&self) -> Result<(), BackendError> {
-        self.backend.lock().set_irqs(&IrqChange::unmask(irq::INTX, 0))
-    }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
         for given in &self.given {
             // A device that is gone has nothing of ours any more.
-            let _ = self.backend.lock().set_irqs(&IrqChange::take_back(given.signal.index()));
+            let _ = self.backend.lock().set_irqs(&IrqChange::take_back(given.index));
         }
     }
 }

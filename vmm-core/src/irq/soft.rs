@@ -9,15 +9,20 @@
 //! | data 10:8      | how: 0 fixed and 1 lowest priority are interrupts that have a number  |
 //! | data 7:0       | the number; below 32 are the processor's own exceptions               |
 //!
-//! What means nothing here is lost, as it is on a bus.
+//! What means nothing here is lost, as it is on a bus. Wires come by an [I/O APIC](IoApic): what it sends is taken as
+//! any message is.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use cxl_spec::access::Access;
 
 use super::Connection;
 use super::IrqError;
 use super::Message;
 use super::Receiver;
+use super::io_apic::IoApic;
 use crate::backend::event::Event;
 use crate::sync::Mutex;
 
@@ -32,8 +37,22 @@ struct State {
     /// What is connected, by the number of the connection.
     connected: BTreeMap<u64, (Arc<Event>, Message)>,
     made: u64,
+    /// The wires, by the number of the connection.
+    wires: BTreeMap<u64, Wire>,
+    io_apic: IoApic,
+    /// The interrupts that wait to be taken.
+    waiting: BTreeSet<u8>,
     /// How often each interrupt was taken.
     taken: BTreeMap<u8, u64>,
+}
+
+#[derive(Debug)]
+struct Wire {
+    input: u8,
+    asserted: Arc<Event>,
+    ended: Arc<Event>,
+    /// It was told that the line is asserted, and the guest has not ended the interrupt.
+    high: bool,
 }
 
 #[derive(Debug)]
@@ -43,39 +62,117 @@ struct Connected {
 }
 
 impl SoftApic {
-    /// Nothing was taken yet, as after reset.
+    /// Nothing was taken yet, and the I/O APIC is as after reset. Wires stay.
     pub(crate) fn reset(&self) {
-        self.state.lock().taken.clear();
+        let mut state = self.state.lock();
+        state.taken.clear();
+        state.waiting.clear();
+        state.io_apic = IoApic::default();
+        state.drive_lines();
+    }
+
+    /// The guest takes each interrupt that waits, handles it, and ends it. What comes meanwhile waits. Whoever handles
+    /// it says whether it counts.
+    pub fn take(&self, mut handle: impl FnMut(u8) -> bool) {
+        self.attend();
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
+        for number in waiting {
+            let counts = handle(number);
+            let mut state = self.state.lock();
+            let taken = state.taken.entry(number).or_default();
+            *taken = taken.saturating_add(counts.into());
+            state.end(number);
+        }
     }
 
     /// How often the guest has taken the interrupt with this number.
     pub fn taken(&self, number: u8) -> u64 {
-        self.attend();
         self.state.lock().taken.get(&number).copied().unwrap_or(0)
+    }
+}
+
+impl State {
+    fn number_connection(&mut self) -> u64 {
+        let number = self.made;
+        self.made = self.made.saturating_add(1);
+        number
+    }
+
+    /// What comes while the same interrupt waits to be taken is one with it, as in an APIC.
+    fn accept(&mut self, message: Option<Message>) {
+        self.waiting.extend(message.and_then(number));
+    }
+
+    /// Each line is asserted while one of its wires is.
+    fn drive_lines(&mut self) {
+        for input in self.wires.values().map(|wire| wire.input).collect::<BTreeSet<_>>() {
+            self.drive(input);
+        }
+    }
+
+    fn drive(&mut self, input: u8) {
+        let high = self.wires.values().any(|wire| wire.input == input && wire.high);
+        let message = self.io_apic.set_line(input, high);
+        self.accept(message);
+    }
+
+    /// The guest has ended an interrupt: the lines that it came from fall, and who holds them is told.
+    fn end(&mut self, number: u8) {
+        for input in self.io_apic.ended(number) {
+            for wire in self.wires.values_mut().filter(|wire| wire.input == input && wire.high) {
+                wire.high = false;
+                wire.ended.signal();
+            }
+            self.drive(input);
+            let message = self.io_apic.end(input);
+            self.accept(message);
+        }
     }
 }
 
 impl Receiver for SoftApic {
     fn connect(&self, event: &Arc<Event>, message: Message) -> Result<Box<dyn Connection>, IrqError> {
         let mut state = self.state.lock();
-        let number = state.made;
-        state.made = state.made.saturating_add(1);
+        let number = state.number_connection();
         state.connected.insert(number, (event.clone(), message));
+        Ok(Box::new(Connected { state: self.state.clone(), number }))
+    }
+
+    fn wire(
+        &self,
+        input: u8,
+        asserted: &Arc<Event>,
+        ended: &Arc<Event>,
+    ) -> Result<Box<dyn Connection>, IrqError> {
+        let mut state = self.state.lock();
+        let number = state.number_connection();
+        let wire = Wire { input, asserted: asserted.clone(), ended: ended.clone(), high: false };
+        state.wires.insert(number, wire);
         Ok(Box::new(Connected { state: self.state.clone(), number }))
     }
 
     fn attend(&self) {
         let mut state = self.state.lock();
-        let State { connected, taken, .. } = &mut *state;
-        for (event, message) in connected.values() {
-            // What comes while the same interrupt waits to be taken is one with it, as in an APIC.
-            if event.take() > 0
-                && let Some(number) = number(*message)
-            {
-                let taken = taken.entry(number).or_default();
-                *taken = taken.saturating_add(1);
-            }
+        let signalled: Vec<_> =
+            state.connected.values().filter(|(event, _)| event.take() > 0).cloned().collect();
+        for (_, message) in signalled {
+            state.accept(Some(message));
         }
+        for wire in state.wires.values_mut() {
+            wire.high |= wire.asserted.take() > 0;
+        }
+        state.drive_lines();
+    }
+
+    fn controller_read(&self, access: Access) -> Option<u32> {
+        Some(self.state.lock().io_apic.read(access))
+    }
+
+    fn controller_write(&self, access: Access, value: u32) -> Option<()> {
+        let mut state = self.state.lock();
+        let message = state.io_apic.write(access, value);
+        state.accept(message);
+        Some(())
     }
 }
 
@@ -83,7 +180,11 @@ impl Connection for Connected {}
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.state.lock().connected.remove(&self.number);
+        let mut state = self.state.lock();
+        state.connected.remove(&self.number);
+        if let Some(wire) = state.wires.remove(&self.number) {
+            state.drive(wire.input);
+        }
     }
 }
 
@@ -108,13 +209,83 @@ mod tests {
         let (apic, event) = (SoftApic::default(), Arc::new(Event::new().unwrap()));
         event.signal();
         let connection = apic.connect(&event, MESSAGE).unwrap();
+        apic.take(|_| true);
         assert_eq!((apic.taken(0x41), apic.taken(0x42)), (1, 0), "what was signalled before counts");
         event.signal();
         event.signal();
+        apic.take(|_| true);
         assert_eq!(apic.taken(0x41), 2, "two that nobody took are one");
         drop(connection);
         event.signal();
+        apic.take(|_| true);
         assert_eq!((apic.taken(0x41), event.take()), (2, 1));
+    }
+
+    fn dword(offset: u64) -> Access {
+        Access::new(offset, cxl_spec::access::Width::Dword).unwrap()
+    }
+
+    /// An APIC whose input 16 is number 0x51, by level.
+    fn routed() -> SoftApic {
+        let apic = SoftApic::default();
+        apic.controller_write(dword(0), 0x30).unwrap();
+        apic.controller_write(dword(0x10), 0x8051).unwrap();
+        apic
+    }
+
+    #[test]
+    fn a_wire_interrupts_until_the_guest_has_ended_it_and_tells_its_end() {
+        let (apic, asserted, ended) =
+            (routed(), Arc::new(Event::new().unwrap()), Arc::new(Event::new().unwrap()));
+        let wire = apic.wire(16, &asserted, &ended).unwrap();
+        asserted.signal();
+        apic.attend();
+        assert_eq!((apic.taken(0x51), ended.take()), (0, 0), "it waits");
+        apic.take(|number| {
+            assert_eq!((number, ended.take()), (0x51, 0), "it is not over before it was handled");
+            true
+        });
+        assert_eq!((apic.taken(0x51), ended.take()), (1, 1));
+        apic.take(|_| true);
+        assert_eq!((apic.taken(0x51), ended.take()), (1, 0), "the line has fallen");
+        drop(wire);
+        asserted.signal();
+        apic.take(|_| true);
+        assert_eq!(apic.taken(0x51), 1);
+    }
+
+    #[test]
+    fn of_two_wires_to_one_input_both_are_told_and_one_that_goes_leaves_the_other() {
+        let apic = routed();
+        let events: Vec<_> = (0..4).map(|_| Arc::new(Event::new().unwrap())).collect();
+        let first = apic.wire(16, &events[0], &events[1]).unwrap();
+        let _second = apic.wire(16, &events[2], &events[3]).unwrap();
+        events[0].signal();
+        events[2].signal();
+        apic.take(|_| true);
+        assert_eq!((apic.taken(0x51), events[1].take(), events[3].take()), (1, 1, 1));
+        events[0].signal();
+        events[2].signal();
+        apic.attend();
+        drop(first);
+        apic.take(|_| true);
+        assert_eq!((apic.taken(0x51), events[1].take(), events[3].take()), (2, 0, 1));
+    }
+
+    #[test]
+    fn a_reset_masks_every_input_and_keeps_the_wires() {
+        let (apic, asserted, ended) =
+            (routed(), Arc::new(Event::new().unwrap()), Arc::new(Event::new().unwrap()));
+        let _wire = apic.wire(16, &asserted, &ended).unwrap();
+        asserted.signal();
+        apic.attend();
+        apic.reset();
+        apic.take(|_| true);
+        assert_eq!((apic.taken(0x51), apic.controller_read(dword(0x10))), (0, Some(0)));
+        apic.controller_write(dword(0), 0x30).unwrap();
+        apic.controller_write(dword(0x10), 0x8051).unwrap();
+        apic.take(|_| true);
+        assert_eq!(apic.taken(0x51), 1, "the line was high all the time");
     }
 
     #[rstest]

@@ -112,6 +112,15 @@ impl Msix {
         placed(value, control, shift) & access.width().mask()
     }
 
+    /// What a write of configuration space makes of MSI-X Enable, if it changes it.
+    pub fn turned_by(&self, access: Access, value: u64) -> Option<bool> {
+        let shift = self.control_in(access)?;
+        let before = self.state.lock().table.control();
+        let reached = taken(placed(0, u16::MAX, shift) & access.width().mask(), shift);
+        let after = MessageControl::new(before.raw() & !reached | taken(value, shift) & reached);
+        Some(after.enable()).filter(|on| *on != before.enable())
+    }
+
     /// The guest writes configuration space. False if none of it is the message control register.
     ///
     /// # Errors

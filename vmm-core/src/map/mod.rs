@@ -51,6 +51,7 @@ use crate::discover::discover;
 use crate::plan::Kind;
 use crate::plan::Plan;
 use crate::plan::life::OnLoss;
+use crate::plan::x86_64;
 use crate::ports::Component;
 
 /// A device that is to be attached: how to reach it, and what is known of it.
@@ -317,7 +318,11 @@ impl Mappings {
             }
         }
         let ecam = self.plan.ecam;
-        self.enter("ecam", |space| space.trap(ecam, Trap::Ecam))
+        self.enter("ecam", |space| space.trap(ecam, Trap::Ecam))?;
+        let io_apic = self.plan.map.iter().find(|placed| placed.name == x86_64::IO_APIC_NAME);
+        io_apic
+            .map(|placed| placed.span)
+            .map_or(Ok(()), |span| self.enter(x86_64::IO_APIC_NAME, |space| space.trap(span, Trap::IoApic)))
     }
 
     fn enter(

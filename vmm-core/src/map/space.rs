@@ -91,6 +91,8 @@ impl Slots for NoSlots {
 pub enum Trap {
     /// Configuration space, by function.
     Ecam,
+    /// The I/O APIC, where the hypervisor has none of its own.
+    IoApic,
     /// Component registers of the machine's own.
     Component(Component),
     /// Registers of an SMMU, by its number in the plan.

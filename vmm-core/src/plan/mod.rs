@@ -112,7 +112,7 @@ pub enum Kind {
     Ecam,
     /// The guest program's doorbell.
     Doorbell,
-    /// What such machines have besides. Nothing answers there yet.
+    /// What such machines have besides. Of these, the I/O APIC answers.
     Platform,
     /// Component registers of a host bridge or a root port.
     Registers,
@@ -178,6 +178,17 @@ pub struct Device {
     pub fixed_window: Span<Gpa>,
     /// Its MSI-X, if it has it: the table and the pending bits that the guest sees are the machine's.
     pub msix: Option<Msix>,
+    /// Its interrupt pin, if it has one.
+    pub pin: Option<Pin>,
+}
+
+/// A device's interrupt pin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Which: 1 for INTA to 4 for INTD.
+    pub number: u8,
+    /// The input of the I/O APIC that it is wired to. Nothing where the machine has none: then it is told of the pin.
+    pub input: Option<u8>,
 }
 
 /// A BAR at its place.
@@ -246,7 +257,7 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
     }
     // Windows come after everything else, whatever order the devices are in.
     let mut cursor = layout.windows.unwrap_or(layout.high);
-    let mut windows = window::place(&mut cursor, &wiring.windows)?;
+    let mut windows = window::place(&mut cursor, &wiring)?;
     map.extend(windows.iter().map(FixedWindow::placed));
     let mut shown = Shown::new(machine);
     let mut planned = Vec::new();

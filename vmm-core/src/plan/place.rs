@@ -10,10 +10,12 @@ use cxl_spec::component::hdm;
 use cxl_spec::pci;
 use vfio_abi::cxl::Committed;
 use vfio_abi::cxl::Description;
+use vfio_abi::info::irq;
 
 use super::Bar;
 use super::Device;
 use super::Overlay;
+use super::Pin;
 use super::PlanError;
 use super::Refusal;
 use super::Window;
@@ -23,8 +25,10 @@ use super::bridge::Wanted;
 use super::defect::Defect;
 use super::life::Committer;
 use super::life::OnLoss;
+use super::machine::Arch;
 use super::machine::Machine;
 use super::programme::Programme;
+use super::x86_64;
 use crate::discover::Inventory;
 use crate::discover::Region;
 use crate::discover::config as discovered;
@@ -39,6 +43,7 @@ pub(super) struct Candidate<'a> {
     memory: &'a Region,
     committer: Committer,
     on_loss: OnLoss,
+    arch: Arch,
 }
 
 /// A device's BARs and memory, once they have their places, and what there is to say about them.
@@ -89,7 +94,7 @@ impl<'a> Candidate<'a> {
             return Err(refused(name, Refusal::DecoderSize { decoder, memory: memory.size }));
         }
         let on_loss = machine.life.on_loss(name);
-        Ok(Self { name, inventory, cxl, memory, committer, on_loss })
+        Ok(Self { name, inventory, cxl, memory, committer, on_loss, arch: machine.arch })
     }
 
     /// What the component registers cover of a BAR, by offsets in it.
@@ -104,6 +109,14 @@ impl<'a> Candidate<'a> {
         let places = self.inventory.config.msix.iter().flat_map(|msix| [msix.table, msix.pending]);
         let inside = places.filter(|place| place.bar == bar);
         inside.map(|place| place.offset..place.offset.saturating_add(place.size)).collect()
+    }
+
+    /// Its pin, below this bridge. One that it does not tell of by VFIO is none.
+    fn pin(&self, bridge: usize) -> Option<Pin> {
+        let number = self.inventory.config.interrupt_pin?;
+        self.inventory.irqs.iter().find(|told| told.index == irq::INTX)?;
+        let input = (self.arch == Arch::X86_64).then(|| x86_64::input(bridge, number));
+        Some(Pin { number, input })
     }
 
     /// What it is called.
@@ -177,6 +190,7 @@ impl<'a> Candidate<'a> {
             on_loss: self.on_loss,
             fixed_window,
             msix: self.inventory.config.msix.clone(),
+            pin: self.pin(bridge),
         })
     }
 }

@@ -42,6 +42,9 @@ pub struct BridgeIntent {
     pub bus: Option<u8>,
     /// What its port forwards at least, for the BARs of a device that comes later.
     pub reserve: Reserve,
+    /// The memory of a device that comes later is kept coherent by back-invalidation (HDM-DB), so its window is such a
+    /// one. Of a device that is there from the start, the device says.
+    pub back_invalidate: bool,
 }
 
 /// How many bytes a port forwards at least: multiples of 1 MiB.
@@ -93,6 +96,7 @@ pub(super) struct WiredBridge {
     pub(super) bus: u8,
     pub(super) last_bus: u8,
     pub(super) reserve: Reserve,
+    pub(super) back_invalidate: bool,
     /// The device below.
     pub(super) device: Option<usize>,
 }
@@ -129,8 +133,15 @@ pub(super) fn wire(machine: &Machine, devices: &[Candidate<'_>]) -> Result<Wirin
             Some(bridge) => bridge.device = Some(index),
             None => {
                 let name = format!("{} bridge", device.name());
-                let reserve = Reserve::default();
-                bridges.push(WiredBridge { name, bus: 0, last_bus: 0, reserve, device: Some(index) });
+                let (reserve, device) = (Reserve::default(), Some(index));
+                bridges.push(WiredBridge {
+                    name,
+                    bus: 0,
+                    last_bus: 0,
+                    reserve,
+                    back_invalidate: false,
+                    device,
+                });
                 buses.push(None);
             }
         }
@@ -165,7 +176,7 @@ fn slot<'a>(
 
 fn named(intents: &[BridgeIntent]) -> Result<Vec<WiredBridge>, PlanError> {
     let mut bridges: Vec<WiredBridge> = Vec::new();
-    for BridgeIntent { name, bus: _, reserve } in intents {
+    for BridgeIntent { name, bus: _, reserve, back_invalidate } in intents {
         if bridges.iter().any(|bridge| bridge.name == *name) {
             return wrong(&format!("bridge {name}"), "name", name, "another bridge has it".to_owned());
         }
@@ -182,6 +193,7 @@ fn named(intents: &[BridgeIntent]) -> Result<Vec<WiredBridge>, PlanError> {
             bus: 0,
             last_bus: 0,
             reserve: *reserve,
+            back_invalidate: *back_invalidate,
             device: None,
         });
     }

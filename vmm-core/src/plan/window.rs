@@ -11,6 +11,7 @@ use super::PlanError;
 use super::Reason;
 use super::layout::Cursor;
 use super::topology::WiredWindow;
+use super::topology::Wiring;
 
 /// A CXL fixed memory window.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +34,12 @@ pub struct FixedWindow {
 ///
 /// # Errors
 /// If one does not fit. It is not left out: a guest would miss it without a word.
-pub(super) fn place(cursor: &mut Cursor, wired: &[WiredWindow]) -> Result<Vec<FixedWindow>, PlanError> {
+pub(super) fn place(cursor: &mut Cursor, wiring: &Wiring) -> Result<Vec<FixedWindow>, PlanError> {
+    // What comes into an empty slot, its bridge says; what is there says it itself, later.
+    let back_invalidates = |wired: &WiredWindow| match wired.targets.as_slice() {
+        [target] => wiring.bridges.get(*target).is_some_and(|bridge| bridge.back_invalidate),
+        _ => false,
+    };
     let place = |wired: &WiredWindow| {
         let (span, why) = cursor.place(&wired.name, wired.size, hdm::GRANULE)?;
         Ok(FixedWindow {
@@ -42,10 +48,10 @@ pub(super) fn place(cursor: &mut Cursor, wired: &[WiredWindow]) -> Result<Vec<Fi
             why,
             targets: wired.targets.clone(),
             device: wired.device,
-            back_invalidate: false,
+            back_invalidate: back_invalidates(wired),
         })
     };
-    wired.iter().map(place).collect()
+    wiring.windows.iter().map(place).collect()
 }
 
 impl FixedWindow {

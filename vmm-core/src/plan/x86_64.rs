@@ -55,6 +55,20 @@ pub const IO_APIC: u64 = 0xfec0_0000;
 /// Where every processor finds its own.
 pub const LOCAL_APIC: u64 = 0xfee0_0000;
 
+/// What the I/O APIC is called in the map.
+pub const IO_APIC_NAME: &str = "io apic";
+
+/// The inputs of the I/O APIC that pins of PCI functions are wired to, as `q35` has them: the first, and how many.
+const PCI_INPUTS: (u8, u8) = (16, 8);
+
+/// The input that a pin is wired to, 1 for INTA to 4 for INTD, of the slot below the port of the bridge with this
+/// number. Neighbours have different ones, and with more bridges than inputs some have the same.
+pub fn input(bridge: usize, pin: u8) -> u8 {
+    let (first, count) = PCI_INPUTS;
+    let turn = (bridge % usize::from(count)) as u8;
+    first + (turn + pin.saturating_sub(1) % count) % count
+}
+
 /// What the first 64-bit window's place is a multiple of.
 const HIGH_ALIGNMENT: u64 = 1 << 30;
 
@@ -81,7 +95,7 @@ pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
         ("ram", Kind::Ram, Span::new(Gpa::new(0), low_ram), "RAM begins at 0"),
         ("ecam", Kind::Ecam, Some(ecam), "below 4 GiB, for every guest"),
         ("doorbell", Kind::Doorbell, doorbell(), "the guest program knows it"),
-        ("io apic", Kind::Platform, Span::new(Gpa::new(IO_APIC), PAGE), "every such machine has it there"),
+        (IO_APIC_NAME, Kind::Platform, Span::new(Gpa::new(IO_APIC), PAGE), "every such machine has it there"),
         ("local apic", Kind::Platform, Span::new(Gpa::new(LOCAL_APIC), PAGE), "processors have it there"),
         ("ram above 4 GiB", Kind::Ram, Span::new(Gpa::new(HIGH_RAM), high_ram), "what 2 GiB do not hold"),
     ];

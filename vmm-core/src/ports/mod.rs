@@ -9,15 +9,23 @@
 //! Neither has HDM decoders: with one port below a bridge and one endpoint below a port, everything that reaches
 //! the bridge is for that endpoint. Bus numbers, windows and BARs are the machine's and stay where they are.
 //!
-//! Below a port is a slot whose device comes and goes, and its status tells. Nobody hears of it unasked:
-//! a port that resets what is below it, interrupts, and errors that a port finds are not here.
+//! Below a port is a slot whose device comes and goes. Its status tells, and where the guest has turned that on, a
+//! message of the port's. A port that resets what is below it, and errors that a port finds, are not here.
 
 mod component;
 mod registers;
 mod root_port;
+mod slot;
+
+use std::sync::Arc;
 
 use cxl_spec::access::Access;
 
+use crate::backend::event::Event;
+use crate::irq::Connection;
+use crate::irq::IrqError;
+use crate::irq::Message;
+use crate::irq::Receiver;
 use crate::plan::Bridge;
 use crate::sync::Mutex;
 use component::ComponentBlock;
@@ -31,6 +39,16 @@ pub(crate) struct HostBridge {
     registers: Mutex<ComponentBlock>,
     port: Mutex<RootPort>,
     port_registers: Mutex<ComponentBlock>,
+    receiver: Arc<dyn Receiver>,
+    messages: Mutex<Option<Messages>>,
+}
+
+/// What takes the port's messages to the guest.
+#[derive(Debug)]
+struct Messages {
+    message: Message,
+    event: Arc<Event>,
+    _connection: Box<dyn Connection>,
 }
 
 /// Whose component registers.
@@ -43,19 +61,46 @@ pub enum Component {
 }
 
 impl HostBridge {
-    /// The bridge that was planned, with a device in the slot of its port or without one.
-    pub(crate) fn new(planned: &Bridge, is_present: bool) -> Self {
+    /// The bridge that was planned, with a device in the slot of its port or without one, and who takes the port's
+    /// messages.
+    pub(crate) fn new(planned: &Bridge, is_present: bool, receiver: Arc<dyn Receiver>) -> Self {
         Self {
             port_function: planned.port.bdf.requester_id(),
             registers: Mutex::new(ComponentBlock::of_host_bridge(planned.port.number)),
             port: Mutex::new(RootPort::new(planned, is_present)),
             port_registers: Mutex::new(ComponentBlock::of_root_port()),
+            receiver,
+            messages: Mutex::default(),
         }
     }
 
     /// A device came into the port's slot, or went.
     pub(crate) fn set_present(&self, is_present: bool) {
-        self.port.lock().set_present(is_present);
+        if self.port.lock().set_present(is_present) {
+            self.send();
+        }
+    }
+
+    /// The port's message goes to the guest, if MSI is on.
+    fn send(&self) {
+        self.messages.lock().iter().for_each(|messages| messages.event.signal());
+    }
+
+    /// From now on the port's messages are this, or there are none.
+    fn connect(&self, message: Option<Message>) -> Result<(), IrqError> {
+        let mut messages = self.messages.lock();
+        if messages.as_ref().map(|messages| messages.message) == message {
+            return Ok(());
+        }
+        // What was sent before goes as it was.
+        self.receiver.attend();
+        *messages = None;
+        if let Some(message) = message {
+            let event = Arc::new(Event::new()?);
+            let _connection = self.receiver.connect(&event, message)?;
+            *messages = Some(Messages { message, event, _connection });
+        }
+        Ok(())
     }
 
     /// What is read of the port's configuration space.
@@ -64,8 +109,17 @@ impl HostBridge {
     }
 
     /// What is written there.
-    pub(crate) fn config_write(&self, access: Access, value: u64) {
-        self.port.lock().write(access, value);
+    ///
+    /// # Errors
+    /// If the hypervisor does not take the port's messages. It sends none then.
+    pub(crate) fn config_write(&self, access: Access, value: u64) -> Result<(), IrqError> {
+        let mut port = self.port.lock();
+        let is_sent = port.write(access, value);
+        let connected = self.connect(port.message());
+        if is_sent {
+            self.send();
+        }
+        connected
     }
 
     /// What is read of component registers; nothing where an access is not one that they take.

@@ -56,11 +56,16 @@ impl Registers {
     /// The block with a register that reads `value`.
     #[must_use]
     pub(super) fn with(mut self, offset: u64, width: Width, value: impl Into<u64>) -> Self {
+        self.set(offset, width, value);
+        self
+    }
+
+    /// A register reads `value` from now on.
+    pub(super) fn set(&mut self, offset: u64, width: Width, value: impl Into<u64>) {
         let (value, length) = width.to_bytes(value.into());
         for (byte, value) in self.bytes_at(offset).iter_mut().zip(value.into_iter().take(length)) {
             byte.value = value;
         }
-        self
     }
 
     /// The block with `length` bytes that no write changes, whatever their table says: the machine has decided.

@@ -3,7 +3,9 @@
 //! ```text
 //! 0x000  header of a bridge          0x128  DVSEC 4: global persistent flush
 //! 0x040  PCI Express, port and slot  0x138  DVSEC 7: what the link trained
-//! 0x100  DVSEC 3: port extensions    0x158  DVSEC 8: component registers in BAR 0
+//! 0x07c  MSI, by which the slot      0x158  DVSEC 8: component registers in BAR 0
+//!        interrupts
+//! 0x100  DVSEC 3: port extensions
 //! ```
 
 use arbitrary_int::u4;
@@ -25,8 +27,11 @@ use cxl_spec::pci;
 use cxl_spec::pci::bridge;
 use cxl_spec::pci::express;
 use cxl_spec::pci::header;
+use cxl_spec::pci::msi;
 
 use super::registers::Registers;
+use super::slot::Slot;
+use crate::irq::Message;
 use crate::plan::Bridge;
 use crate::plan::Port;
 
@@ -38,6 +43,7 @@ const CLASS: u16 = 0x0604;
 
 /// Where the capabilities are.
 const EXPRESS: u64 = 0x40;
+const MSI: u64 = EXPRESS + express::SIZE;
 const PORT_EXTENSIONS: u64 = pci::EXTENDED_CAPABILITIES;
 const GPF: u64 = PORT_EXTENSIONS + port_extensions::SIZE;
 const FLEX_BUS: u64 = GPF + gpf::SIZE;
@@ -55,6 +61,7 @@ const LINK_SPEEDS: u7 = u7::new(0x1f);
 pub(super) struct RootPort {
     registers: Registers,
     bar: [BarHalf; 2],
+    slot: Slot,
 }
 
 /// A half of the base address register, which stays where it is.
@@ -73,22 +80,54 @@ impl RootPort {
     pub(super) fn new(planned: &Bridge, is_present: bool) -> Self {
         let port = &planned.port;
         let registers = Registers::new(pci::CONFIG_SPACE_SIZE);
-        let registers = with_express(with_header(registers, planned.bus, port), port);
+        let registers = with_msi(with_express(with_header(registers, planned.bus, port), port));
         let (start, size) = (port.bar.start().get(), port.bar.size());
         let kind = header::Bar::new(0).with_kind(header::KIND_64_BIT).raw();
         let mask = !size.saturating_sub(1);
         let half = |bar, place, mask| BarHalf { offset: header::bar_offset(bar), place, mask, sizing: false };
         let low = half(0, start as u32 | kind, mask as u32 | kind);
         let high = half(1, (start >> 32) as u32, (mask >> 32) as u32);
-        Self { registers: with_presence(with_dvsecs(registers), is_present), bar: [low, high] }
+        Self {
+            registers: with_presence(with_dvsecs(registers), is_present),
+            bar: [low, high],
+            slot: Slot::default(),
+        }
     }
 
-    /// A device came into the slot, or went. The slot's status says so, and keeps saying that something changed.
-    pub(super) fn set_present(&mut self, is_present: bool) {
+    /// A device came into the slot, or went. The slot's status says so, and keeps saying that something changed. Gives
+    /// whether that is a message.
+    pub(super) fn set_present(&mut self, is_present: bool) -> bool {
+        let before = self.slot_status();
         let registers = std::mem::replace(&mut self.registers, Registers::new(0));
-        let status = slot_status(is_present).with_presence_detect_changed(true).with_link_changed(true).raw();
+        let status =
+            before.with_presence(is_present).with_presence_detect_changed(true).with_link_changed(true);
         let registers = with_presence(registers, is_present);
-        self.registers = registers.with(EXPRESS + express::SLOT_STATUS, Width::Word, status);
+        self.registers = registers.with(EXPRESS + express::SLOT_STATUS, Width::Word, status.raw());
+        self.see_slot()
+    }
+
+    fn word(&self, offset: u64) -> u16 {
+        Access::new(offset, Width::Word).map_or(0, |access| self.registers.read(access) as u16)
+    }
+
+    fn slot_status(&self) -> express::SlotStatus {
+        express::SlotStatus::new(self.word(EXPRESS + express::SLOT_STATUS))
+    }
+
+    /// Looks at what the slot's registers say now. True if that is a message.
+    fn see_slot(&mut self) -> bool {
+        let control = express::SlotControl::new(self.word(EXPRESS + express::SLOT_CONTROL));
+        let status = self.slot_status();
+        self.slot.sees(control, status)
+    }
+
+    /// What the port's messages are, while MSI is on.
+    pub(super) fn message(&self) -> Option<Message> {
+        let dword = |offset| self.registers.read(Access::dword_around(MSI + offset));
+        let control = msi::MessageControl::new(self.word(MSI + msi::MESSAGE_CONTROL));
+        let address = dword(msi::ADDRESS_HIGH) << 32 | dword(msi::ADDRESS);
+        let data = self.word(MSI + msi::DATA).into();
+        control.enable().then_some(Message { address, data })
     }
 
     /// What is read, at most a dword.
@@ -104,13 +143,20 @@ impl RootPort {
         )
     }
 
-    /// What is written, at most a dword.
-    pub(super) fn write(&mut self, access: Access, value: u64) {
+    /// What is written, at most a dword. Gives whether that is a message of the slot's.
+    pub(super) fn write(&mut self, access: Access, value: u64) -> bool {
         let around = Access::dword_around(access.offset());
         match self.bar.iter_mut().find(|half| half.offset == around.offset()) {
             Some(half) => half.sizing = access.width() == Width::Dword && value == Width::Dword.mask(),
             None => self.registers.write(access, value),
         }
+        let control = EXPRESS + express::SLOT_CONTROL;
+        if access.offset() < control + 2 && control < access.end() {
+            // It is a command, whatever it says, and done at once.
+            let status = self.slot_status().with_command_completed(true).raw();
+            self.registers.set(EXPRESS + express::SLOT_STATUS, Width::Word, status);
+        }
+        self.see_slot()
     }
 }
 
@@ -178,7 +224,6 @@ fn with_express(registers: Registers, port: &Port) -> Registers {
     let slot = express::SlotCapabilities::new(0)
         .with_hot_plug_surprise(true)
         .with_hot_plug_capable(true)
-        .with_no_command_completed(true)
         .with_number(u13::new(u16::from(port.number) + 1));
     let speeds = express::LinkCapabilities2::new(0).with_speeds(LINK_SPEEDS);
     let target = express::LinkControl2::new(0).with_target_speed(LINK_SPEED);
@@ -191,6 +236,16 @@ fn with_express(registers: Registers, port: &Port) -> Registers {
         .with(EXPRESS + express::SLOT_CAPABILITIES, Width::Dword, slot.raw())
         .with(EXPRESS + express::LINK_CAPABILITIES_2, Width::Dword, speeds.raw())
         .with(EXPRESS + express::LINK_CONTROL_2, Width::Word, target.raw())
+}
+
+/// MSI with one vector, which is the slot's: the number of its message in PCI Express is 0.
+fn with_msi(registers: Registers) -> Registers {
+    let control = msi::MessageControl::new(0).with_address_64(true);
+    registers
+        .with(EXPRESS + 1, Width::Byte, MSI)
+        .with_table(MSI, msi::REGISTERS)
+        .with(MSI, Width::Byte, pci::capability::MSI)
+        .with(MSI + msi::MESSAGE_CONTROL, Width::Word, control.raw())
 }
 
 /// What the registers say of the slot and its link: where a device is, the link has trained.

@@ -169,7 +169,9 @@ impl Bus {
         let devices: BTreeMap<_, _> = devices.collect();
         let is_present = |bridge| devices.values().any(|device: &Arc<Device>| device.bridge == bridge);
         let bridges = mappings.plan.bridges.iter().enumerate();
-        let bridges = bridges.map(|(index, bridge)| HostBridge::new(bridge, is_present(index))).collect();
+        let bridges = bridges
+            .map(|(index, bridge)| HostBridge::new(bridge, is_present(index), receiver.clone()))
+            .collect();
         let bus = Self {
             receiver,
             bridges,
@@ -255,7 +257,9 @@ impl Bus {
         for piece in Access::split(offset, width.bytes(), Width::Dword) {
             let value = value >> (8 * (piece.offset() - offset)) & piece.width().mask();
             match self.function(piece) {
-                Some((Function::Port(bridge), inside)) => bridge.config_write(inside, value),
+                Some((Function::Port(bridge), inside)) => {
+                    self.served(bridge.config_write(inside, value));
+                }
                 Some((Function::Endpoint(device), inside)) => {
                     self.endpoint_store(&device, inside, value);
                 }

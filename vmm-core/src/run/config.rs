@@ -1,6 +1,6 @@
 //! What the guest sees of configuration space in place of what the device says.
 //!
-//! Two things are the machine's and not the device's:
+//! Three things are the machine's and not the device's:
 //!
 //! - **Base address registers.** They are the guest's to write: the device is not told. What they hold is where
 //!   the BAR is, so after all ones it is at the address that tells its size. No bridge forwards that, and the BAR
@@ -8,6 +8,9 @@
 //! - **Range bases of the CXL device DVSEC.** The device, and the kernel of April 2026 with it, shows the host's
 //!   address there, which is none of the guest's business. The guest reads the base of its window. Range 2 is not
 //!   in use and reads 0.
+//!
+//! - **Interrupt Line.** Firmware leaves there which input of the interrupt controller the pin is wired to, and the
+//!   guest may write what it likes.
 //!
 //! And one bit is the device's and the machine's: **Memory Space Enable**. While it is off, no BAR is anywhere.
 //!
@@ -76,7 +79,8 @@ impl ConfigView {
         ];
         let ranges = ranges.map(|(offset, value)| fixed(planned.device_dvsec.saturating_add(offset), value));
         let unused = (0..header::BARS).map(|bar| fixed(header::bar_offset(bar), 0));
-        let dwords = unused.chain(ranges).collect();
+        let line = planned.pin.and_then(|pin| Some(interrupt_line(pin.number, pin.input?)));
+        let dwords = unused.chain(ranges).chain(line).collect();
         let resets = resets(planned);
         let mut view = Self { dwords, bars: Vec::new(), memory_space: true, command: (0, 0), resets };
         for bar in &planned.bars {
@@ -202,6 +206,12 @@ impl ConfigView {
         let high = if bar.is_64_bit { half(bar.index.checked_add(1)?)? } else { 0 };
         Some(Gpa::new(high << 32 | low))
     }
+}
+
+/// The dword with the pin and the line. The two bytes above mean nothing in PCI Express.
+fn interrupt_line(pin: u8, line: u8) -> Dword {
+    let value = u32::from(u16::from_le_bytes([line, pin]));
+    Dword { offset: header::INTERRUPT_LINE, value, writable: 0xff }
 }
 
 /// Byte and bit of each register that starts a reset, the greater reset first.

@@ -1,5 +1,6 @@
 //! The guest program's orders, and a guest that needs no hypervisor.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +56,21 @@ pub enum Order {
     },
 }
 
+/// What the handler of an interrupt does, as a driver's does whose line may be somebody else's, too: it reads a dword
+/// of the device, and where none of its bits is set the interrupt is not meant for it, and is not counted. Else it
+/// counts it, and stores the bits back, which clears them. Then it ends the interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handler {
+    /// The number of the interrupt.
+    pub number: u8,
+    /// Where the dword is.
+    pub at: Gpa,
+    /// Its bits.
+    pub value: u32,
+    /// At every how many of those that are meant for it the bits are stored, at least 1.
+    pub every: u64,
+}
+
 /// The most bytes that one [`Order::Fill`] may cover: the guest program sees so much at a time.
 pub const MAX_FILL: u64 = 2 << 20;
 
@@ -94,6 +110,12 @@ pub trait Guest: Send {
     /// If the guest does not come back. It takes no further orders then.
     fn enough(&mut self) -> Result<Rounds, GuestError>;
 
+    /// From now on the handler of an interrupt does this, too.
+    ///
+    /// # Errors
+    /// If it cannot.
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError>;
+
     /// Starts again from the beginning, on this bus. What is in RAM stays, but for the guest program's own part.
     ///
     /// # Errors
@@ -127,6 +149,10 @@ impl Guest for Stopped {
     }
 
     fn enough(&mut self) -> Result<Rounds, GuestError> {
+        Err(GuestError::Stopped)
+    }
+
+    fn handle(&mut self, _handler: Handler) -> Result<(), GuestError> {
         Err(GuestError::Stopped)
     }
 
@@ -225,21 +251,43 @@ pub struct Soft {
     bus: Arc<Bus>,
     apic: SoftApic,
     busy: Option<Busy>,
+    /// What handlers do, and after how many interrupts next.
+    handlers: BTreeMap<u8, (Handler, u64)>,
 }
 
 impl Soft {
     /// A guest on this bus, with this APIC.
     pub fn new(bus: Arc<Bus>, apic: SoftApic) -> Self {
-        Self { bus, apic, busy: None }
+        Self { bus, apic, busy: None, handlers: BTreeMap::new() }
+    }
+
+    /// Each interrupt that waits is taken once. One whose cause stays comes again the next time.
+    fn take_interrupts(&mut self) {
+        let Self { bus, apic, handlers, busy: _ } = self;
+        apic.take(|number| {
+            let Some((handler, left)) = handlers.get_mut(&number) else { return true };
+            let mut asked = [0; 4];
+            bus.load(handler.at, &mut asked);
+            if u32::from_le_bytes(asked) & handler.value == 0 {
+                return false;
+            }
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                *left = handler.every;
+                bus.store(handler.at, &handler.value.to_le_bytes());
+            }
+            true
+        });
     }
 }
 
 impl Guest for Soft {
     fn start_again(&mut self, bus: Arc<Bus>) -> Result<(), GuestError> {
-        let Self { bus: old, apic, busy } = self;
+        let Self { bus: old, apic, busy, handlers } = self;
         *busy = None;
         *old = bus;
         apic.reset();
+        handlers.clear();
         Ok(())
     }
 
@@ -268,7 +316,9 @@ impl Guest for Soft {
         if self.is_busy() {
             return Err(GuestError::Busy);
         }
-        match order.checked()? {
+        let order = order.checked()?;
+        self.take_interrupts();
+        match order {
             Order::Load { at, width } => {
                 let mut bytes = [0; 8];
                 let (wanted, _) = bytes.split_at_mut(width.bytes() as usize);
@@ -294,6 +344,12 @@ impl Guest for Soft {
     }
 
     fn taken(&mut self, number: u8) -> Result<u64, GuestError> {
+        self.take_interrupts();
         Ok(self.apic.taken(number))
+    }
+
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError> {
+        self.handlers.insert(handler.number, (handler, handler.every));
+        Ok(())
     }
 }

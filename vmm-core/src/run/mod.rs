@@ -28,6 +28,7 @@ use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 use guest::Guest;
 use guest::GuestError;
+use guest::Handler;
 use guest::Order;
 use guest::Soft;
 pub use plug::PlugError;
@@ -77,6 +78,9 @@ impl Hypervisor {
 pub fn kvm_can_run(arch: Arch) -> bool {
     arch == Arch::X86_64
 }
+
+/// How often it is looked whether an interrupt has come again. One whose cause stays comes without end.
+const MOST_LOOKS: usize = 1000;
 
 /// A machine that runs. Dropping it stops the guest and undoes everything.
 pub struct Running {
@@ -154,13 +158,29 @@ impl Running {
         self.obey(Order::Run { at })
     }
 
-    /// How often the guest has taken the interrupt with this number. What devices have signalled until now counts.
+    /// How often the guest has taken the interrupt with this number. What devices have signalled until now counts, and
+    /// what they signal again because the guest has ended the interrupt and not its cause: until no more come.
     ///
     /// # Errors
     /// If the guest does not come back.
     pub fn interrupts(&mut self, number: u8) -> Result<u64, GuestError> {
-        self.bus.settle();
-        self.guest.taken(number)
+        let mut before = None;
+        for _ in 0..MOST_LOOKS {
+            self.bus.settle();
+            let count = self.guest.taken(number)?;
+            if before.replace(count) == Some(count) {
+                break;
+            }
+        }
+        Ok(before.unwrap_or(0))
+    }
+
+    /// From now on the guest's handler of an interrupt does this, too.
+    ///
+    /// # Errors
+    /// If the guest cannot.
+    pub fn handle(&mut self, handler: Handler) -> Result<(), GuestError> {
+        self.guest.handle(handler)
     }
 
     /// What devices have signalled to the machine itself until now, and how often.

@@ -25,6 +25,20 @@ use crate::plan::plan;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A soft guest, and one of KVM where there is KVM and a guest for it.
+fn hypervisors() -> Vec<Hypervisor> {
+    let vm = if kvm_can_run(Machine::default().arch) { kvm::Vm::new().ok() } else { None };
+    vm.map(Hypervisor::Kvm).into_iter().chain([Hypervisor::Soft]).collect()
+}
+
+/// A machine with one device, running a guest of this kind.
+fn running_on(hypervisor: &Hypervisor, fake: &Fake) -> Running {
+    let attached = fake.attached(Recording::default());
+    let plan = plan(&Machine::default(), &[("gpu0", &attached.inventory)]).unwrap();
+    let programmed = map(plan, vec![attached], hypervisor.slots()).unwrap().machine_done().unwrap();
+    programmed.run(hypervisor, TIMEOUT).unwrap()
+}
+
 /// A machine with one device, running a soft guest.
 fn running(fake: &Fake) -> Running {
     recorded(fake).0

@@ -275,7 +275,7 @@ fn a_client_that_rings_by_the_event_has_rung_before_its_next_message() {
     let status = |client: &mut Client| client.read(0, 0xc018, 4).unwrap()[16];
     assert_eq!(status(&mut client), 0, "nobody has rung");
     rustix::io::write(&file, &1u64.to_ne_bytes()).unwrap();
-    client.session.ring(&mut client.kernel);
+    client.session.heed_events(&mut client.kernel);
     client.session.carry_on(&mut client.kernel);
     assert_eq!(status(&mut client), 2);
     client.kernel.write(0, 0xc018, &[2, 0, 0, 0]).unwrap();

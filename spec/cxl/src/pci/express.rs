@@ -121,6 +121,8 @@ crate::register! {
     pub struct SlotControl("Slot Control"): u16 {
         /// Something came or went.
         presence_detect_changed: bool = 3:3, Rw;
+        /// A write to this register was done.
+        command_completed: bool = 4:4, Rw;
         /// Any of the events that are on.
         hot_plug_interrupt: bool = 5:5, Rw;
         /// The data link layer became active, or inactive.
@@ -131,6 +133,8 @@ crate::register! {
     pub struct SlotStatus("Slot Status"): u16 {
         /// Something came or went.
         presence_detect_changed: bool = 3:3, Rw1c;
+        /// A write to the control register was done.
+        command_completed: bool = 4:4, Rw1c;
         /// Something is there.
         presence: bool = 6:6, Ro;
         /// The data link layer became active, or inactive.

@@ -178,6 +178,8 @@ pub const fn bar_offset(bar: u8) -> u64 {
     0x10 + 4 * bar as u64
 }
 
+/// Offset of the register in which software notes where the interrupt pin is wired to.
+pub const INTERRUPT_LINE: u64 = 0x3c;
 /// Offset of the register that says which interrupt pin the function has.
 pub const INTERRUPT_PIN: u64 = 0x3d;
 
@@ -209,7 +211,7 @@ pub const REGISTERS: &[Register] = &[
     Register::reserved(0x35, Width::Byte),
     Register::reserved(0x36, Width::Word),
     Register::reserved(0x38, Width::Dword),
-    InterruptLine::at(0x3c),
+    InterruptLine::at(INTERRUPT_LINE),
     InterruptPin::at(INTERRUPT_PIN),
     Register::reserved(0x3e, Width::Word),
 ];

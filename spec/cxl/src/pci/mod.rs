@@ -9,6 +9,7 @@ pub mod bridge;
 pub mod doe;
 pub mod express;
 pub mod header;
+pub mod msi;
 pub mod msix;
 pub mod power;
 pub mod serial;
@@ -47,6 +48,8 @@ pub const EXTENDED_CAPABILITIES: u64 = 0x100;
 pub mod capability {
     /// PCI power management.
     pub const POWER: u8 = 0x01;
+    /// MSI.
+    pub const MSI: u8 = 0x05;
     /// PCI Express.
     pub const EXPRESS: u8 = 0x10;
     /// MSI-X.
@@ -71,7 +74,7 @@ pub mod extended_capability {
 pub fn capability_name(id: u8) -> &'static str {
     match id {
         capability::POWER => "power management",
-        0x05 => "MSI",
+        capability::MSI => "MSI",
         0x09 => "vendor specific",
         capability::EXPRESS => "PCI Express",
         capability::MSIX => "MSI-X",

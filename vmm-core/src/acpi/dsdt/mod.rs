@@ -5,7 +5,7 @@
 //!   ├ C000 ...  processors
 //!   ├ COM0      the console
 //!   ├ RES0      configuration space is taken
-//!   ├ PC00 ...  host bridges, named after their first bus: _CRS, _OSC, _DSM
+//!   ├ PC00 ...  host bridges, named after their first bus: _CRS, _PRT, _OSC, _DSM
 //!   └ CXLM      there is CXL: a guest looks for the CEDT
 //! ```
 

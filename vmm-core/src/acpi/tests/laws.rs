@@ -32,6 +32,8 @@ pub(super) struct Bridge {
     pub(super) io: Vec<(u64, u64, u64)>,
     /// Bits, first and last address.
     pub(super) memory: Vec<(u8, u64, u64)>,
+    /// The interrupts of device 0's pins, in their order.
+    pub(super) pins: Vec<u64>,
     /// It has a `_DSM`.
     pub(super) dsm: bool,
 }
@@ -167,8 +169,28 @@ fn bridges(seen: &Seen) -> Read<Vec<Bridge>> {
     Ok(found)
 }
 
+/// `_PRT`: each entry is a package of the device and any function of it, the pin, no source, and the interrupt.
+fn pins(device: &Device) -> Read<Vec<u64>> {
+    let Some(told) = device.values.get("_PRT") else { return Ok(Vec::new()) };
+    let Value::Package(entries) = told else { return wrong(format!("{}: _PRT", device.path)) };
+    let entry = |(pin, entry): (u64, &Value)| match entry {
+        Value::Package(fields) => match fields.as_slice() {
+            [Value::Integer(0xffff), Value::Integer(told), Value::Integer(0), Value::Integer(interrupt)]
+                if *told == pin =>
+            {
+                Ok(*interrupt)
+            }
+            _ => wrong(format!("{}: _PRT: entry {pin}", device.path)),
+        },
+        _ => wrong(format!("{}: _PRT: entry {pin}", device.path)),
+    };
+    (0..).zip(entries).map(entry).collect()
+}
+
 fn bridge(device: &Device, uid: u64, is_cxl: bool) -> Read<Bridge> {
-    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new(), dsm: false };
+    let mut bridge =
+        Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new(), pins: Vec::new(), dsm: false };
+    bridge.pins = pins(device)?;
     bridge.dsm = device.methods.contains("_DSM");
     for (index, resource) in device.resources()?.into_iter().enumerate() {
         match resource {

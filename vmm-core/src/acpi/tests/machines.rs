@@ -86,6 +86,7 @@ fn build(
             memory64: choice.memory64.map(|_| span(high, size)),
             io: choice.io.then_some(IoWindow { first: port, last: port + 0xfff, at }),
             node: choice.io.then_some(0),
+            pins: (choice.cxl && !arm).then_some([16, 17, 18, 19].map(|input| (input + index as u32) % 24)),
         });
         for (gap, granules, back_invalidate, is_fixed) in &choice.windows {
             let coherency = if *back_invalidate { Coherency::HdmDb } else { Coherency::HdmD };

@@ -48,6 +48,7 @@ fn same(system: &System, seen: &Seen) {
             .map(|io| (io.first.into(), io.last.into(), u64::from(io.at) - u64::from(io.first)))
             .collect(),
         memory: expected_memory(system, bridge),
+        pins: bridge.pins.iter().flatten().map(|pin| u64::from(*pin)).collect(),
         dsm: system.preserve_config,
     });
     assert_eq!(seen.bridges, bridges.collect::<Vec<_>>());

@@ -18,6 +18,7 @@ use super::super::DmaMemory;
 use super::super::Failure;
 use super::super::Given;
 use super::super::event::Event;
+use super::super::irqs::Action;
 use super::super::irqs::IoEvent;
 use super::super::irqs::IrqChange;
 use super::super::irqs::Vectors;
@@ -166,8 +167,19 @@ impl Backend for Fake {
 
     fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
         let (index, start, count) = (change.index, change.start, change.vectors.count());
-        let mut state = self.called(Call::SetIrqs { index, start, count })?;
+        let call = Call::SetIrqs { index, start, count };
+        let mut state = self.called(call)?;
         match change.vectors {
+            Vectors::All(count) if change.action == Action::Unmask => state.unmasked += count,
+            Vectors::Events(_) if change.action == Action::Unmask && state.no_unmask_events => {
+                let failure = Failure::Refused(Errno::ENOTTY);
+                return Err(BackendError { device: "fake".to_owned(), call, failure });
+            }
+            Vectors::Events(events) if change.action == Action::Unmask => {
+                let event =
+                    events.first().copied().flatten().map(|event| event.try_clone_to_owned().unwrap());
+                state.unmask_event = event.map(Event::of);
+            }
             Vectors::All(0) => state.events.retain(|(there, _), _| *there != index),
             Vectors::Events(events) => {
                 for (vector, event) in (start..).zip(events) {

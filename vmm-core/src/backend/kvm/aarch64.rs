@@ -28,6 +28,7 @@ use kvm_ioctls::VmFd;
 use super::program::CODE;
 use super::program::MAILBOX;
 use crate::map::memory::HostMemory;
+use crate::run::guest::Handler;
 
 /// Pages of the tables, from the top level down.
 const LEVEL_0: u64 = 0x1000;
@@ -68,6 +69,9 @@ const DEFAULT_ADDRESS_BITS: u32 = 40;
 
 /// Where the program counts interrupts: it takes none.
 pub(super) const COUNTS: Option<u64> = None;
+
+/// The I/O APIC, for routes: there is none.
+pub(super) const IO_APIC: Option<u32> = None;
 
 /// The first number of a message's route: there is nothing that takes messages.
 pub(super) const FIRST_ROUTE: Option<u32> = None;
@@ -133,6 +137,11 @@ pub(super) fn install_tables(ram: &HostMemory, doorbell: Gpa) -> Option<()> {
         (LEVEL_2_LOW + 8 * (DOORBELL / BLOCK_SIZE), (doorbell.get() / BLOCK_SIZE * BLOCK_SIZE) | DEVICE),
     ];
     entries.into_iter().try_for_each(|(at, entry)| ram.store(at, Width::Qword, entry))
+}
+
+/// There are no handlers.
+pub(super) fn handle(_ram: &HostMemory, _handler: Handler) -> Option<()> {
+    None
 }
 
 /// Turns the aperture to `target` and returns the address at which the program sees it. What is up to a block

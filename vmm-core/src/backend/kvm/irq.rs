@@ -1,18 +1,28 @@
 //! Messages to the guest through KVM: each event has a route, and KVM injects the route's message when the event is
-//! signalled, without us. Writes for which a device offers an event KVM makes into that event, likewise.
+//! signalled, without us. A wire is an event at an input of the I/O APIC: KVM raises the line when the event is
+//! signalled, and at the end of the guest's interrupt lowers it and signals another event. Writes for which a device
+//! offers an event KVM makes into that event, likewise.
 //!
 //! Seen on a software KVM as well as documented for hardware: the APIC in the kernel, routes for messages, events
 //! and handlers that end in `iretq` all work, also where every instruction of the guest is emulated. So there is
-//! no other way here: neither a split chip nor injection from the vCPU's loop.
+//! no other way here: neither a split chip nor injection from the vCPU's loop. Lines that fall at the end of an
+//! interrupt work there, too, but for one thing: the end is told as soon as the guest has taken the interrupt, and not
+//! when its handler writes to the end of interrupt register. A device whose pin is still asserted then signals once
+//! more than it should. So handlers ask the device whether they are meant, as those of shared lines do anyway.
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use cxl_spec::address::Gpa;
+use kvm_bindings::KVM_IRQ_ROUTING_IRQCHIP;
 use kvm_bindings::KVM_IRQ_ROUTING_MSI;
 use kvm_bindings::KvmIrqRouting;
+use kvm_bindings::kvm_ioeventfd;
+use kvm_bindings::kvm_ioeventfd_flag_nr_deassign;
 use kvm_bindings::kvm_irq_routing_entry;
+use kvm_bindings::kvm_irq_routing_irqchip;
 use kvm_ioctls::IoEventAddress;
 use kvm_ioctls::NoDatamatch;
 use vmm_sys_util::eventfd::EventFd;
@@ -26,6 +36,7 @@ use crate::irq::Connection;
 use crate::irq::IrqError;
 use crate::irq::Message;
 use crate::irq::Receiver;
+use crate::irq::io_apic::INPUTS;
 
 /// What is routed, by number.
 pub(super) type Routes = BTreeMap<u32, Message>;
@@ -70,12 +81,101 @@ impl Receiver for Arc<Vm> {
         Ok(Box::new(Route { vm: self.clone(), event: ours, number }))
     }
 
+    fn wire(
+        &self,
+        input: u8,
+        asserted: &Arc<Event>,
+        ended: &Arc<Event>,
+    ) -> Result<Box<dyn Connection>, IrqError> {
+        let holder = Ends::new(&Event::new()?, &Event::new()?)?;
+        let wire = Wire {
+            vm: self.clone(),
+            input: input.into(),
+            holder,
+            ends: Ends::new(asserted, ended)?,
+            event: asserted.clone(),
+        };
+        wire.put_on(&wire.holder).map_err(refused("wiring an input"))?;
+        wire.connect().map_err(refused("wiring an input"))?;
+        Ok(Box::new(wire))
+    }
+
     fn stand_for_writes(&self, at: Gpa, event: &IoEvent) -> Option<Box<dyn Connection>> {
         let (value, at) = (Meant::of(event)?, IoEventAddress::Mmio(at.get()));
         let event = event_fd(event.event.as_fd()).ok()?;
         // Who offers an event that is none has the write come to the bus instead.
         self.register(&event, &at, value).ok()?;
         Some(Box::new(Doorbell { vm: self.clone(), event, at, value }))
+    }
+}
+
+/// A line to an input of the I/O APIC.
+struct Wire {
+    vm: Arc<Vm>,
+    input: u32,
+    /// It signals nothing. While it is there, taking the other off does not lower the line.
+    holder: Ends,
+    ends: Ends,
+    /// What raises the line.
+    event: Arc<Event>,
+}
+
+/// The events at both ends of a line: that raises it, and that tells that it fell.
+struct Ends {
+    raises: EventFd,
+    fell: EventFd,
+}
+
+impl Ends {
+    fn new(raises: &Event, fell: &Event) -> std::io::Result<Self> {
+        Ok(Self { raises: event_fd(raises.as_fd())?, fell: event_fd(fell.as_fd())? })
+    }
+}
+
+impl Wire {
+    fn put_on(&self, ends: &Ends) -> Result<(), kvm_ioctls::Error> {
+        self.vm.vm.register_irqfd_with_resample(&ends.raises, &ends.fell, self.input)
+    }
+
+    fn take_off(&self, ends: &Ends) {
+        // What is on can be taken off.
+        let _ = self.vm.vm.unregister_irqfd(&ends.raises, self.input);
+    }
+
+    /// Puts the event on, with what was signalled before. Gives whether that was anything.
+    fn connect(&self) -> Result<bool, kvm_ioctls::Error> {
+        let pending = self.event.take() > 0;
+        let on = self.put_on(&self.ends);
+        if pending {
+            self.event.signal();
+        }
+        on.map(|()| pending)
+    }
+}
+
+impl Connection for Wire {
+    /// KVM raises a line by a worker of its own, and waits for that worker when the event is taken off.
+    fn settle(&self) {
+        loop {
+            self.take_off(&self.ends);
+            // What could be put on before, can be again.
+            if !matches!(self.connect(), Ok(true)) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.take_off(&self.ends);
+        self.take_off(&self.holder);
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Wire").field("input", &self.input).finish_non_exhaustive()
     }
 }
 
@@ -87,10 +187,11 @@ struct Doorbell {
     value: Meant,
 }
 
-/// Which writes are meant: of any value and length, or of one value in so many bytes.
+/// Which writes are meant: of any value and length, of any value in so many bytes, or of one value in so many.
 #[derive(Clone, Copy)]
 enum Meant {
     Any,
+    AnyOf(u32),
     Byte(u8),
     Word(u16),
     Dword(u32),
@@ -99,7 +200,10 @@ enum Meant {
 
 impl Meant {
     fn of(event: &IoEvent) -> Option<Self> {
-        let Some(value) = event.value else { return Some(Self::Any) };
+        let Some(value) = event.value else {
+            let size = u32::try_from(event.size).ok().filter(|size| [0, 1, 2, 4, 8].contains(size))?;
+            return Some(if size == 0 { Self::Any } else { Self::AnyOf(size) });
+        };
         Some(match event.size {
             1 => Self::Byte(value as u8),
             2 => Self::Word(value as u16),
@@ -114,11 +218,25 @@ impl Vm {
     fn register(&self, event: &EventFd, at: &IoEventAddress, value: Meant) -> Result<(), kvm_ioctls::Error> {
         match value {
             Meant::Any => self.vm.register_ioevent(event, at, NoDatamatch),
+            Meant::AnyOf(size) => self.set_ioevent(event, at, size, 0),
             Meant::Byte(value) => self.vm.register_ioevent(event, at, value),
             Meant::Word(value) => self.vm.register_ioevent(event, at, value),
             Meant::Dword(value) => self.vm.register_ioevent(event, at, value),
             Meant::Qword(value) => self.vm.register_ioevent(event, at, value),
         }
+    }
+
+    /// What the KVM crates have no call for: an event for writes of any value in so many bytes.
+    fn set_ioevent(
+        &self,
+        event: &EventFd,
+        at: &IoEventAddress,
+        size: u32,
+        flags: u32,
+    ) -> Result<(), kvm_ioctls::Error> {
+        let IoEventAddress::Mmio(addr) = *at else { return Err(kvm_ioctls::Error::new(libc::EINVAL)) };
+        let (len, fd) = (size, event.as_raw_fd());
+        self.ioeventfd(&kvm_ioeventfd { addr, len, fd, flags, ..kvm_ioeventfd::default() })
     }
 
     fn unregister(
@@ -129,6 +247,7 @@ impl Vm {
     ) -> Result<(), kvm_ioctls::Error> {
         match value {
             Meant::Any => self.vm.unregister_ioevent(event, at, NoDatamatch),
+            Meant::AnyOf(size) => self.set_ioevent(event, at, size, 1 << kvm_ioeventfd_flag_nr_deassign),
             Meant::Byte(value) => self.vm.unregister_ioevent(event, at, value),
             Meant::Word(value) => self.vm.unregister_ioevent(event, at, value),
             Meant::Dword(value) => self.vm.unregister_ioevent(event, at, value),
@@ -154,11 +273,21 @@ impl std::fmt::Debug for Doorbell {
 
 impl Vm {
     fn set_routes(&self, routes: &Routes) -> Result<(), kvm_ioctls::Error> {
-        let entries: Vec<_> = routes.iter().map(|(number, message)| entry(*number, *message)).collect();
+        let pins = arch::IO_APIC.into_iter().flat_map(|chip| (0..INPUTS).map(move |input| pin(chip, input)));
+        let messages = routes.iter().map(|(number, message)| entry(*number, *message));
+        let entries: Vec<_> = pins.chain(messages).collect();
         let routing = KvmIrqRouting::from_entries(&entries);
         let routing = routing.map_err(|_| kvm_ioctls::Error::new(libc::E2BIG))?;
         self.vm.set_gsi_routing(&routing)
     }
+}
+
+/// The route of an input, whose number it has.
+fn pin(chip: u32, input: u8) -> kvm_irq_routing_entry {
+    let (gsi, type_) = (input.into(), KVM_IRQ_ROUTING_IRQCHIP);
+    let mut entry = kvm_irq_routing_entry { gsi, type_, ..kvm_irq_routing_entry::default() };
+    entry.u.irqchip = kvm_irq_routing_irqchip { irqchip: chip, pin: gsi };
+    entry
 }
 
 fn entry(number: u32, message: Message) -> kvm_irq_routing_entry {

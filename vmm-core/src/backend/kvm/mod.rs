@@ -5,6 +5,7 @@
 //! - A memory slot is installed over a mapping that its [`HostMemory`] holds, and whoever holds the slot's window
 //!   holds that memory: the slot is removed before the mapping goes.
 //! - A file descriptor is made into the type that the KVM crates take only by whoever owns it, and is given up by that.
+//! - A call that the KVM crates do not have is given a structure that outlives it.
 //! - The guest program's code is read only between its two labels, which the linker placed.
 
 #![allow(unsafe_code, reason = "memory slots are given to the kernel by address, and events by another type")]
@@ -30,12 +31,17 @@ use std::time::Duration;
 use aarch64 as arch;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
+use kvm_bindings::KVMIO;
+use kvm_bindings::kvm_ioeventfd;
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::Kvm;
 use kvm_ioctls::VmFd;
 use parking_lot::Mutex;
 pub use vcpu::Vcpu;
 use vmm_sys_util::eventfd::EventFd;
+use vmm_sys_util::ioctl::_IOC_WRITE;
+use vmm_sys_util::ioctl::ioctl_expr;
+use vmm_sys_util::ioctl::ioctl_with_ref;
 
 use crate::map::memory::HostMemory;
 use crate::map::space::Slot;
@@ -91,6 +97,18 @@ impl Vm {
         // SAFETY: the address and size are those of a live mapping, which lives until the slot is removed: see
         // the rules above. A size of 0 removes a slot and touches no memory.
         unsafe { self.vm.set_user_memory_region(region) }
+    }
+}
+
+/// The number of the call that makes writes into events.
+const KVM_IOEVENTFD: libc::c_ulong = ioctl_expr(_IOC_WRITE, KVMIO, 0x79, size_of::<kvm_ioeventfd>() as u32);
+
+impl Vm {
+    fn ioeventfd(&self, event: &kvm_ioeventfd) -> Result<(), kvm_ioctls::Error> {
+        // SAFETY: the call reads this structure, which is of the type that its number stands for, and keeps nothing of
+        // it but the event, of which it has a reference of its own.
+        let outcome = unsafe { ioctl_with_ref(&self.vm, KVM_IOEVENTFD, event) };
+        if outcome == 0 { Ok(()) } else { Err(kvm_ioctls::Error::last()) }
     }
 }
 

@@ -12,7 +12,7 @@
 //!        write to the doorbell                     ── exit: the order is done
 //!        jump loop
 //!
-//! handlers, on x86-64: count the interrupt, tell the APIC, return
+//! handlers, on x86-64: see whether it is meant, count, store what is told, tell the APIC, return
 //! ```
 
 #![allow(unsafe_code, reason = "the code's bytes are found by two labels")]

@@ -5,6 +5,9 @@
 // +16  value                            +24  count of qwords to fill
 // +32  enough, if not 0                 +48  rounds that kept the value, +56 that read ones, +64 others
 // r8   address of the counts            r9   address of the APIC's end of interrupt register
+// r10  address of what handlers do, 32 bytes for each number:
+// +0   how many interrupts until then   +8   the same from then on; 0 where there is nothing to do
+// +16  the address of a dword           +24  the bits of it that are meant, and what is stored there
 //
 // Plain moves only: where KVM itself is software, every instruction is emulated.
 
@@ -92,18 +95,47 @@ cxl_sim_guest_program:
 30: mov dword ptr [rsi], 1
     jmp cxl_sim_guest_program
 
-    // What all handlers share: the number is on the stack. Count it, tell the APIC, and go on as if nothing were.
+    // What all handlers share: the number is on the stack. Count it, tell the APIC, and go on as if nothing were. One
+    // that has something to do asks first whether it is meant, and counts nothing where it is not.
 40: push rax
     push rbx
     mov rax, [rsp + 16]
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    add rax, rax
+    mov rbx, [r10 + rax + 8]
+    cmp rbx, 0
+    je 42f
+    push rcx
+    mov rbx, [r10 + rax + 16]
+    mov ecx, [rbx]
+    and rcx, [r10 + rax + 24]
+    cmp rcx, 0
+    je 44f
+    mov rbx, [r10 + rax]
+    sub rbx, 1
+    mov [r10 + rax], rbx
+    cmp rbx, 0
+    jne 41f
+    mov rbx, [r10 + rax + 8]
+    mov [r10 + rax], rbx
+    mov rbx, [r10 + rax + 16]
+    mov rcx, [r10 + rax + 24]
+    mov [rbx], ecx
+41: pop rcx
+42: mov rax, [rsp + 16]
     mov rbx, [r8 + 8 * rax]
     add rbx, 1
     mov [r8 + 8 * rax], rbx
-    mov dword ptr [r9], 0
+43: mov dword ptr [r9], 0
     pop rbx
     pop rax
     add rsp, 8
     iretq
+44: pop rcx
+    jmp 43b
 
     // A handler for each interrupt from 32 to 255, 16 bytes apart: push the number as a dword, and jump.
     .globl cxl_sim_guest_handlers

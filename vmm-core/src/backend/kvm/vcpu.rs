@@ -27,6 +27,7 @@ use crate::plan::machine;
 use crate::run::bus::Bus;
 use crate::run::guest::Guest;
 use crate::run::guest::GuestError;
+use crate::run::guest::Handler;
 use crate::run::guest::Order;
 use crate::run::guest::Rounds;
 
@@ -183,6 +184,13 @@ impl Guest for Vcpu {
         tasks.send(Task::StartAgain(bus)).map_err(|_| GuestError::Stopped)?;
         // The guest does not run meanwhile, so there is nothing to wait long for.
         self.answers.recv().map_err(|_| GuestError::Stopped)?.map(drop)
+    }
+
+    fn handle(&mut self, handler: Handler) -> Result<(), GuestError> {
+        // The guest stands between two orders, and nothing but its handler reads this.
+        let what = "giving an interrupt's handler something to do";
+        arch::handle(&self.ram, handler)
+            .ok_or_else(|| GuestError::Setup { what, why: "the guest program has no room for it".to_owned() })
     }
 
     fn taken(&mut self, number: u8) -> Result<u64, GuestError> {

@@ -5,6 +5,7 @@
 //!  0x0000_0000  2 MiB          ──▶  0: code, mailbox, these tables
 //!  0x0020_0000  2 MiB          ──▶  around the doorbell
 //!  0x0040_0000  2 MiB          ──▶  local APIC
+//!  0x2400_0000  2 MiB each     ──▶  where the handler of interrupt 32 stores, and so on
 //!  0x4000_0000  two of 2 MiB   ──▶  wherever the order's address is: the aperture
 //! ```
 //!
@@ -15,7 +16,11 @@
 
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
+use kvm_bindings::KVM_IRQCHIP_IOAPIC;
 use kvm_bindings::KVM_MAX_CPUID_ENTRIES;
+use kvm_bindings::kvm_ioapic_state;
+use kvm_bindings::kvm_ioapic_state__bindgen_ty_1;
+use kvm_bindings::kvm_irqchip;
 use kvm_bindings::kvm_regs;
 use kvm_bindings::kvm_segment;
 use kvm_ioctls::Error;
@@ -27,7 +32,10 @@ use super::program;
 use super::program::CODE;
 use super::program::MAILBOX;
 use super::program::STACK;
+use crate::irq::io_apic::INPUTS;
 use crate::map::memory::HostMemory;
+use crate::plan::x86_64;
+use crate::run::guest::Handler;
 
 /// Pages of the tables, from the top level down.
 const LEVEL_4: u64 = 0x1000;
@@ -42,6 +50,16 @@ const GATES: u64 = 0x6000;
 /// Where the program counts interrupts, a qword for each number.
 pub(super) const COUNTS: Option<u64> = Some(INTERRUPT_COUNTS);
 const INTERRUPT_COUNTS: u64 = 0x1_2000;
+
+/// Where the program finds what handlers do, 32 bytes for each number.
+const HANDLERS: u64 = 0x1_4000;
+const HANDLER_ENTRY: u64 = 32;
+
+/// Where the handler of number 0 would see where it stores; the next is a large page behind.
+const HANDLER_PAGES: u64 = 0x2000_0000;
+
+/// The I/O APIC, for routes.
+pub(super) const IO_APIC: Option<u32> = Some(KVM_IRQCHIP_IOAPIC);
 
 /// The first number of a message's route. Those below are the pins of an I/O APIC.
 pub(super) const FIRST_ROUTE: Option<u32> = Some(24);
@@ -61,6 +79,9 @@ const APIC_SPURIOUS: usize = 0xf0;
 /// The APIC's registers that say what is in service and what waits, and how many bytes they have.
 const APIC_INTERRUPTS: usize = 0x100;
 const APIC_INTERRUPTS_SIZE: usize = 0x180;
+
+/// An entry of the I/O APIC that is masked.
+const IO_APIC_MASK: u64 = 1 << 16;
 
 /// Bits of the spurious interrupt register: the APIC is on, and the number of such an interrupt.
 const APIC_ON: [u8; 2] = [0xff, 0x01];
@@ -125,7 +146,8 @@ pub(super) fn prepare_vcpu(kvm: &Kvm, vcpu: &VcpuFd) -> Result<(), Error> {
 }
 
 /// Puts the vCPU at the beginning of the guest program.
-pub(super) fn start_vcpu(_vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
+pub(super) fn start_vcpu(vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(), Error> {
+    vm.set_irqchip(&masked_io_apic())?;
     let mut special = vcpu.get_sregs()?;
     (special.cr0, special.cr3, special.cr4, special.efer) = (CR0, LEVEL_4, CR4, EFER);
     let code = kvm_segment {
@@ -154,8 +176,19 @@ pub(super) fn start_vcpu(_vm: &VmFd, vcpu: &VcpuFd, doorbell: Gpa) -> Result<(),
         rsi: doorbell,
         r8: INTERRUPT_COUNTS,
         r9: APIC + APIC_END_OF_INTERRUPT,
+        r10: HANDLERS,
         ..kvm_regs::default()
     })
+}
+
+/// The I/O APIC as after reset.
+fn masked_io_apic() -> kvm_irqchip {
+    let masked = kvm_ioapic_state__bindgen_ty_1 { bits: IO_APIC_MASK };
+    let redirtbl = [masked; INPUTS as usize];
+    let ioapic = kvm_ioapic_state { base_address: x86_64::IO_APIC, redirtbl, ..kvm_ioapic_state::default() };
+    let mut chip = kvm_irqchip { chip_id: KVM_IRQCHIP_IOAPIC, ..kvm_irqchip::default() };
+    chip.chip.ioapic = ioapic;
+    chip
 }
 
 fn turn_apic_on(vcpu: &VcpuFd) -> Result<(), Error> {
@@ -188,6 +221,22 @@ pub(super) fn install_tables(ram: &HostMemory, doorbell: Gpa) -> Option<()> {
         store((GATES + 16 * number, GATE | handler & 0xffff | (handler & 0xffff_0000) << 32))?;
         store((GATES + 16 * number + 8, handler >> 32))?;
         store((INTERRUPT_COUNTS + 8 * number, 0))?;
+        store((HANDLERS + HANDLER_ENTRY * number + 8, 0))?;
+        store((LEVEL_2_LOW + 8 * (HANDLER_PAGES / LARGE_PAGE + number), 0))?;
+    }
+    Some(())
+}
+
+/// Has the handler of an interrupt do this, too.
+pub(super) fn handle(ram: &HostMemory, handler: Handler) -> Option<()> {
+    let number = u64::from(handler.number);
+    let page = HANDLER_PAGES / LARGE_PAGE + number;
+    ram.store(LEVEL_2_LOW + 8 * page, Width::Qword, (handler.at.get() / LARGE_PAGE * LARGE_PAGE) | LARGE)?;
+    let entry = HANDLERS + HANDLER_ENTRY * number;
+    let seen = page * LARGE_PAGE + handler.at.get() % LARGE_PAGE;
+    // What says that there is something to do comes last.
+    for (offset, value) in [(0, handler.every), (16, seen), (24, handler.value.into()), (8, handler.every)] {
+        ram.store(entry + offset, Width::Qword, value)?;
     }
     Some(())
 }

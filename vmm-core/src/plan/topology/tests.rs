@@ -78,6 +78,20 @@ fn a_bridge_may_have_nothing_below_it() {
 }
 
 #[test]
+fn the_window_of_an_empty_slot_is_for_the_coherency_that_its_bridge_says() {
+    let says = |a, b| {
+        let mut topology = two();
+        (topology.bridges[0].back_invalidate, topology.bridges[1].back_invalidate) = (a, b);
+        topology.windows.push(window(2 * GRANULE, &["a", "b"]));
+        let windows = planned(topology, 1).unwrap().windows;
+        windows.iter().map(|window| window.back_invalidate).collect::<Vec<_>>()
+    };
+    // Of the device below a, which has no back-invalidation, the device says. A window that both share is for neither.
+    assert_eq!(says(true, true), [false, true, false]);
+    assert_eq!(says(true, false), [false, false, false]);
+}
+
+#[test]
 fn a_window_may_be_larger_than_the_memory_which_is_at_its_start() {
     let topology = Topology { windows: vec![window(3 * GRANULE, &["a"]), window(GRANULE, &["b"])], ..two() };
     let plan = planned(topology, 2).unwrap();

@@ -71,6 +71,7 @@ impl Bus {
         match target {
             Some(Target::Memory(memory, offset)) => memory.load(*offset, width).unwrap_or(ones),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_load(*offset, width),
+            Some(Target::Trap(Trap::IoApic, offset)) => self.controller_load(*offset, width),
             Some(Target::Trap(Trap::Component(of), offset)) => self.component_load(*of, *offset, width),
             Some(Target::Trap(Trap::Smmu(index), offset)) => {
                 let smmu = self.smmus.get(*index).zip(Access::new(*offset, width));
@@ -89,6 +90,7 @@ impl Bus {
         match target {
             Some(Target::Memory(memory, offset)) => drop(memory.store(*offset, width, value)),
             Some(Target::Trap(Trap::Ecam, offset)) => self.config_store(*offset, width, value),
+            Some(Target::Trap(Trap::IoApic, offset)) => self.controller_store(*offset, width, value),
             Some(Target::Trap(Trap::Component(of), offset)) => {
                 self.component_store(*of, *offset, width, value);
             }

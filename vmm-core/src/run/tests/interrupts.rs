@@ -107,58 +107,67 @@ fn what_a_device_tells_the_machine_is_counted_by_its_kind() {
     assert_eq!((told.len(), told[0].device, told[0].signal, told[0].times), (1, 0, Signal::Error, 2));
 }
 
+/// The device's event for writes of a dword at 0x20 of BAR 0, of this value or of any; and the event.
+fn with_bell(value: Option<u64>) -> (Fake, Arc<Event>) {
+    let event = Arc::new(Event::new().unwrap());
+    let stands = IoEvent { offset: 0x20, size: 4, value, event: event.clone() };
+    (Fake::committed().with(|state| state.io_events = vec![stands]), event)
+}
+
+fn writes_to_bar0(fake: &Fake) -> usize {
+    let is_write = |call: &&Call| matches!(call, Call::Write { region: 0, .. });
+    fake.look(|state| state.calls.iter().filter(is_write).count())
+}
+
 #[test]
 fn a_write_that_an_event_stands_for_is_no_call_wherever_the_bar_is() {
-    let event = Arc::new(Event::new().unwrap());
-    let stands = IoEvent { offset: 0x20, size: 4, value: None, event: event.clone() };
-    let fake = Fake::committed().with(|state| state.io_events = vec![stands]);
-    let mut running = running(&fake);
-    let writes = |fake: &Fake| {
-        let is_write = |call: &&Call| matches!(call, Call::Write { region: 0, .. });
-        fake.look(|state| state.calls.iter().filter(is_write).count())
-    };
-    let bell = bar0(&running, 0x20);
-    running.store(bell, Width::Dword, 7).unwrap();
-    assert_eq!((event.take(), writes(&fake), fake.dword(0, 0x20)), (1, 0, 0));
-    // One that is as long as it should not be, and one beside it.
-    running.store(bell, Width::Word, 7).unwrap();
-    running.store(bell.checked_add(4).unwrap(), Width::Dword, 7).unwrap();
-    assert_eq!((event.take(), writes(&fake), fake.dword(0, 0x20)), (0, 2, 7));
-    // The BAR is 16 KiB; it moves by as much, as far as its port forwards.
-    let (register, there) = (config(&running, 0x10), bar0(&running, 0x4000));
-    running.store(register, Width::Dword, there.get()).unwrap();
-    running.store(there.checked_add(0x20).unwrap(), Width::Dword, 7).unwrap();
-    assert_eq!((event.take(), writes(&fake)), (1, 2));
+    for hypervisor in hypervisors() {
+        let (fake, event) = with_bell(None);
+        let mut running = running_on(&hypervisor, &fake);
+        let bell = bar0(&running, 0x20);
+        running.store(bell, Width::Dword, 7).unwrap();
+        assert_eq!((event.take(), writes_to_bar0(&fake), fake.dword(0, 0x20)), (1, 0, 0));
+        // The BAR is 16 KiB; it moves by as much, as far as its port forwards.
+        let (register, there) = (config(&running, 0x10), bar0(&running, 0x4000));
+        running.store(register, Width::Dword, there.get()).unwrap();
+        running.store(there.checked_add(0x20).unwrap(), Width::Dword, 7).unwrap();
+        assert_eq!((event.take(), writes_to_bar0(&fake)), (1, 0));
+    }
+}
+
+#[test]
+fn a_write_as_long_as_an_event_is_not_or_beside_it_is_a_call() {
+    for hypervisor in hypervisors() {
+        let (fake, event) = with_bell(None);
+        let mut running = running_on(&hypervisor, &fake);
+        let bell = bar0(&running, 0x20);
+        for (width, value) in [(Width::Byte, 5), (Width::Word, 0x607)] {
+            running.store(bell, width, value).unwrap();
+            assert_eq!((event.take(), u64::from(fake.dword(0, 0x20))), (0, value), "{hypervisor:?}");
+        }
+        running.store(bell.checked_add(4).unwrap(), Width::Dword, 9).unwrap();
+        assert_eq!((event.take(), writes_to_bar0(&fake), fake.dword(0, 0x24)), (0, 3, 9), "{hypervisor:?}");
+    }
 }
 
 #[test]
 fn an_event_that_is_meant_for_one_value_stands_for_that_alone() {
-    let event = Arc::new(Event::new().unwrap());
-    let stands = IoEvent { offset: 0x20, size: 4, value: Some(9), event: event.clone() };
-    let fake = Fake::committed().with(|state| state.io_events = vec![stands]);
-    let mut running = running(&fake);
-    let bell = bar0(&running, 0x20);
-    running.store(bell, Width::Dword, 8).unwrap();
-    assert_eq!((event.take(), fake.dword(0, 0x20)), (0, 8));
-    running.store(bell, Width::Dword, 9).unwrap();
-    assert_eq!((event.take(), fake.dword(0, 0x20)), (1, 8));
-}
-
-/// A machine whose device takes dwords at 0x20 of BAR 0 by this event, under KVM or without.
-fn with_bell(event: &Arc<Event>, hypervisor: &Hypervisor) -> (Running, Fake) {
-    let stands = IoEvent { offset: 0x20, size: 4, value: None, event: event.clone() };
-    let fake = Fake::committed().with(|state| state.io_events = vec![stands]);
-    let attached = fake.attached(Recording::default());
-    let plan = plan(&Machine::default(), &[("gpu0", &attached.inventory)]).unwrap();
-    let programmed = map(plan, vec![attached], hypervisor.slots()).unwrap().machine_done().unwrap();
-    (programmed.run(hypervisor, TIMEOUT).unwrap(), fake)
+    for hypervisor in hypervisors() {
+        let (fake, event) = with_bell(Some(9));
+        let mut running = running_on(&hypervisor, &fake);
+        let bell = bar0(&running, 0x20);
+        running.store(bell, Width::Dword, 8).unwrap();
+        assert_eq!((event.take(), fake.dword(0, 0x20)), (0, 8));
+        running.store(bell, Width::Dword, 9).unwrap();
+        assert_eq!((event.take(), fake.dword(0, 0x20)), (1, 8));
+    }
 }
 
 /// The guest writes a dword so often, and again behind the bell. How many accesses left the guest, each time; what the
 /// event counted; what the device was written.
 fn rung(hypervisor: &Hypervisor, times: u32) -> ([u64; 2], u64, u32) {
-    let event = Arc::new(Event::new().unwrap());
-    let (mut running, fake) = with_bell(&event, hypervisor);
+    let (fake, event) = with_bell(None);
+    let mut running = running_on(hypervisor, &fake);
     let left = [0x20, 0x24].map(|offset| {
         let (at, before) = (bar0(&running, offset), running.accesses());
         (1..=times).for_each(|value| running.store(at, Width::Dword, value.into()).unwrap());

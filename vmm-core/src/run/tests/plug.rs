@@ -20,7 +20,8 @@ const GRANULE: u64 = 256 << 20;
 
 /// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.
 pub(super) fn machine() -> Machine {
-    let bridge = |name: &str, reserve| BridgeIntent { name: name.to_owned(), bus: None, reserve };
+    let bridge =
+        |name: &str, reserve| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
     let window = |name: &str| WindowIntent { size: GRANULE, targets: vec![name.to_owned()] };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
     let topology = Topology {
@@ -253,6 +254,26 @@ fn memory_that_is_longer_than_the_window_or_of_another_kind_is_refused() {
     let error = running.plug("b", "gpu1", other).unwrap_err().to_string();
     let why = "window 2: is for memory kept coherent over CXL.cache, and its memory is not";
     assert_eq!(error, format!("gpu1: refused at attach: {why}"));
+}
+
+#[test]
+fn a_slot_for_back_invalidation_takes_a_device_that_has_it_and_no_other() {
+    let mut machine = machine();
+    machine.topology.bridges[1].back_invalidate = true;
+    let (mut running, _slots) = started(&machine, &Fake::committed());
+    assert_eq!(
+        running.plan().windows.iter().map(|window| window.back_invalidate).collect::<Vec<_>>(),
+        [false, true]
+    );
+    let why = "window 2: is for memory kept coherent by back-invalidation, and its memory is not";
+    assert_eq!(try_plug(&mut running, &Fake::committed()), Err(format!("gpu1: refused at attach: {why}")));
+    let mut coherent = attached(&Fake::committed()).unwrap();
+    let capabilities = &mut coherent.inventory.cxl.as_mut().unwrap().capabilities;
+    capabilities[0].id = cxl_spec::component::array::id::BACK_INVALIDATE;
+    assert_eq!(running.plug("b", "gpu1", coherent).unwrap(), 1);
+    let memory = running.plan().windows[1].span.start();
+    running.store(memory, Width::Qword, 7).unwrap();
+    assert_eq!(running.load(memory, Width::Qword), Ok(7));
 }
 
 /// A machine whose second slot is behind an SMMU, too.
