@@ -1,5 +1,6 @@
 //! The command line, as types.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use clap::value_parser;
+use lend::outside::Bdf;
 use regex::Regex;
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
@@ -47,6 +49,11 @@ pub(super) enum Command {
     Soak(Soak),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
+    /// Run a program with the kernel's VFIO interface answered by a simulated device
+    Lend(Lend),
+    /// Become the program that a device is lent to
+    #[command(hide = true)]
+    LendEnter(LendEnter),
     /// Be what a device is compared with
     #[command(hide = true)]
     BenchPeer(Peer),
@@ -151,6 +158,37 @@ pub(super) enum Sandbox {
     Full,
     /// What the kernel has
     BestEffort,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Lend {
+    /// Which device to be: a preset's name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = sim_device::profile::DEFAULT_PRESET)]
+    pub(super) profile: String,
+    /// The kernel interface that is simulated
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
+    pub(super) abi: &'static Abi,
+    /// The address under which the program finds the device
+    #[arg(long, value_name = "DDDD:BB:DD.F", default_value = "0000:c1:00.0")]
+    pub(super) bdf: Bdf,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LendEnter {
+    /// Name of the supervisor's socket
+    #[arg(long)]
+    pub(super) channel: String,
+    /// Number of the device's group
+    #[arg(long)]
+    pub(super) group: u32,
+    /// Number of the device's own node
+    #[arg(long)]
+    pub(super) index: u32,
+    #[command(flatten)]
+    pub(super) lend: Lend,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod acpi;
 mod args;
 mod bench;
 mod inspect;
+mod lend;
 mod list;
 mod plan;
 mod run;
@@ -96,6 +97,8 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::schema(&args),
         Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Lend(args) => lend::lend(&args),
+        Command::LendEnter(args) => lend::enter(&args),
         Command::BenchPeer(args) => bench::peer(&args),
     };
     match done {

@@ -31,6 +31,8 @@ errnos! {
     EIO = 5;
     /// The message is larger than agreed.
     E2BIG = 7;
+    /// No such file descriptor.
+    EBADF = 9;
     /// Try again.
     EAGAIN = 11;
     /// No memory.
@@ -49,6 +51,8 @@ errnos! {
     ENOTTY = 25;
     /// A limit is reached.
     ENOSPC = 28;
+    /// The file has no position.
+    ESPIPE = 29;
     /// A number is out of range.
     ERANGE = 34;
     /// The command is not implemented.
@@ -57,6 +61,10 @@ errnos! {
     EPROTO = 71;
     /// A sum does not fit.
     EOVERFLOW = 75;
+    /// The file is of another kind.
+    EBADFD = 77;
+    /// There is no room for all of it.
+    EMSGSIZE = 90;
     /// The command is known and not offered.
     EOPNOTSUPP = 95;
 }
