@@ -54,21 +54,23 @@ pub enum Argument {
     Bytes(usize),
     /// A text with a final NUL. The answer is a file.
     Text,
-    /// A structure whose first dword is its length: at least so many bytes.
+    /// A structure of so many bytes, whose first dword says so.
     Structure(usize),
-    /// The same, with the address and the length of memory of the caller's in it.
+    /// A structure of so many bytes or more, whose first dword says how many.
+    Growing(usize),
+    /// A structure of fixed length with the address and the length of memory of the caller's in it.
     Memory {
         /// Its length.
-        least: usize,
+        size: usize,
         /// Where the address is.
         address: usize,
         /// Where the length of the memory is.
         length: usize,
     },
-    /// The same, with the address of an array that is filled, and how many elements it has room for.
+    /// A structure of fixed length with the address of an array that is filled, and how many elements it has room for.
     Array {
         /// Its length.
-        least: usize,
+        size: usize,
         /// Where the address is.
         address: usize,
         /// Where the number of elements is, a dword.
@@ -107,19 +109,19 @@ orders! {
     /// Of a group: the file of the device with this name.
     GROUP_GET_DEVICE_FD = VFIO + 6, Argument::Text;
     /// Of a device: what it is.
-    DEVICE_GET_INFO = VFIO + 7, Argument::Structure(16);
+    DEVICE_GET_INFO = VFIO + 7, Argument::Growing(16);
     /// Of a device: what a region is.
-    DEVICE_GET_REGION_INFO = VFIO + 8, Argument::Structure(32);
+    DEVICE_GET_REGION_INFO = VFIO + 8, Argument::Growing(32);
     /// Of a device: what an interrupt is.
-    DEVICE_GET_IRQ_INFO = VFIO + 9, Argument::Structure(16);
+    DEVICE_GET_IRQ_INFO = VFIO + 9, Argument::Growing(16);
     /// Of a device: attach, mask, unmask or signal interrupts.
-    DEVICE_SET_IRQS = VFIO + 10, Argument::Structure(20);
+    DEVICE_SET_IRQS = VFIO + 10, Argument::Growing(20);
     /// Of a device: reset it.
     DEVICE_RESET = VFIO + 11, Argument::Nothing;
     /// Of a container: what its IOMMU can do.
-    IOMMU_GET_INFO = VFIO + 12, Argument::Structure(16);
+    IOMMU_GET_INFO = VFIO + 12, Argument::Growing(16);
     /// Of a container: its devices reach this memory.
-    IOMMU_MAP_DMA = VFIO + 13, Argument::Memory { least: size_of::<MapDma>(), address: 8, length: 24 };
+    IOMMU_MAP_DMA = VFIO + 13, Argument::Memory { size: size_of::<MapDma>(), address: 8, length: 24 };
     /// Of a container: they do not any more.
     IOMMU_UNMAP_DMA = VFIO + 14, Argument::Structure(24);
     /// Of a device's own file: it is this iommufd's from now on.
@@ -130,9 +132,9 @@ orders! {
     IOAS_ALLOC = IOMMUFD + 1, Argument::Structure(size_of::<IoasAlloc>());
     /// Of an iommufd: which addresses an address space can have.
     IOAS_IOVA_RANGES = IOMMUFD + 4,
-        Argument::Array { least: size_of::<IoasIovaRanges>(), address: 16, count: 8, element: size_of::<IovaRange>() };
+        Argument::Array { size: size_of::<IoasIovaRanges>(), address: 16, count: 8, element: size_of::<IovaRange>() };
     /// Of an iommufd: memory is in an address space.
-    IOAS_MAP = IOMMUFD + 5, Argument::Memory { least: size_of::<IoasMap>(), address: 16, length: 24 };
+    IOAS_MAP = IOMMUFD + 5, Argument::Memory { size: size_of::<IoasMap>(), address: 16, length: 24 };
     /// Of an iommufd: it is not any more.
     IOAS_UNMAP = IOMMUFD + 6, Argument::Structure(size_of::<IoasUnmap>());
     /// Of an iommufd: a part of a file is in an address space.
