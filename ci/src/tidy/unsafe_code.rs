@@ -12,6 +12,7 @@ use super::source::word;
 /// The files that may have unsafe code.
 const MAY_BE_UNSAFE: &[&str] = &[
     "lend/src/outside/seccomp.rs",
+    "vmm-core/src/backend/kernel/ioctl.rs",
     "vmm-core/src/backend/kvm/mod.rs",
     "vmm-core/src/backend/kvm/program.rs",
 ];

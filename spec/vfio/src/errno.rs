@@ -37,6 +37,8 @@ errnos! {
     EAGAIN = 11;
     /// No memory.
     ENOMEM = 12;
+    /// The file's permissions are against it.
+    EACCES = 13;
     /// Bad address.
     EFAULT = 14;
     /// Busy.
@@ -63,7 +65,7 @@ errnos! {
     EOVERFLOW = 75;
     /// The file is of another kind.
     EBADFD = 77;
-    /// There is no room for all of it.
+    /// There is more than there is room for.
     EMSGSIZE = 90;
     /// The command is known and not offered.
     EOPNOTSUPP = 95;
