@@ -35,6 +35,9 @@ const DATA: IrqAction = IrqAction::DATA_NONE.union(IrqAction::DATA_BOOL).union(I
 
 impl Irqs {
     /// Does what the client asks. `bools` is the data of `DATA_BOOL`, `files` that of `DATA_EVENTFD`.
+    ///
+    /// # Errors
+    /// `EINVAL` of what cannot be, `ENOTTY` of masking what cannot be masked.
     pub fn set(
         &mut self,
         kernel: &mut Kernel,
