@@ -10,6 +10,15 @@ use crate::fields::Fields;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Open(pub u64);
 
+/// A piece of a caller's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it begins.
+    pub at: u64,
+    /// How many bytes it has.
+    pub count: u64,
+}
+
 /// What lies at an address of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lies {

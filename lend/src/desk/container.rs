@@ -122,7 +122,7 @@ impl Container {
         let allowed = DmaFlags::from_bits_truncate(flags);
         let sets_vaddr = flags & MAP_VADDR != 0;
         must(allowed.is_empty() == sets_vaddr)?;
-        must(size > 0 && (size | first | vaddr) % PAGE == 0)?;
+        must(size > 0 && (size | first | vaddr).is_multiple_of(PAGE))?;
         let last = first.checked_add(size - 1).ok_or(Errno::EINVAL)?;
         must(vaddr.checked_add(size - 1).is_some())?;
         if sets_vaddr {
@@ -182,12 +182,12 @@ impl Container {
 
     /// The last address of what is to be unmapped, if it can be.
     fn unmapped(&self, flags: u32, first: u64, size: u64) -> Result<u64, Errno> {
-        must(first % PAGE == 0)?;
+        must(first.is_multiple_of(PAGE))?;
         if flags & UNMAP_EVERYTHING != 0 {
             must(first == 0 && size == 0)?;
             return Ok(u64::MAX);
         }
-        must(size > 0 && size % PAGE == 0)?;
+        must(size > 0 && size.is_multiple_of(PAGE))?;
         let last = first.checked_add(size - 1).ok_or(Errno::EINVAL)?;
         let cut = |(start, end): (u64, u64)| start < first || end > last;
         must(self.iommu != Some(TYPE1_V2) || !self.space.overlapping(first, last).any(cut))?;

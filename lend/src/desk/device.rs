@@ -18,6 +18,7 @@ use super::info;
 use super::info::OFFSET_SHIFT;
 use crate::caller::Caller;
 use crate::caller::Open;
+use crate::caller::Piece;
 use crate::fields::must;
 use crate::fields::or;
 use crate::number;
@@ -187,20 +188,20 @@ impl Desk {
         }
     }
 
-    /// Reads `count` bytes at an offset of an open file of the device, and returns how many there were.
+    /// Reads at an offset of an open file of the device into a piece of memory, and returns how many bytes there were.
     ///
     /// # Errors
     /// As the kernel's.
-    pub fn read(&self, on: Open, offset: u64, at: u64, count: u64, by: &dyn Caller) -> Result<i64, Errno> {
+    pub fn read(&self, on: Open, offset: u64, into: Piece, by: &dyn Caller) -> Result<i64, Errno> {
         let kernel = self.shown(on)?;
-        let mut bytes = vec![0; count.min(MOST) as usize];
+        let mut bytes = vec![0; into.count.min(MOST) as usize];
         let (index, inside) = place(kernel, offset, bytes.len())?;
         let taken = kernel.read(index, inside, &mut bytes)?;
-        by.put(at, bytes.get(..taken).unwrap_or_default())?;
+        by.put(into.at, bytes.get(..taken).unwrap_or_default())?;
         Ok(taken as i64)
     }
 
-    /// Writes `count` bytes at an offset of an open file of the device, and returns how many it took.
+    /// Writes a piece of memory at an offset of an open file of the device, and returns how many bytes it took.
     ///
     /// # Errors
     /// As the kernel's.
@@ -208,12 +209,11 @@ impl Desk {
         &mut self,
         on: Open,
         offset: u64,
-        at: u64,
-        count: u64,
+        from: Piece,
         by: &dyn Caller,
     ) -> Result<i64, Errno> {
-        let (index, inside) = place(self.shown(on)?, offset, count as usize)?;
-        let bytes = by.fields(at, count.min(MOST) as usize)?.0;
+        let (index, inside) = place(self.shown(on)?, offset, from.count as usize)?;
+        let bytes = by.fields(from.at, from.count.min(MOST) as usize)?.0;
         let taken = self.kernel.write(index, inside, &bytes)?;
         self.act(by);
         Ok(taken as i64)

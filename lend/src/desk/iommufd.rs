@@ -265,7 +265,7 @@ impl Iommufd {
         let ioas = self.ioas(id)?;
         if flags & FIXED_IOVA != 0 {
             let last = wanted.checked_add(length - 1).ok_or(Errno::EOVERFLOW)?;
-            must(!aligned || (wanted | length | in_page) % PAGE == 0)?;
+            must(!aligned || (wanted | length | in_page).is_multiple_of(PAGE))?;
             must(lies_in(&windows, wanted, last))?;
             return Ok(wanted);
         }

@@ -16,6 +16,7 @@ use sim_device::silicon::Silicon;
 
 use super::*;
 use crate::caller::Lies;
+use crate::caller::Piece;
 
 /// Where the memory of the only process begins, which part of it is read only, and where the device is mapped in it.
 const BASE: u64 = 0x10_0000;
@@ -173,12 +174,14 @@ impl User {
     }
 
     fn read(&self, file: i32, offset: u64, count: u64) -> Result<i64, Errno> {
-        self.desk.read(self.fake.opens.borrow()[&file], offset, BASE + 0x1000, count, &self.fake)
+        let into = Piece { at: BASE + 0x1000, count };
+        self.desk.read(self.fake.opens.borrow()[&file], offset, into, &self.fake)
     }
 
     fn write(&mut self, file: i32, offset: u64, bytes: &[u8]) -> Result<i64, Errno> {
         self.fake.put(BASE + 0x1000, bytes);
         let open = self.fake.opens.borrow()[&file];
-        self.desk.write(open, offset, BASE + 0x1000, bytes.len() as u64, &self.fake)
+        let from = Piece { at: BASE + 0x1000, count: bytes.len() as u64 };
+        self.desk.write(open, offset, from, &self.fake)
     }
 }

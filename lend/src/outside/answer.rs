@@ -17,6 +17,7 @@ use super::thread::Thread;
 use super::tree::numbers;
 use crate::caller::Caller;
 use crate::caller::Open;
+use crate::caller::Piece;
 use crate::desk::Desk;
 use crate::desk::Done;
 use crate::desk::Door;
@@ -218,7 +219,7 @@ impl Clerk {
         };
         let pieces = match call.number {
             libc::SYS_read | libc::SYS_write | libc::SYS_pread64 | libc::SYS_pwrite64 => {
-                vec![(second, third)]
+                vec![Piece { at: second, count: third }]
             }
             _ => pieces(&by, second, third)?,
         };
@@ -239,33 +240,34 @@ impl Clerk {
 }
 
 /// The pieces of memory that a table of them lists.
-fn pieces(by: &dyn Caller, at: u64, count: u64) -> Result<Vec<(u64, u64)>, Errno> {
+fn pieces(by: &dyn Caller, at: u64, count: u64) -> Result<Vec<Piece>, Errno> {
     if count > MOST_PIECES {
         return Err(Errno::EINVAL);
     }
     let table = by.fields(at, 16 * count as usize)?;
-    Ok((0..count as usize).map(|place| (table.u64(16 * place), table.u64(16 * place + 8))).collect())
+    let piece = |place| Piece { at: table.u64(16 * place), count: table.u64(16 * place + 8) };
+    Ok((0..count as usize).map(piece).collect())
 }
 
 /// Moves piece after piece, until one is moved in part or not at all. What was moved before that counts.
 fn move_pieces(
     desk: &mut Desk,
     (open, from, writes): (Open, u64, bool),
-    pieces: &[(u64, u64)],
+    pieces: &[Piece],
     by: &dyn Caller,
 ) -> Result<u64, Errno> {
     let mut moved = 0_u64;
-    for (at, count) in pieces {
+    for piece in pieces {
         let offset = from.saturating_add(moved);
         let done = if writes {
-            desk.write(open, offset, *at, *count, by)
+            desk.write(open, offset, *piece, by)
         } else {
-            desk.read(open, offset, *at, *count, by)
+            desk.read(open, offset, *piece, by)
         };
         match done {
             Ok(done) => {
                 moved = moved.saturating_add(done.unsigned_abs());
-                if done.unsigned_abs() < *count {
+                if done.unsigned_abs() < piece.count {
                     break;
                 }
             }

@@ -293,8 +293,9 @@ fn memory_of_the_caller_that_is_not_there_is_a_fault() {
     let mut user = User::new();
     let device = user.with_device();
     let open = user.fake.opens.borrow()[&device];
-    assert_eq!(user.desk.read(open, 7 << 40, 8, 4, &user.fake), Err(Errno::EFAULT));
-    assert_eq!(user.desk.write(open, 7 << 40, 8, 4, &user.fake), Err(Errno::EFAULT));
+    let nowhere = Piece { at: 8, count: 4 };
+    assert_eq!(user.desk.read(open, 7 << 40, nowhere, &user.fake), Err(Errno::EFAULT));
+    assert_eq!(user.desk.write(open, 7 << 40, nowhere, &user.fake), Err(Errno::EFAULT));
 }
 
 #[rstest]
