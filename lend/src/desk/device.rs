@@ -205,13 +205,7 @@ impl Desk {
     ///
     /// # Errors
     /// As the kernel's.
-    pub fn write(
-        &mut self,
-        on: Open,
-        offset: u64,
-        from: Piece,
-        by: &dyn Caller,
-    ) -> Result<i64, Errno> {
+    pub fn write(&mut self, on: Open, offset: u64, from: Piece, by: &dyn Caller) -> Result<i64, Errno> {
         let (index, inside) = place(self.shown(on)?, offset, from.count as usize)?;
         let bytes = by.fields(from.at, from.count.min(MOST) as usize)?.0;
         let taken = self.kernel.write(index, inside, &bytes)?;

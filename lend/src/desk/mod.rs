@@ -18,6 +18,7 @@ mod group;
 mod info;
 mod iommufd;
 mod irqs;
+mod own_node;
 mod space;
 
 use std::collections::BTreeMap;
@@ -33,8 +34,8 @@ use crate::caller::Open;
 use container::Container;
 use device::IoEvent;
 use group::Group;
-use iommufd::Bound;
 use iommufd::Iommufd;
+use own_node::Bound;
 
 /// A node that can be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

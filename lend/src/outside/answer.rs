@@ -259,11 +259,8 @@ fn move_pieces(
     let mut moved = 0_u64;
     for piece in pieces {
         let offset = from.saturating_add(moved);
-        let done = if writes {
-            desk.write(open, offset, *piece, by)
-        } else {
-            desk.read(open, offset, *piece, by)
-        };
+        let done =
+            if writes { desk.write(open, offset, *piece, by) } else { desk.read(open, offset, *piece, by) };
         match done {
             Ok(done) => {
                 moved = moved.saturating_add(done.unsigned_abs());
