@@ -19,6 +19,7 @@ use vmm_core::discover::cxl::Cxl;
 use vmm_core::discover::cxl::Decoder;
 use vmm_core::discover::discover;
 use vmm_core::discover::hardware::hardware;
+use vmm_core::discover::msix::Place;
 
 use super::checks;
 use crate::world::WorldError;
@@ -118,7 +119,11 @@ impl Facts {
             let value = format!("kind {} at bar{} + {:#x}", block.block, block.bar, block.offset);
             self.add(format!("register block {number}"), value);
         }
-        let msix = config.msix.as_ref().map_or("none".to_owned(), |msix| format!("{msix:?}"));
+        let msix = config.msix.as_ref().map_or("none".to_owned(), |found| {
+            let at = |place: &Place| format!("bar{} + {:#x}", place.bar, place.offset);
+            let (table, pending) = (at(&found.table), at(&found.pending));
+            format!("{} vectors, table at {table}, pending bits at {pending}", found.vectors)
+        });
         self.add("MSI-X", msix);
     }
 
@@ -131,7 +136,8 @@ impl Facts {
                 let mut bytes = [0; 2];
                 let offset = u64::from(found.offset).saturating_add(at);
                 device.lock().read(region::CONFIG, offset, &mut bytes)?;
-                self.hex(format!("CXL DVSEC {} at {at:#x}", of.id), u16::from_le_bytes(bytes));
+                let name = register_name(of.id, at);
+                self.hex(format!("CXL DVSEC {} at {at:#x}{name}", of.id), u16::from_le_bytes(bytes));
             }
         }
         Ok(())
@@ -210,6 +216,17 @@ impl Facts {
             self.hex(format!("decoder {index} control"), decoder.control.raw());
         }
     }
+}
+
+/// What the specification calls the register of which this word is, where it is known here.
+fn register_name(dvsec: u16, at: u64) -> String {
+    let registers = if dvsec == dvsec::id::DEVICE { dvsec::device::REGISTERS } else { &[] };
+    let found = registers.iter().rev().find(|register| register.offset <= at);
+    let found = found.filter(|register| at < register.offset.saturating_add(register.width.bytes()));
+    found.map_or_else(String::new, |register| {
+        let half = if register.offset == at { "" } else { ", upper half" };
+        format!(" ({}{half})", register.name)
+    })
 }
 
 /// The offset of the first decoder's registers in the component register region.
