@@ -27,7 +27,7 @@ pub(super) fn capture(args: &Capture) -> Result<ExitCode, Failure> {
     say(&format!("{}: serve it with --abi {}", args.out.display(), abi.name))?;
     let left = given_up.len().saturating_add(differences.len());
     if left > 0 {
-        say(&format!("{left} things of the device a profile cannot say: they are comments in the file"))?;
+        say(&format!("{left} things of the device are not in the profile: they are comments in the file"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,7 +61,7 @@ fn header(abi: &Abi, given_up: &[String], differences: &[Difference]) -> String 
     let told: Vec<_> = told.map(|one| format!("#   {one}")).collect();
     if !told.is_empty() {
         lines.push("#".to_owned());
-        lines.push("# What a profile cannot say of it, and has as in the default preset:".to_owned());
+        lines.push("# What this profile does not have as the device has it:".to_owned());
         lines.extend(told);
     }
     lines.push(String::new());

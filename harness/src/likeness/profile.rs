@@ -245,9 +245,11 @@ fn kernel(inventory: &Inventory) -> Kernel {
     let default = Kernel::default();
     let Some(cxl) = &inventory.cxl else { return default };
     let memory = inventory.region(cxl.description.memory);
-    let first = cxl.decoders.first().map(|decoder| decoder.control);
+    let found = cxl.decoders.first();
+    let first = found.map(|decoder| decoder.control);
     Kernel {
         show_uncommitted: !cxl.firmware_committed,
+        zero_size_counts: cxl.firmware_committed && found.is_some_and(|decoder| decoder.size == 0),
         // What that kernel shows of a lock is one that firmware set.
         show_lock: cxl.description.revision.name() == "v2"
             && first.is_some_and(|control| control.lock_on_commit()),
