@@ -105,7 +105,8 @@ fn what_no_profile_can_say_is_a_comment_in_the_file_that_is_served_all_the_same(
     let (folder, serving) = served("[faults]\ncannot_be_reset = true", "v2");
     let file = folder.path().join("captured.toml");
     let (text, said) = captured(&serving.name(), &file);
-    let comment = "# What this profile does not have as the device has it:\n#   device info flags: the profile has 0x283, and the device 0x282";
+    let comment = "# What this profile does not have as the device has it:\n\
+                   #   device info flags: the profile has 0x283, and the device 0x282";
     assert!(text.contains(comment), "{text}");
     assert_eq!(said[1], "1 things of the device are not in the profile: they are comments in the file");
     assert_eq!(Profile::parse("captured", &text).unwrap(), Profile::default());
@@ -174,7 +175,9 @@ fn comparing_leaves_the_device_as_it_was() {
 #[case("[firmware]\ncommitted = false", "v2", &["CXL.mem is off", "decoder 0 is not committed: firmware has not put"])]
 #[case("", "plain", &["the device has what vfio-cxl needs, so the kernel has no vfio-cxl"])]
 #[case("[decoder]\ncount = 4", "plain", &["it has 4 decoders"])]
-#[case("[decoder]\ncount = 4\n[firmware]\ncommitted = false", "v3", &["CXL.mem is off", "decoder 0 is not", "it has 4 decoders"])]
+#[case("[decoder]\ncount = 4\n[firmware]\ncommitted = false", "v3", &[
+    "CXL.mem is off", "decoder 0 is not", "it has 4 decoders",
+])]
 fn without_vfio_cxl_inspect_says_what_is_missing(
     #[case] text: &str,
     #[case] abi: &str,
