@@ -8,6 +8,7 @@
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine that they are
 //!   attached to.
+//! - [`reach`]: where devices come from, and the connection to one.
 //! - [`fused`]: a device whose calls can be made to fail.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`acpi`]: what the tables in guest memory say.
@@ -24,6 +25,7 @@ pub mod fused;
 pub mod host;
 pub mod opened;
 pub mod process;
+pub mod reach;
 pub mod report;
 pub mod requires;
 pub mod runner;

@@ -1,6 +1,6 @@
 //! Devices that are open, as a user of VFIO opens them, without a machine around them.
 
-use std::path::PathBuf;
+use std::fmt;
 use std::time::Duration;
 
 use vfio_abi::cxl;
@@ -10,9 +10,9 @@ use vfio_abi::info::region;
 use vfio_abi::malformed::Malformed;
 use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
-use vmm_core::backend::vfio_user::VfioUser;
 
 use crate::process::DeviceProcess;
+use crate::reach::Place;
 use crate::scenario::region::RegionName;
 
 /// The most regions that are looked at. A device that claims more is not believed.
@@ -29,11 +29,20 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct Device {
     // Fields are dropped in this order: the connection before the process behind it.
-    client: Option<VfioUser>,
+    client: Option<Client>,
     name: String,
-    path: PathBuf,
+    place: Place,
     timeout: Duration,
     _process: Option<DeviceProcess>,
+}
+
+/// A connection to it.
+struct Client(Box<dyn Backend>);
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Client").field(&self.0.name()).finish()
+    }
 }
 
 /// Why a call on a device could not be made, or not be understood.
@@ -67,18 +76,18 @@ pub enum CallError {
 }
 
 impl Device {
-    /// Opens the device at a socket; `process` is the one behind it, if it is ours.
+    /// Opens the device at a place; `process` is the one behind it, if it is ours.
     ///
     /// # Errors
     /// If it does not answer.
     pub fn open(
         name: &str,
-        path: PathBuf,
+        place: Place,
         process: Option<DeviceProcess>,
         timeout: Duration,
     ) -> Result<Self, BackendError> {
-        let client = VfioUser::connect(&path, timeout)?;
-        Ok(Self { client: Some(client), name: name.to_owned(), path, timeout, _process: process })
+        let client = Some(Client(place.connect(timeout, false)?));
+        Ok(Self { client, name: name.to_owned(), place, timeout, _process: process })
     }
 
     /// The scenario's name for it.
@@ -90,9 +99,9 @@ impl Device {
     ///
     /// # Errors
     /// If there is none any more.
-    pub fn client(&mut self) -> Result<&mut VfioUser, CallError> {
+    pub fn client(&mut self) -> Result<&mut dyn Backend, CallError> {
         let closed = CallError::Closed { device: self.name.clone() };
-        self.client.as_mut().ok_or(closed)
+        Ok(&mut *self.client.as_mut().ok_or(closed)?.0)
     }
 
     /// Closes the device and opens it again.
@@ -102,7 +111,7 @@ impl Device {
     pub fn reopen(&mut self) -> Result<(), CallError> {
         // A server serves one client after the other, so the first one leaves before the second comes.
         self.client = None;
-        self.client = Some(VfioUser::connect(&self.path, self.timeout)?);
+        self.client = Some(Client(self.place.connect(self.timeout, false)?));
         Ok(())
     }
 

@@ -57,7 +57,14 @@ mod tests {
 
     fn maker(source: Source, abi: Option<&str>) -> Maker {
         let abi = abi.and_then(Abi::named);
-        Maker { program: PathBuf::new(), source, abi, guest: GuestKind::Soft, timeout: DEFAULT_TIMEOUT }
+        Maker {
+            program: PathBuf::new(),
+            source,
+            abi,
+            guest: GuestKind::Soft,
+            timeout: DEFAULT_TIMEOUT,
+            allow_touch: false,
+        }
     }
 
     fn sim(abi: Option<&str>) -> Maker {

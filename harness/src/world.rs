@@ -21,7 +21,6 @@ use vmm_core::backend::kvm;
 use vmm_core::backend::recording::Access;
 use vmm_core::backend::recording::Recorded;
 use vmm_core::backend::recording::Recording;
-use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::DiscoverError;
 use vmm_core::discover::discover_as;
 use vmm_core::map::Attached;
@@ -44,16 +43,9 @@ use crate::opened;
 use crate::opened::Opened;
 use crate::process::DeviceProcess;
 use crate::process::ProcessError;
+use crate::reach::Place;
+pub use crate::reach::Source;
 use crate::scenario::Loaded;
-
-/// Where devices come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A process of ours for each.
-    Sim,
-    /// A server that somebody else runs.
-    VfioUser(PathBuf),
-}
 
 /// What runs the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +86,8 @@ pub struct Maker {
     pub guest: GuestKind,
     /// How long any one wait may take.
     pub timeout: Duration,
+    /// The memory of hardware may be touched.
+    pub allow_touch: bool,
 }
 
 /// Devices that are reached and known, and not attached yet.
@@ -110,7 +104,7 @@ pub struct Devices {
 /// The way to a device: how to connect to it, at first and anew.
 #[derive(Clone, Debug)]
 struct Way {
-    path: PathBuf,
+    place: Place,
     /// The process there, if it is ours.
     host: Option<Host>,
     recording: Recording,
@@ -124,8 +118,7 @@ struct Way {
 impl Connect for Way {
     fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
         self.host.iter().for_each(Host::sought);
-        let client = VfioUser::connect(&self.path, timeout.min(self.timeout))?;
-        let client = Shared::new(if self.posts { client.posting() } else { client });
+        let client = Shared::of(self.place.connect(timeout.min(self.timeout), self.posts)?);
         let inventory = discover_as(&client, self.assumed)?;
         let decoders = HdmDecoders::new(client, &inventory);
         let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
@@ -232,20 +225,20 @@ impl Maker {
     /// Reaches the device of a scenario with this number, and finds out what it is.
     fn reach(&self, scenario: &Loaded, number: usize) -> Result<(Attached, Way), WorldError> {
         let profile = scenario.profiles.get(number).and_then(Option::as_ref);
-        let (path, host) = match &self.source {
-            Source::VfioUser(path) => (path.clone(), None),
-            Source::Sim => {
+        let (place, host) = match self.source.place() {
+            Some(place) => (place, None),
+            None => {
                 let abi = self.abi_for(scenario);
                 let process = DeviceProcess::start(&self.program, profile, abi, self.timeout)?;
                 let host = Host::new(process, self.program.clone(), profile.cloned(), abi);
-                (host.socket(), Some(host))
+                (Place::Socket(host.socket()), Some(host))
             }
         };
         let device = scenario.scenario.devices.get(number);
         let timeout = device.map_or(self.timeout, |device| device.answers_within(self.timeout));
         let posts = scenario.scenario.machine.posted_writes;
         let assumed = self.assumed(scenario);
-        let way = Way { path, host, recording: Recording::default(), assumed, posts, timeout };
+        let way = Way { place, host, recording: Recording::default(), assumed, posts, timeout };
         let Reached { backend, inventory } = way.connect(timeout)?;
         Ok((Attached { backend: Shared::of(backend), inventory }, way))
     }
@@ -257,15 +250,15 @@ impl Maker {
     pub fn open(&self, scenario: &Loaded) -> Result<Opened, WorldError> {
         let mut devices = Vec::new();
         for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
-            let (path, process) = match &self.source {
-                Source::VfioUser(path) => (path.clone(), None),
-                Source::Sim => {
+            let (place, process) = match self.source.place() {
+                Some(place) => (place, None),
+                None => {
                     let abi = self.abi_for(scenario);
                     let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
-                    (process.socket().to_owned(), Some(process))
+                    (Place::Socket(process.socket().to_owned()), Some(process))
                 }
             };
-            devices.push(opened::Device::open(&device.name, path, process, self.timeout)?);
+            devices.push(opened::Device::open(&device.name, place, process, self.timeout)?);
         }
         Ok(Opened { devices })
     }

@@ -37,7 +37,14 @@ pub(super) fn world(program: &Path, guest: GuestKind) -> Result<World, BenchErro
 }
 
 fn maker(program: &Path, guest: GuestKind) -> Maker {
-    Maker { program: program.to_owned(), source: Source::Sim, abi: None, guest, timeout: TIMEOUT }
+    Maker {
+        program: program.to_owned(),
+        source: Source::Sim,
+        abi: None,
+        guest,
+        timeout: TIMEOUT,
+        allow_touch: false,
+    }
 }
 
 fn scenario() -> Result<Loaded, BenchError> {

@@ -16,7 +16,6 @@ use sim_device::kernel::DEFAULT_ABI;
 use sim_device::server::Limits;
 use vmm_core::plan::machine::Arch;
 
-use super::Failure;
 use crate::world::Source;
 
 /// Tests CXL Type-2 passthrough without hardware.
@@ -56,7 +55,7 @@ impl Default for Command {
     fn default() -> Self {
         Self::Run(Run {
             paths: Vec::new(),
-            device: DeviceName(Ok(Source::Sim)),
+            device: DeviceName(Source::Sim),
             guest: Guest::Auto,
             abi: None,
             reports: Vec::new(),
@@ -65,6 +64,7 @@ impl Default for Command {
             jobs: 1,
             no_skip: false,
             timeout: DEFAULT_TIMEOUT,
+            allow_touch: false,
         })
     }
 }
@@ -77,7 +77,7 @@ pub(super) struct Run {
     /// Scenario files, or folders of them
     #[arg(value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
-    /// Where devices come from: sim, vfio-user:SOCKET or vfio:BDF
+    /// Where devices come from: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
     #[arg(long, default_value = "sim")]
     pub(super) device: DeviceName,
     /// What runs the guest
@@ -101,6 +101,9 @@ pub(super) struct Run {
     /// A scenario that is skipped counts as failed
     #[arg(long)]
     pub(super) no_skip: bool,
+    /// With vfio:BDF, run scenarios, too, that touch the device's memory or reset it: this has hung real machines
+    #[arg(long)]
+    pub(super) allow_touch: bool,
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
@@ -174,7 +177,7 @@ pub(crate) enum PeerKind {
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// The device: sim, vfio-user:SOCKET or vfio:BDF
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
     pub(super) device: DeviceName,
     /// Write JSON
     #[arg(long)]
@@ -292,14 +295,14 @@ fn abi(name: &str) -> Result<&'static Abi, String> {
     Abi::named(name).ok_or_else(|| format!("must be one of {}", names()))
 }
 
-/// A device as the user names it; one that is not built yet is known and cannot be used.
+/// A device as the user names it.
 #[derive(Clone, Debug)]
-pub(super) struct DeviceName(Result<Source, String>);
+pub(super) struct DeviceName(Source);
 
 impl DeviceName {
     /// Where the device comes from.
-    pub(super) fn source(&self) -> Result<Source, Failure> {
-        self.0.clone().map_err(Failure::NotBuilt)
+    pub(super) fn source(&self) -> Source {
+        self.0.clone()
     }
 }
 
@@ -308,14 +311,10 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            None if text == "sim" => Ok(Self(Ok(Source::Sim))),
-            Some(("vfio-user", path)) if !path.is_empty() => {
-                Ok(Self(Ok(Source::VfioUser(PathBuf::from(path)))))
-            }
-            Some(("vfio", bdf)) if !bdf.is_empty() => {
-                Ok(Self(Err(format!("a device of the kind vfio:{bdf}"))))
-            }
-            _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF".to_owned()),
+            None if text == "sim" => Ok(Self(Source::Sim)),
+            Some(("vfio-user", path)) if !path.is_empty() => Ok(Self(Source::VfioUser(PathBuf::from(path)))),
+            Some(("vfio", address)) => Ok(Self(Source::Vfio(address.parse()?))),
+            _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]".to_owned()),
         }
     }
 }
@@ -406,17 +405,19 @@ mod tests {
     }
 
     #[rstest]
-    #[case("sim", true)]
-    #[case("vfio-user:/run/device.sock", true)]
-    #[case("vfio:0002:81:00.0", false)]
-    fn a_device_is_known_and_may_not_be_built(#[case] text: &str, #[case] built: bool) {
-        assert_eq!(text.parse::<DeviceName>().unwrap().source().is_ok(), built);
+    #[case("sim", "sim")]
+    #[case("vfio-user:/run/device.sock", "vfio-user:/run/device.sock")]
+    #[case("vfio:0002:81:00.0", "vfio:0002:81:00.0")]
+    #[case("vfio:81:00.0,type1", "vfio:0000:81:00.0,type1")]
+    fn a_device_is_named_as_it_is_understood(#[case] text: &str, #[case] named: &str) {
+        assert_eq!(text.parse::<DeviceName>().unwrap().source().to_string(), named);
     }
 
     #[rstest]
     #[case("simulated")]
     #[case("vfio-user:")]
     #[case("vfio:")]
+    #[case("vfio:81:00.0,type2")]
     #[case("")]
     fn what_is_no_device_is_refused(#[case] text: &str) {
         assert!(text.parse::<DeviceName>().is_err());

@@ -14,7 +14,6 @@ use vfio_abi::info::RegionFlags;
 use vfio_abi::info::irq;
 use vfio_abi::info::region;
 use vmm_core::backend::Shared;
-use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::Inventory;
 use vmm_core::discover::discover;
 
@@ -23,8 +22,8 @@ use super::args;
 use super::run::say;
 use super::this_program;
 use crate::process::DeviceProcess;
+use crate::reach::Place;
 use crate::report::json;
-use crate::world::Source;
 use crate::world::WorldError;
 
 /// A device as JSON: numbers that people write in hex are hex texts.
@@ -135,17 +134,16 @@ struct Decoder {
 }
 
 pub(super) fn inspect(args: &args::Inspect) -> Result<ExitCode, Failure> {
-    let source = args.device.source()?;
     let timeout = args.timeout.0;
-    let (path, _process) = match source {
-        Source::VfioUser(path) => (path, None),
-        Source::Sim => {
+    let (place, _process) = match args.device.source().place() {
+        Some(place) => (place, None),
+        None => {
             let process = DeviceProcess::start(&this_program()?, None, DEFAULT_ABI, timeout)
                 .map_err(WorldError::from)?;
-            (process.socket().to_owned(), Some(process))
+            (Place::Socket(process.socket().to_owned()), Some(process))
         }
     };
-    let backend = Shared::new(VfioUser::connect(&path, timeout).map_err(WorldError::from)?);
+    let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
     let document = Document::of(&discover(&backend).map_err(WorldError::from)?);
     say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)

@@ -157,6 +157,7 @@ pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failu
         abi: None,
         guest: GuestKind::Soft,
         timeout: timeout.0,
+        allow_touch: false,
     };
     let devices = maker.devices(scenario)?;
     devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))

@@ -28,14 +28,15 @@ use crate::world::Source;
 use crate::world::best_guest;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    let source = args.device.source()?;
+    let source = args.device.source();
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
     }
     let scenarios = chosen(args)?;
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
-    let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
+    let (program, abi, timeout, allow_touch) = (this_program()?, args.abi, args.timeout.0, args.allow_touch);
+    let maker = Maker { program, source, abi, guest, timeout, allow_touch };
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
     let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
@@ -84,10 +85,7 @@ pub(super) fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
 }
 
 fn announce(maker: &Maker, scenarios: &[Loaded], why: Option<&str>) -> Result<(), Failure> {
-    let source = match &maker.source {
-        Source::Sim => "sim".to_owned(),
-        Source::VfioUser(path) => format!("vfio-user:{}", path.display()),
-    };
+    let source = &maker.source;
     let guest = maker.guest.name();
     let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
     let used: Vec<_> = scenarios.iter().map(|one| maker.abi_for(one).name).collect();

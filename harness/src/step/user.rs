@@ -11,7 +11,6 @@ use vfio_abi::errno::Errno;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::request::DmaFlags;
-use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::Failure;
 use vmm_core::map::memory::HostMemory;
@@ -40,7 +39,7 @@ impl Answer {
     fn of(result: Result<(), BackendError>, bytes: Vec<u8>) -> Self {
         match result.map_err(|error| error.failure) {
             Ok(()) => Self::Done(bytes),
-            Err(Failure::Refused(errno)) => Self::Refused(errno),
+            Err(Failure::Refused(errno) | Failure::Explained { errno, .. }) => Self::Refused(errno),
             Err(Failure::Short { done, .. }) => Self::Short(done),
             Err(Failure::Lost(reason)) => Self::Lost(reason),
         }

@@ -213,6 +213,7 @@ fn whatever_befalls_the_server_at_whatever_message_is_told_and_survived_and_noth
         abi: Some(abi),
         guest: GuestKind::Soft,
         timeout: DEFAULT_TIMEOUT,
+        allow_touch: false,
     };
     let mut stage = Stage { proxy, host: host.clone(), maker };
 

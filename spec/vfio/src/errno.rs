@@ -35,6 +35,8 @@ errnos! {
     EAGAIN = 11;
     /// No memory.
     ENOMEM = 12;
+    /// The file's permissions are against it.
+    EACCES = 13;
     /// Bad address.
     EFAULT = 14;
     /// Busy.
@@ -57,6 +59,8 @@ errnos! {
     EPROTO = 71;
     /// A sum does not fit.
     EOVERFLOW = 75;
+    /// There is more than there is room for.
+    EMSGSIZE = 90;
     /// The command is known and not offered.
     EOPNOTSUPP = 95;
 }

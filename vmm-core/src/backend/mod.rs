@@ -1,6 +1,7 @@
 //! The only code that touches the outside: a device behind some transport, and a hypervisor.
 //!
 //! - [`vfio_user`] reaches a device in another process.
+//! - [`kernel`] reaches a device of the host's.
 //! - [`kvm`] runs guest code and maps guest memory.
 //! - [`decoders`] stands before a device whose decoders nobody can program, and shows some that can be.
 //! - [`recording`] stands before another backend and writes down what passes.
@@ -11,6 +12,7 @@
 pub mod decoders;
 pub mod event;
 pub mod irqs;
+pub mod kernel;
 pub mod kvm;
 pub mod recording;
 pub mod vfio_user;
@@ -55,6 +57,11 @@ pub trait Backend: Send {
     /// # Errors
     /// If the device does not answer, or refuses.
     fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError>;
+
+    /// Whether the files that map regions are the kernel's own, which do not become shorter while they are open.
+    fn keeps_files(&self) -> bool {
+        false
+    }
 
     /// What an interrupt index is.
     ///
@@ -367,6 +374,14 @@ pub enum Failure {
     /// The device said no, and lives on.
     #[error("refused with {0}")]
     Refused(Errno),
+    /// The same, and somebody knows why.
+    #[error("refused with {errno}: {why}")]
+    Explained {
+        /// What the answer is.
+        errno: Errno,
+        /// Why, and what to do.
+        why: String,
+    },
     /// The device did less than it was asked, and lives on.
     #[error("{done} of {asked} bytes")]
     Short {
@@ -378,6 +393,16 @@ pub enum Failure {
     /// The device is gone, or cannot be understood any more.
     #[error("{0}")]
     Lost(String),
+}
+
+impl Failure {
+    /// What the device answered that said no, and lives on.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused(errno) | Self::Explained { errno, .. } => Some(*errno),
+            Self::Short { .. } | Self::Lost(_) => None,
+        }
+    }
 }
 
 impl BackendError {
