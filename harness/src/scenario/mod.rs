@@ -29,6 +29,7 @@ pub mod life;
 pub mod machine;
 pub mod place;
 pub mod plug;
+pub mod reached;
 pub mod region;
 pub mod step;
 pub mod topology;
