@@ -1,9 +1,13 @@
 //! What a scenario needs that may not be there: then it is skipped, and the report says why.
 
+use vmm_core::plan::iommu::Way;
+
 use crate::scenario::Loaded;
 use crate::scenario::accident;
 use crate::scenario::life::KVM;
+use crate::scenario::needs::Need;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
 
@@ -22,6 +26,9 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     if maker.source == Source::Sim {
         return None;
     }
+    if let Some(why) = missing_in_hardware(scenario, maker) {
+        return Some(why);
+    }
     if let Some(kind) = accident::accident(&scenario.scenario) {
         return Some(format!("needs a device process of its own to {kind}, which only --device sim starts"));
     }
@@ -33,6 +40,37 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     other.then(|| "needs a device of its own profile, which only --device sim makes".to_owned())
 }
 
+/// What hardware does not have, or what may not be done with it.
+fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
+    if !maker.source.is_hardware() {
+        return None;
+    }
+    if scenario.machine.smmus.iter().any(|smmu| smmu.reach == Way::Ask) {
+        return Some(
+            "needs a device that asks for memory by messages, which hardware does not: an SMMU with \
+                     `reach = \"mirror\"` needs none"
+                .to_owned(),
+        );
+    }
+    let Hardware { allow_touch, firmware_committed } = maker.hardware;
+    let needs = Need::of(&scenario.scenario);
+    let lacks = |need: &Need| match need {
+        Need::FirmwareCommitted => !firmware_committed,
+        Need::TouchDeviceMemory | Need::Reset | Need::WriteRegisters => !allow_touch,
+        Need::SimulatedRegisters => true,
+    };
+    // What nothing can permit is told before what `--allow-touch` permits.
+    let first = needs.iter().rev().find(|need| lacks(need))?;
+    let permits = "has hung real machines: --allow-touch permits it";
+    Some(match first {
+        Need::SimulatedRegisters => "needs registers that only a simulated device has".to_owned(),
+        Need::FirmwareCommitted => "needs a device whose decoder firmware has committed".to_owned(),
+        Need::TouchDeviceMemory => format!("touches device memory, which {permits}"),
+        Need::Reset => format!("resets the device, which {permits}"),
+        Need::WriteRegisters => format!("writes the device's registers, which {permits}"),
+    })
+}
+
 /// Whether a scenario is about this kernel. One that names none is about vfio-cxl in all its revisions.
 fn is_about(scenario: &Loaded, abi: &str) -> bool {
     let named = scenario.abis.iter().any(|named| named.name == abi);
@@ -40,7 +78,7 @@ fn is_about(scenario: &Loaded, abi: &str) -> bool {
 }
 
 /// The kernel without vfio-cxl.
-const PLAIN: &str = "plain";
+pub(crate) const PLAIN: &str = "plain";
 
 #[cfg(test)]
 mod tests {
@@ -63,7 +101,7 @@ mod tests {
             abi,
             guest: GuestKind::Soft,
             timeout: DEFAULT_TIMEOUT,
-            allow_touch: false,
+            hardware: Hardware::default(),
         }
     }
 
@@ -100,6 +138,67 @@ mod tests {
     fn one_default_device_can_be_anybodys() {
         let one = scenario("[[device]]\nname = \"a\"\nprofile = \"t2-committed\"");
         assert_eq!(missing(&one, &external()), None);
+    }
+
+    const LIGHT: &str = "[[step]]\nload = { at = \"a.window\", width = 8, is = 0 }";
+    const RESET: &str = "[[step]]\nmachine_reset = {}";
+    const WRITE: &str = "[[step]]\nstore = { at = \"a.component\", width = 4, value = 0 }";
+    const HARMLESS: &str = "[[step]]\nwindow = { device = \"a\", start = 0, size = 0 }";
+    const ENGINE: &str = "[[step]]\nload = { at = \"a.bar0\", width = 4, is = 0 }";
+
+    fn steps(before: &str, steps: &str) -> Loaded {
+        let text = format!("proves = \"x\"\n{before}\n[[device]]\nname = \"a\"\n{steps}");
+        Loaded::parse("x", "x.toml", &text, None).unwrap()
+    }
+
+    fn hardware(allow_touch: bool, firmware_committed: bool) -> Maker {
+        let source = Source::Vfio("81:00.0".parse().unwrap());
+        Maker { hardware: Hardware { allow_touch, firmware_committed }, ..maker(source, Some("v2")) }
+    }
+
+    #[test]
+    fn hardware_is_not_touched_or_reset_or_written_to_without_permission() {
+        for (step, why) in [
+            (LIGHT, "touches device memory, which has hung real machines: --allow-touch permits it"),
+            (RESET, "resets the device, which has hung real machines: --allow-touch permits it"),
+            (WRITE, "writes the device's registers, which has hung real machines: --allow-touch permits it"),
+        ] {
+            let scenario = steps("", step);
+            assert_eq!(missing(&scenario, &hardware(false, true)).unwrap(), why);
+            assert_eq!(missing(&scenario, &hardware(true, true)), None);
+            // What is simulated needs no permission, whoever runs it.
+            assert_eq!((missing(&scenario, &sim(None)), missing(&scenario, &external())), (None, None));
+        }
+        assert_eq!(missing(&steps("", HARMLESS), &hardware(false, true)), None);
+        let stated = steps("requires = [\"reset\"]", HARMLESS);
+        assert!(missing(&stated, &hardware(false, true)).unwrap().starts_with("resets the device"));
+        assert_eq!(missing(&stated, &external()), None);
+    }
+
+    #[test]
+    fn what_only_a_simulated_device_has_no_permission_gives() {
+        let scenario = steps("", ENGINE);
+        let why = "needs registers that only a simulated device has";
+        assert_eq!(missing(&scenario, &hardware(true, true)).unwrap(), why);
+        assert_eq!((missing(&scenario, &sim(None)), missing(&scenario, &external())), (None, None));
+    }
+
+    #[test]
+    fn hardware_that_firmware_did_not_commit_runs_what_needs_no_commit() {
+        let why = "needs a device whose decoder firmware has committed";
+        assert_eq!(missing(&steps("", HARMLESS), &hardware(false, false)).unwrap(), why);
+        let info = "[[step]]\ndevice_info = { device = \"a\", regions = 9 }";
+        assert_eq!(missing(&steps("attach = false", info), &hardware(false, false)), None);
+    }
+
+    #[test]
+    fn hardware_asks_for_no_memory_by_messages() {
+        let smmu = |reach: &str| format!("[[smmu]]\nbus = \"pcie.0\"\n{reach}\n{HARMLESS}");
+        let asks = steps("machine.arch = \"aarch64\"", &smmu(""));
+        assert!(missing(&asks, &hardware(true, true)).unwrap().contains("`reach = \"mirror\"`"));
+        let mirror = steps("machine.arch = \"aarch64\"", &smmu("reach = \"mirror\""));
+        assert_eq!(missing(&mirror, &hardware(true, true)), None);
+        assert_eq!(missing(&asks, &external()), None);
     }
 
     #[test]

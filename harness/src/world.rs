@@ -86,8 +86,17 @@ pub struct Maker {
     pub guest: GuestKind,
     /// How long any one wait may take.
     pub timeout: Duration,
-    /// The memory of hardware may be touched.
+    /// What may be done with hardware, and what is known of it.
+    pub hardware: Hardware,
+}
+
+/// What may be done with hardware, and what is known of it. Of devices in software it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// Its memory may be touched, its registers written, and it may be reset.
     pub allow_touch: bool,
+    /// Firmware has committed its decoder.
+    pub firmware_committed: bool,
 }
 
 /// Devices that are reached and known, and not attached yet.

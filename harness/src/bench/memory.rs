@@ -15,6 +15,7 @@ use super::TIMEOUT;
 use crate::scenario::Loaded;
 use crate::scenario::find::bundled;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
 use crate::world::World;
@@ -43,7 +44,7 @@ fn maker(program: &Path, guest: GuestKind) -> Maker {
         abi: None,
         guest,
         timeout: TIMEOUT,
-        allow_touch: false,
+        hardware: Hardware::default(),
     }
 }
 

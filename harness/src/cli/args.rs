@@ -101,7 +101,8 @@ pub(super) struct Run {
     /// A scenario that is skipped counts as failed
     #[arg(long)]
     pub(super) no_skip: bool,
-    /// With vfio:BDF, run scenarios, too, that touch the device's memory or reset it: this has hung real machines
+    /// With vfio:BDF, run scenarios, too, that touch the device's memory, write its registers or reset it: this has
+    /// hung real machines
     #[arg(long)]
     pub(super) allow_touch: bool,
     /// How long any one wait may take

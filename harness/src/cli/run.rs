@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
+use vmm_core::backend::Shared;
+use vmm_core::discover::discover;
 
 use super::FAILED;
 use super::Failure;
@@ -19,24 +21,25 @@ use crate::report::ScenarioReport;
 use crate::report::Summary;
 use crate::report::json;
 use crate::report::text;
+use crate::requires::PLAIN;
 use crate::runner;
 use crate::scenario::Loaded;
 use crate::scenario::find::find;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
+use crate::world::WorldError;
 use crate::world::best_guest;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    let source = args.device.source();
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
     }
     let scenarios = chosen(args)?;
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
-    let (program, abi, timeout, allow_touch) = (this_program()?, args.abi, args.timeout.0, args.allow_touch);
-    let maker = Maker { program, source, abi, guest, timeout, allow_touch };
+    let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
     let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
@@ -50,6 +53,21 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let Summary { failed, skipped, .. } = Summary::of(&done);
     let bad = failed > 0 || args.no_skip && skipped > 0;
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+/// How worlds are made. Hardware is looked at first: what it is decides what can be run with it.
+fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
+    let (source, program, timeout) = (args.device.source(), this_program()?, args.timeout.0);
+    let allow_touch = args.allow_touch;
+    let hardware = Hardware { allow_touch, ..Hardware::default() };
+    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
+    let Some(place) = maker.source.place().filter(|_| maker.source.is_hardware()) else { return Ok(maker) };
+    let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
+    let cxl = discover(&backend).map_err(WorldError::from)?.cxl;
+    let firmware_committed = cxl.as_ref().is_some_and(|cxl| cxl.firmware_committed);
+    let seen = cxl.map_or(PLAIN, |cxl| cxl.description.revision.name());
+    let abi = args.abi.or_else(|| Abi::named(seen));
+    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed }, ..maker })
 }
 
 fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
