@@ -70,8 +70,12 @@ in_root "make -s -C linux -j$(nproc) bzImage"
 
 mkdir "$kernel.part"
 linux=$kernel.root/usr/src/linux
-cp "$linux/arch/x86/boot/bzImage" "$linux/.config" "$linux/modules.builtin" "$kernel.part/"
-chroot "$kernel.root" make -s -C /usr/src/linux kernelrelease > "$kernel.part/release"
+cp "$linux/arch/x86/boot/bzImage" "$linux/.config" "$kernel.part/"
+release=$(chroot "$kernel.root" make -s -C /usr/src/linux kernelrelease)
+# With these modprobe knows that there is nothing to load.
+mkdir -p "$kernel.part/lib/modules/$release"
+cp "$linux/modules.builtin" "$kernel.part/lib/modules/$release/"
+: > "$kernel.part/lib/modules/$release/modules.dep"
 echo "linux-source-7.3 $version" > "$kernel.part/package"
 rm -rf --one-file-system "$kernel.root"
 mv "$kernel.part" "$kernel"

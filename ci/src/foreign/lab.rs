@@ -42,8 +42,16 @@ const BDF: &str = "0000:01:00.0";
 /// How long the program waits for an answer. The processor is emulated, and so is one inside of it.
 const TIMEOUT: &str = "--timeout 120";
 
-/// The same scenarios on KVM inside, with devices of our own: what vfio-cxl adds meets a guest that is nested.
-const NESTED: &str = "cxl-sim run --device sim --guest kvm --timeout 120";
+/// The README leaves the device as it was found. These give it to vfio-pci again.
+const AGAIN: [&str; 2] = [
+    "echo vfio-pci > /sys/bus/pci/devices/0000:01:00.0/driver_override",
+    "echo 0000:01:00.0 > /sys/bus/pci/drivers_probe",
+];
+
+/// Scenarios on KVM inside, with devices of our own: what vfio-cxl adds meets a guest that is nested. Others have
+/// devices that must answer sooner than such a processor can, or take minutes.
+const NESTED: &str =
+    "cxl-sim run --device sim --guest kvm --timeout 120 --filter '^(decoder|interrupt|life|reset|window)/'";
 
 /// Boots the lab, runs what is to be run there, and compares.
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
@@ -65,10 +73,15 @@ fn checked(workspace: &Workspace, root: &Root, kernel: &Kernel) -> Result<String
     let sequence = readme::sequence(workspace)?;
     let ways: Vec<_> = kernel.ways().iter().map(|way| (*way, scenarios(way))).collect();
     let mut commands = sequence.clone();
+    commands.extend(AGAIN.map(str::to_owned));
     commands.extend(ways.iter().map(|(_, command)| command.clone()));
     commands.push(NESTED.to_owned());
     let told = machine::session(&program, root, kernel, &commands)?;
     readme::judge(&sequence, &told)?;
+    AGAIN.iter().try_for_each(|command| match ended(&told, command)?.status {
+        0 => Ok(()),
+        status => Err(format!("this ended with {status}: {command}")),
+    })?;
     for (way, command) in &ways {
         table.add(&format!("lab {way}"), Outcomes::parse(&ended(&told, command)?.said)?);
     }
@@ -81,7 +94,7 @@ fn checked(workspace: &Workspace, root: &Root, kernel: &Kernel) -> Result<String
 
 /// The command that runs the scenarios inside, by a way that VFIO has to the IOMMU.
 fn scenarios(way: &str) -> String {
-    format!("cxl-sim run --device vfio:{BDF},{way} --abi {ABI} --guest soft --allow-touch {TIMEOUT}")
+    format!("cxl-sim run --device vfio:{BDF},{way} --abi {ABI} --allow-touch {TIMEOUT}")
 }
 
 /// The scenarios over the same device's own protocol, without a kernel between.

@@ -16,8 +16,8 @@ const STOCK: &str = "ci/lab-stock.sh amd64";
 pub(super) struct Kernel {
     /// Its image.
     pub(super) image: PathBuf,
-    /// Where its modules are, as `lib/modules`, if it has any.
-    pub(super) modules: Option<PathBuf>,
+    /// What is known of its modules, as `modules/VERSION` in it.
+    pub(super) modules: PathBuf,
     /// Why it is not the lab's own, if it is not.
     instead: Option<String>,
 }
@@ -29,10 +29,12 @@ impl Kernel {
     /// If there is none: why.
     pub(super) fn find(workspace: &Workspace) -> Result<Self, String> {
         match folder(workspace, OWN) {
-            Ok(folder) => Ok(Self { image: folder.join("bzImage"), modules: None, instead: None }),
+            Ok(folder) => {
+                Ok(Self { image: folder.join("bzImage"), modules: folder.join("lib"), instead: None })
+            }
             Err(why) => {
                 let folder = folder(workspace, STOCK)?;
-                let modules = Some(folder.join("lib"));
+                let modules = folder.join("lib");
                 Ok(Self { image: folder.join("vmlinuz"), modules, instead: Some(why) })
             }
         }
@@ -66,7 +68,7 @@ mod tests {
 
     #[test]
     fn without_the_labs_own_there_is_no_iommufd_and_the_reason_is_told() {
-        let own = Kernel { image: "bzImage".into(), modules: None, instead: None };
+        let own = Kernel { image: "bzImage".into(), modules: "lib".into(), instead: None };
         assert_eq!(own.ways(), ["type1", "iommufd"]);
         let stock = Kernel { instead: Some("it was not built".to_owned()), ..own };
         assert_eq!(stock.ways(), ["type1"]);

@@ -94,11 +94,9 @@ fn initial_files(
     fs::copy(root.static_program("busybox"), at("bin/busybox")).map_err(failed)?;
     fs::copy(program.path(), at("bin/cxl-sim")).map_err(failed)?;
     fs::copy(&kernel.image, at("linux")).map_err(failed)?;
-    if let Some(modules) = &kernel.modules {
-        let mut copy = Command::new("cp");
-        copy.arg("-rT").arg(modules).arg(at("lib"));
-        run(copy)?;
-    }
+    let mut copy = Command::new("cp");
+    copy.arg("-rT").arg(&kernel.modules).arg(at("lib"));
+    run(copy)?;
     let mut pack = root.command("sh");
     let script = "cd \"$1\" && find bin dev init lab lib proc sys tmp | busybox cpio -o -H newc > initrd";
     pack.args(["-euc", script, "sh"]).arg(root.inside(folder.path())?);
