@@ -33,7 +33,7 @@ const MOST_LINES: usize = 40;
 /// What QEMU is, beside what has a path.
 const MACHINE: &str = "-M q35,kernel-irqchip=split,memory-backend=mem -accel tcg -cpu EPYC,svm=on -m 1G \
      -object memory-backend-memfd,id=mem,size=1G,share=on -nodefaults -display none -no-reboot \
-     -device intel-iommu,intremap=on,caching-mode=on -device pcie-root-port,id=port,chassis=1,slot=1";
+     -device intel-iommu,intremap=on,caching-mode=on -device pcie-root-port,id=below,chassis=1,slot=1";
 
 /// What Linux is told. Its check of the timer fails where the emulator is slow; a panic ends the machine.
 const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on";
@@ -61,7 +61,7 @@ pub(super) fn session(
 
 fn arguments(folder: &str, socket: &str) -> Vec<String> {
     let device = format!(
-        "{{\"driver\":\"vfio-user-pci\",\"bus\":\"port\",\"socket\":{{\"type\":\"unix\",\"path\":\"{socket}\"}}}}"
+        "{{\"driver\":\"vfio-user-pci\",\"bus\":\"below\",\"socket\":{{\"type\":\"unix\",\"path\":\"{socket}\"}}}}"
     );
     let named = [
         ("-chardev", format!("file,id=log,path={folder}/log")),
@@ -146,10 +146,10 @@ mod tests {
         let arguments = arguments("/tmp/lab", "/tmp/device/device.sock");
         assert_eq!(
             arguments.last().unwrap(),
-            "{\"driver\":\"vfio-user-pci\",\"bus\":\"port\",\
+            "{\"driver\":\"vfio-user-pci\",\"bus\":\"below\",\
              \"socket\":{\"type\":\"unix\",\"path\":\"/tmp/device/device.sock\"}}"
         );
-        assert!(arguments.contains(&"pcie-root-port,id=port,chassis=1,slot=1".to_owned()));
+        assert!(arguments.contains(&"pcie-root-port,id=below,chassis=1,slot=1".to_owned()));
     }
 
     #[test]
