@@ -58,7 +58,8 @@ impl Kernel {
 
 /// The folder that a script names in its last line.
 fn folder(workspace: &Workspace, script: &str) -> Result<PathBuf, String> {
-    let said = run(program(workspace, "sh", script)).map_err(|said| reason(&said).to_owned())?;
+    let said = run(program(workspace, "sh", script))
+        .map_err(|said| reason(&said).trim_start_matches("error: ").to_owned())?;
     Ok(said.lines().next_back().unwrap_or_default().into())
 }
 
