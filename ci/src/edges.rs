@@ -99,7 +99,7 @@ mod tests {
             targets: Vec::new(),
             dependencies: vec![dependency],
         };
-        Workspace { root: "/here".into(), packages: vec![package] }
+        Workspace { root: "/here".into(), target: "/there".into(), packages: vec![package] }
     }
 
     fn dependency(name: &str, origin: Origin) -> Dependency {

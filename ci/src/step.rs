@@ -6,6 +6,7 @@ use crate::edges;
 use crate::foreign::aarch64;
 use crate::foreign::acpi;
 use crate::foreign::fwts;
+use crate::foreign::lab;
 use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
@@ -35,6 +36,11 @@ pub(crate) const STEPS: &[Step] = &[
         "linux",
         "A Linux boots with a machine's ACPI tables and finds what they tell of",
         linux::check,
+    ),
+    Step::new(
+        "lab",
+        "In a Linux with an IOMMU our program passes the device through as on a machine in a lab",
+        lab::check,
     ),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),

@@ -1,8 +1,11 @@
 //! Devices that are open, as a user of VFIO opens them, without a machine around them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
 use vfio_abi::cxl;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::RegionInfo;
@@ -10,6 +13,8 @@ use vfio_abi::info::region;
 use vfio_abi::malformed::Malformed;
 use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
+use vmm_core::backend::event::Event;
+use vmm_core::map::memory::HostMemory;
 
 use crate::process::DeviceProcess;
 use crate::reach::Place;
@@ -30,6 +35,10 @@ pub struct Opened {
 pub struct Device {
     // Fields are dropped in this order: the connection before the process behind it.
     client: Option<Client>,
+    /// What it was let reach, by first address.
+    reached: BTreeMap<u64, HostMemory>,
+    /// What vectors of MSI-X signal, from the first on.
+    pub(crate) events: Vec<Event>,
     name: String,
     place: Place,
     timeout: Duration,
@@ -87,12 +96,43 @@ impl Device {
         timeout: Duration,
     ) -> Result<Self, BackendError> {
         let client = Some(Client(place.connect(timeout, false)?));
-        Ok(Self { client, name: name.to_owned(), place, timeout, _process: process })
+        let (reached, events) = (BTreeMap::new(), Vec::new());
+        Ok(Self { client, reached, events, name: name.to_owned(), place, timeout, _process: process })
     }
 
     /// The scenario's name for it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How long any one wait may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The device reaches this memory from now on, if that was done.
+    pub(crate) fn let_reach(
+        &mut self,
+        range: Span<Iova>,
+        memory: HostMemory,
+        done: Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        done.map(|()| drop(self.reached.insert(range.start().get(), memory)))
+    }
+
+    /// The device does not reach these addresses any more, if that was done.
+    pub(crate) fn let_go(
+        &mut self,
+        range: Span<Iova>,
+        done: Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        done.map(|()| drop(self.reached.remove(&range.start().get())))
+    }
+
+    /// The memory that the device reaches at this address, and where in it that is.
+    pub(crate) fn reached(&self, address: u64) -> Option<(&HostMemory, u64)> {
+        let (start, memory) = self.reached.range(..=address).next_back()?;
+        Some((memory, address.checked_sub(*start)?)).filter(|(memory, offset)| *offset < memory.size())
     }
 
     /// The connection to it.
@@ -111,6 +151,8 @@ impl Device {
     pub fn reopen(&mut self) -> Result<(), CallError> {
         // A server serves one client after the other, so the first one leaves before the second comes.
         self.client = None;
+        self.reached.clear();
+        self.events.clear();
         self.client = Some(Client(self.place.connect(self.timeout, false)?));
         Ok(())
     }

@@ -52,12 +52,12 @@ fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
                 .to_owned(),
         );
     }
-    let Hardware { allow_touch, firmware_committed } = maker.hardware;
+    let Hardware { allow_touch, firmware_committed, simulated } = maker.hardware;
     let needs = Need::of(&scenario.scenario);
     let lacks = |need: &Need| match need {
         Need::FirmwareCommitted => !firmware_committed,
         Need::TouchDeviceMemory | Need::Reset | Need::WriteRegisters => !allow_touch,
-        Need::SimulatedRegisters => true,
+        Need::SimulatedRegisters => !simulated,
     };
     // What nothing can permit is told before what `--allow-touch` permits.
     let first = needs.iter().rev().find(|need| lacks(need))?;
@@ -153,7 +153,11 @@ mod tests {
 
     fn hardware(allow_touch: bool, firmware_committed: bool) -> Maker {
         let source = Source::Vfio("81:00.0".parse().unwrap());
-        Maker { hardware: Hardware { allow_touch, firmware_committed }, ..maker(source, Some("v2")) }
+        let simulated = false;
+        Maker {
+            hardware: Hardware { allow_touch, firmware_committed, simulated },
+            ..maker(source, Some("v2"))
+        }
     }
 
     #[test]
@@ -181,6 +185,10 @@ mod tests {
         let why = "needs registers that only a simulated device has";
         assert_eq!(missing(&scenario, &hardware(true, true)).unwrap(), why);
         assert_eq!((missing(&scenario, &sim(None)), missing(&scenario, &external())), (None, None));
+        // A simulated one may be what an emulator shows its guest as hardware.
+        let hardware = Hardware { simulated: true, ..hardware(true, true).hardware };
+        let emulated = Maker { hardware, ..maker(Source::Vfio("81:00.0".parse().unwrap()), Some("v2")) };
+        assert_eq!(missing(&scenario, &emulated), None);
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct Hardware {
     pub allow_touch: bool,
     /// Firmware has committed its decoder.
     pub firmware_committed: bool,
+    /// It has the ids of a simulated device: there is one behind it, in an emulator.
+    pub simulated: bool,
 }
 
 /// Devices that are reached and known, and not attached yet.

@@ -8,6 +8,7 @@
 //!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
 //!           acpi, fwts ◀── tables of sample machines
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
+//!           lab ◀── QEMU: the device behind an IOMMU, Linux, and our program on the kernel's VFIO
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
@@ -19,6 +20,7 @@ mod client;
 mod config;
 mod device;
 pub(crate) mod fwts;
+pub(crate) mod lab;
 pub(crate) mod linux;
 pub(crate) mod lspci;
 mod process;

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
+use sim_device::profile::Profile;
 use vmm_core::backend::Shared;
 use vmm_core::discover::discover;
 
@@ -63,11 +64,14 @@ fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
     let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
     let Some(place) = maker.source.place().filter(|_| maker.source.is_hardware()) else { return Ok(maker) };
     let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
-    let cxl = discover(&backend).map_err(WorldError::from)?.cxl;
+    let found = discover(&backend).map_err(WorldError::from)?;
+    let (ids, config) = (Profile::default().ids, &found.config);
+    let simulated = (config.vendor, config.device) == (ids.vendor, ids.device);
+    let cxl = found.cxl;
     let firmware_committed = cxl.as_ref().is_some_and(|cxl| cxl.firmware_committed);
     let seen = cxl.map_or(PLAIN, |cxl| cxl.description.revision.name());
     let abi = args.abi.or_else(|| Abi::named(seen));
-    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed }, ..maker })
+    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed, simulated }, ..maker })
 }
 
 fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {

@@ -30,6 +30,7 @@ pub mod machine;
 pub mod needs;
 pub mod place;
 pub mod plug;
+pub mod reached;
 pub mod region;
 pub mod step;
 pub mod topology;

@@ -86,6 +86,8 @@ fn of_step(step: &Step) -> Vec<Need> {
         Step::Run(run) => at(&run.at, false),
         Step::DeviceHolds(_) | Step::DevicePuts(_) => vec![Need::TouchDeviceMemory],
         Step::Copy(_) => vec![Need::TouchDeviceMemory, Need::SimulatedRegisters],
+        Step::DmaCopy(_) => vec![Need::TouchDeviceMemory, Need::SimulatedRegisters],
+        Step::Vectors(_) | Step::Vector(_) => vec![Need::SimulatedRegisters],
         Step::Interrupts(_) | Step::Signalled(_) | Step::UnmaskPin(_) => vec![Need::SimulatedRegisters],
         Step::MachineReset(_) | Step::VfioReset(_) | Step::Reset(_) => vec![Need::Reset],
         Step::RegionRead(read) => of_region(read.region, read.offset.0),
@@ -175,6 +177,12 @@ mod tests {
         &["touch-device-memory"])]
     #[case("reset = { device = \"a\" }", &["reset"])]
     #[case("reopen = { device = \"a\" }", &[])]
+    #[case("dma_map = { device = \"a\", address = 0, size = \"4KiB\" }", &[])]
+    #[case("vectors = { device = \"a\", count = 1 }", &["simulated-registers"])]
+    #[case(
+        "dma_copy = { device = \"a\", from = 0, to_memory = 0, length = 1, ends = \"done\" }",
+        &["touch-device-memory", "simulated-registers"]
+    )]
     fn what_a_call_needs_follows_from_it(#[case] step: &str, #[case] expected: &[&str]) {
         assert_eq!(needs("attach = false", "", step), expected);
     }

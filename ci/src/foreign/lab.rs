@@ -1,0 +1,116 @@
+//! The lab without hardware: a Linux with an IOMMU and KVM boots inside of QEMU, finds the device that we serve as one
+//! of its own, and our program runs there as on a machine in a lab, on the kernel's own VFIO.
+//!
+//! ```text
+//!  cxl-sim serve ──▶ socket ──▶ QEMU: vfio-user-pci behind intel-iommu ──▶ Linux: vfio-pci ──▶ cxl-sim run, static
+//!        │                                                                 ci/lab/init         type1 | iommufd
+//!        └──────────────▶ cxl-sim run --device vfio-user ──▶ the same scenarios ──▶ compared, one by one
+//! ```
+//!
+//! QEMU hands on no capability of vfio-cxl, and Linux has no vfio-cxl: the device is a PCI device like others there,
+//! and the scenarios are those for `--abi plain`. KVM inside is nested in an emulated SVM; what needs vfio-cxl meets it
+//! with devices of our own, `--device sim`.
+
+mod kernel;
+mod machine;
+mod outcomes;
+mod program;
+mod readme;
+mod session;
+
+use std::process::Command;
+
+use kernel::Kernel;
+use outcomes::Outcomes;
+use outcomes::Table;
+use program::Program;
+use session::Told;
+
+use super::device::Device;
+use super::root::Root;
+use crate::commands::run;
+use crate::step::Outcome;
+use crate::workspace::Workspace;
+
+/// The device, and the kernel interface that it is served with.
+const PROFILE: &str = "t2-committed";
+const ABI: &str = "plain";
+
+/// How the device is named inside.
+const BDF: &str = "0000:01:00.0";
+
+/// How long the program waits for an answer. The processor is emulated, and so is one inside of it.
+const TIMEOUT: &str = "--timeout 120";
+
+/// The README leaves the device as it was found. These give it to vfio-pci again.
+const AGAIN: [&str; 2] = [
+    "echo vfio-pci > /sys/bus/pci/devices/0000:01:00.0/driver_override",
+    "echo 0000:01:00.0 > /sys/bus/pci/drivers_probe",
+];
+
+/// Scenarios on KVM inside, with devices of our own: what vfio-cxl adds meets a guest that is nested. Others have
+/// devices that must answer sooner than such a processor can, or take minutes.
+const NESTED: &str =
+    "cxl-sim run --device sim --guest kvm --timeout 120 --filter '^(decoder|interrupt|life|reset|window)/'";
+
+/// Boots the lab, runs what is to be run there, and compares.
+pub(crate) fn check(workspace: &Workspace) -> Outcome {
+    let ready = Root::find(workspace).and_then(|root| Ok((Kernel::find(workspace)?, root)));
+    let (kernel, root) = match ready {
+        Ok(ready) => ready,
+        Err(reason) => return Outcome::Skipped(reason),
+    };
+    match checked(workspace, &root, &kernel) {
+        Ok(said) => Outcome::Passed(said),
+        Err(said) => Outcome::Failed(said),
+    }
+}
+
+fn checked(workspace: &Workspace, root: &Root, kernel: &Kernel) -> Result<String, String> {
+    let program = Program::build(workspace)?;
+    let mut table = Table::default();
+    table.add("vfio-user", over_vfio_user(&program, root)?);
+    let sequence = readme::sequence(workspace)?;
+    let ways: Vec<_> = kernel.ways().iter().map(|way| (*way, scenarios(way))).collect();
+    let mut commands = sequence.clone();
+    commands.extend(AGAIN.map(str::to_owned));
+    commands.extend(ways.iter().map(|(_, command)| command.clone()));
+    commands.push(NESTED.to_owned());
+    let told = machine::session(&program, root, kernel, &commands)?;
+    readme::judge(&sequence, &told)?;
+    AGAIN.iter().try_for_each(|command| match ended(&told, command)?.status {
+        0 => Ok(()),
+        status => Err(format!("this ended with {status}: {command}")),
+    })?;
+    for (way, command) in &ways {
+        table.add(&format!("lab {way}"), Outcomes::parse(&ended(&told, command)?.said)?);
+    }
+    let nested = Outcomes::parse(&ended(&told, NESTED)?.said)?;
+    table.judge()?;
+    nested.judge()?;
+    let lines = [kernel.told(), table.to_string(), format!("nested KVM, devices of our own: {nested}")];
+    Ok(lines.join("\n"))
+}
+
+/// The command that runs the scenarios inside, by a way that VFIO has to the IOMMU.
+fn scenarios(way: &str) -> String {
+    format!("cxl-sim run --device vfio:{BDF},{way} --abi {ABI} --allow-touch {TIMEOUT}")
+}
+
+/// The scenarios over the same device's own protocol, without a kernel between.
+fn over_vfio_user(program: &Program, root: &Root) -> Result<Outcomes, String> {
+    let device = Device::served_by(Command::new(program.path()), root, PROFILE, ABI)?;
+    let mut command = Command::new(program.path());
+    command.args(["run", "--guest", "soft", "--abi", ABI, "--device"]);
+    command.arg(format!("vfio-user:{}", device.socket().display()));
+    // Where a scenario fails the run does, and what it said is judged with that of the others.
+    let said = run(command).unwrap_or_else(|said| said);
+    device.end()?;
+    Outcomes::parse(&said.lines().map(str::to_owned).collect::<Vec<_>>())
+}
+
+/// What was told of a command that must have run.
+fn ended<'a>(told: &'a [Told], command: &str) -> Result<&'a Told, String> {
+    let found = told.iter().find(|told| told.command == command);
+    found.ok_or_else(|| format!("the lab does not tell how this ended: {command}"))
+}
