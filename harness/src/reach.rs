@@ -8,6 +8,7 @@ use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::kernel::Address;
 use vmm_core::backend::kernel::KernelVfio;
+use vmm_core::backend::kernel::Way;
 use vmm_core::backend::vfio_user::VfioUser;
 
 /// Where devices come from.
@@ -19,6 +20,8 @@ pub enum Source {
     VfioUser(PathBuf),
     /// Hardware of this host.
     Vfio(Address),
+    /// A process of ours for each scenario, to which a device is lent by this way.
+    Lent(Way),
 }
 
 /// Where one device is.
@@ -36,6 +39,7 @@ impl fmt::Display for Source {
             Self::Sim => out.write_str("sim"),
             Self::VfioUser(path) => write!(out, "vfio-user:{}", path.display()),
             Self::Vfio(address) => address.fmt(out),
+            Self::Lent(way) => write!(out, "lent by {}", way.name()),
         }
     }
 }
@@ -44,15 +48,20 @@ impl Source {
     /// Where a device is that is somebody else's. Nothing of one that is to be made.
     pub fn place(&self) -> Option<Place> {
         match self {
-            Self::Sim => None,
+            Self::Sim | Self::Lent(_) => None,
             Self::VfioUser(path) => Some(Place::Socket(path.clone())),
             Self::Vfio(address) => Some(Place::Host(*address)),
         }
     }
 
-    /// Whether it is hardware, which an access can hang together with its host.
+    /// Whether each device is made as its scenario wants it.
+    pub fn is_made(&self) -> bool {
+        matches!(self, Self::Sim | Self::Lent(_))
+    }
+
+    /// Whether it is reached as hardware is, which an access can hang together with its host.
     pub fn is_hardware(&self) -> bool {
-        matches!(self, Self::Vfio(_))
+        matches!(self, Self::Vfio(_) | Self::Lent(_))
     }
 }
 

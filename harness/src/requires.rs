@@ -36,7 +36,7 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     if count > 1 {
         return Some(format!("needs {count} devices, and --device gives one"));
     }
-    let other = scenario.profiles.iter().any(Option::is_some);
+    let other = !maker.hardware.as_wanted && scenario.profiles.iter().any(Option::is_some);
     other.then(|| "needs a device of its own profile, which only --device sim makes".to_owned())
 }
 
@@ -52,7 +52,7 @@ fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
                 .to_owned(),
         );
     }
-    let Hardware { allow_touch, firmware_committed, simulated } = maker.hardware;
+    let Hardware { allow_touch, firmware_committed, simulated, .. } = maker.hardware;
     let needs = Need::of(&scenario.scenario);
     let lacks = |need: &Need| match need {
         Need::FirmwareCommitted => !firmware_committed,
@@ -155,7 +155,7 @@ mod tests {
         let source = Source::Vfio("81:00.0".parse().unwrap());
         let simulated = false;
         Maker {
-            hardware: Hardware { allow_touch, firmware_committed, simulated },
+            hardware: Hardware { allow_touch, firmware_committed, simulated, as_wanted: false },
             ..maker(source, Some("v2"))
         }
     }

@@ -99,6 +99,14 @@ pub struct Hardware {
     pub firmware_committed: bool,
     /// It has the ids of a simulated device: there is one behind it, in an emulator.
     pub simulated: bool,
+    /// It is the device that the scenario wants, and nobody else's.
+    pub as_wanted: bool,
+}
+
+impl Hardware {
+    /// What is lent to a scenario: the device that it wants, in software.
+    pub const LENT: Self =
+        Self { allow_touch: true, firmware_committed: true, simulated: true, as_wanted: true };
 }
 
 /// Devices that are reached and known, and not attached yet.
@@ -191,7 +199,7 @@ impl From<PlugError> for WorldError {
 impl Maker {
     /// The kernel in the world of a scenario. Of somebody else's device a scenario's own wish says nothing.
     pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
-        let wished = scenario.abis.first().copied().filter(|_| self.source == Source::Sim);
+        let wished = scenario.abis.first().copied().filter(|_| self.source.is_made());
         self.abi.or(wished).unwrap_or(DEFAULT_ABI)
     }
 
@@ -204,7 +212,8 @@ impl Maker {
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the
     /// user says. Where nothing is assumed, all that are known will.
     fn assumed(&self, scenario: &Loaded) -> Option<Revision> {
-        let users = self.abi.filter(|_| self.source != Source::Sim).and_then(|abi| abi.name.parse().ok());
+        let is_made = self.source.is_made() || self.hardware.as_wanted;
+        let users = self.abi.filter(|_| !is_made).and_then(|abi| abi.name.parse().ok());
         scenario.assume.or(users)
     }
 

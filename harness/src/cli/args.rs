@@ -16,6 +16,7 @@ use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
 use sim_device::kernel::DEFAULT_ABI;
 use sim_device::server::Limits;
+use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
 use crate::world::Source;
@@ -76,6 +77,8 @@ impl Default for Command {
             no_skip: false,
             timeout: DEFAULT_TIMEOUT,
             allow_touch: false,
+            lend: None,
+            as_wanted: false,
         })
     }
 }
@@ -116,6 +119,12 @@ pub(super) struct Run {
     /// hung real machines
     #[arg(long)]
     pub(super) allow_touch: bool,
+    /// Lend each scenario its device by this way of the kernel's VFIO interface, instead of a socket
+    #[arg(long, value_name = "type1|iommufd", value_parser = way, conflicts_with = "device")]
+    pub(super) lend: Option<Way>,
+    /// The device is the one that the scenario wants, and may be touched
+    #[arg(long, hide = true)]
+    pub(super) as_wanted: bool,
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
@@ -359,6 +368,11 @@ fn arch(name: &str) -> Result<Arch, String> {
 }
 
 /// The kernel with a name.
+fn way(name: &str) -> Result<Way, String> {
+    let known = [Way::Type1, Way::Iommufd].into_iter().find(|way| way.name() == name);
+    known.ok_or_else(|| "must be type1 or iommufd".to_owned())
+}
+
 fn abi(name: &str) -> Result<&'static Abi, String> {
     let names = || ABIS.iter().map(|abi| abi.name).collect::<Vec<_>>().join(", ");
     Abi::named(name).ok_or_else(|| format!("must be one of {}", names()))

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sim_device::kernel::ABIS;
@@ -18,6 +19,7 @@ use super::args::Guest;
 use super::args::Run;
 use super::file_failure;
 use super::this_program;
+use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
 use crate::report::json;
@@ -45,8 +47,8 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
     let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
-    let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
-    let done = runner::run_all(&maker, &scenarios, jobs, &say);
+    let jobs = if maker.source.is_made() { args.jobs } else { 1 };
+    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, one), &say);
     for (path, file) in &mut reports {
         file.write_all(json::render(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
     }
@@ -56,13 +58,23 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
+fn run_one(maker: &Maker, paths: &[PathBuf], scenario: &Loaded) -> ScenarioReport {
+    match maker.source {
+        Source::Lent(way) => lent::run(maker, way, paths, scenario),
+        _ => runner::run(maker, scenario),
+    }
+}
+
 /// How worlds are made. Hardware is looked at first: what it is decides what can be run with it.
 fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
-    let (source, program, timeout) = (args.device.source(), this_program()?, args.timeout.0);
+    let (program, timeout) = (this_program()?, args.timeout.0);
+    let source = args.lend.map_or_else(|| args.device.source(), Source::Lent);
     let allow_touch = args.allow_touch;
-    let hardware = Hardware { allow_touch, ..Hardware::default() };
+    let is_lent = args.as_wanted || args.lend.is_some();
+    let hardware = if is_lent { Hardware::LENT } else { Hardware { allow_touch, ..Hardware::default() } };
     let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
-    let Some(place) = maker.source.place().filter(|_| maker.source.is_hardware()) else { return Ok(maker) };
+    let looks = maker.source.is_hardware() && !is_lent;
+    let Some(place) = maker.source.place().filter(|_| looks) else { return Ok(maker) };
     let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
     let found = discover(&backend).map_err(WorldError::from)?;
     let (ids, config) = (Profile::default().ids, &found.config);
@@ -71,7 +83,7 @@ fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
     let firmware_committed = cxl.as_ref().is_some_and(|cxl| cxl.firmware_committed);
     let seen = cxl.map_or(PLAIN, |cxl| cxl.description.revision.name());
     let abi = args.abi.or_else(|| Abi::named(seen));
-    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed, simulated }, ..maker })
+    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed, simulated, ..hardware }, ..maker })
 }
 
 fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
