@@ -7,6 +7,7 @@ use crate::foreign::aarch64;
 use crate::foreign::acpi;
 use crate::foreign::fwts;
 use crate::foreign::lab;
+use crate::foreign::lend;
 use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
@@ -42,6 +43,13 @@ pub(crate) const STEPS: &[Step] = &[
         "In a Linux with an IOMMU our program passes the device through as on a machine in a lab",
         lab::check,
     ),
+    Step::new(
+        "lend uapi",
+        "Programs that use the kernel's VFIO interface take a device that is lent for one of the kernel's",
+        lend::uapi,
+    ),
+    Step::new("lend qemu", "QEMU's vfio-pci attaches to a device that is lent", lend::emulator),
+    Step::new("lend scenarios", "The scenarios pass with devices that are lent", lend::scenarios),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),
     Step::new(

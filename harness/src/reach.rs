@@ -59,6 +59,15 @@ impl Source {
         matches!(self, Self::Sim | Self::Lent(_))
     }
 
+    /// By which way of the kernel's it is reached, if that is said.
+    pub fn way(&self) -> Option<Way> {
+        match self {
+            Self::Vfio(address) => address.way,
+            Self::Lent(way) => Some(*way),
+            Self::Sim | Self::VfioUser(_) => None,
+        }
+    }
+
     /// Whether it is reached as hardware is, which an access can hang together with its host.
     pub fn is_hardware(&self) -> bool {
         matches!(self, Self::Vfio(_) | Self::Lent(_))

@@ -1,11 +1,13 @@
 //! What a scenario needs that may not be there: then it is skipped, and the report says why.
 
-use vmm_core::plan::iommu::Way;
+use vmm_core::backend::kernel::Way;
+use vmm_core::plan::iommu;
 
 use crate::scenario::Loaded;
 use crate::scenario::accident;
 use crate::scenario::life::KVM;
 use crate::scenario::needs::Need;
+use crate::scenario::step::Step;
 use crate::world::GuestKind;
 use crate::world::Hardware;
 use crate::world::Maker;
@@ -36,6 +38,11 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     if count > 1 {
         return Some(format!("needs {count} devices, and --device gives one"));
     }
+    if maker.hardware.as_wanted
+        && let Some(why) = missing_in_lent(scenario)
+    {
+        return Some(why);
+    }
     let other = !maker.hardware.as_wanted && scenario.profiles.iter().any(Option::is_some);
     other.then(|| "needs a device of its own profile, which only --device sim makes".to_owned())
 }
@@ -45,7 +52,7 @@ fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
     if !maker.source.is_hardware() {
         return None;
     }
-    if scenario.machine.smmus.iter().any(|smmu| smmu.reach == Way::Ask) {
+    if scenario.machine.smmus.iter().any(|smmu| smmu.reach == iommu::Way::Ask) {
         return Some(
             "needs a device that asks for memory by messages, which hardware does not: an SMMU with \
                      `reach = \"mirror\"` needs none"
@@ -58,17 +65,38 @@ fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
         Need::FirmwareCommitted => !firmware_committed,
         Need::TouchDeviceMemory | Need::Reset | Need::WriteRegisters => !allow_touch,
         Need::SimulatedRegisters => !simulated,
+        Need::Type1 => maker.source.way() == Some(Way::Iommufd),
     };
     // What nothing can permit is told before what `--allow-touch` permits.
     let first = needs.iter().rev().find(|need| lacks(need))?;
     let permits = "has hung real machines: --allow-touch permits it";
     Some(match first {
+        Need::Type1 => "needs an IOMMU of type 1, and an iommufd refuses this".to_owned(),
         Need::SimulatedRegisters => "needs registers that only a simulated device has".to_owned(),
         Need::FirmwareCommitted => "needs a device whose decoder firmware has committed".to_owned(),
         Need::TouchDeviceMemory => format!("touches device memory, which {permits}"),
         Need::Reset => format!("resets the device, which {permits}"),
         Need::WriteRegisters => format!("writes the device's registers, which {permits}"),
     })
+}
+
+/// What a device does not have that is lent.
+fn missing_in_lent(scenario: &Loaded) -> Option<String> {
+    let profiles = scenario.profiles.iter().flatten();
+    if profiles.into_iter().any(|profile| profile.faults.are_of_server()) {
+        return Some("has a server that answers wrongly, and who is lent a device meets none".to_owned());
+    }
+    let mut gone = Vec::new();
+    for step in &scenario.scenario.steps {
+        match step {
+            Step::Unplug(unplug) => gone.push(&unplug.device),
+            Step::Plug(plug) if gone.contains(&&plug.device) => {
+                return Some("needs a new device at the place of another, and one is lent".to_owned());
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Whether a scenario is about this kernel. One that names none is about vfio-cxl in all its revisions.
@@ -189,6 +217,57 @@ mod tests {
         let hardware = Hardware { simulated: true, ..hardware(true, true).hardware };
         let emulated = Maker { hardware, ..maker(Source::Vfio("81:00.0".parse().unwrap()), Some("v2")) };
         assert_eq!(missing(&scenario, &emulated), None);
+    }
+
+    fn lent(way: Way) -> Maker {
+        Maker { hardware: Hardware::LENT, ..maker(Source::Lent(way), None) }
+    }
+
+    #[test]
+    fn what_is_lent_is_as_the_scenario_wants_it_and_one() {
+        let own = scenario("[[device]]\nname = \"a\"\nwith.memory.size = \"512MiB\"");
+        let two = scenario("[[device]]\nname = \"a\"\n[[device]]\nname = \"b\"");
+        for way in [Way::Type1, Way::Iommufd] {
+            assert_eq!(missing(&own, &lent(way)), None);
+            assert_eq!(missing(&steps("", ENGINE), &lent(way)), None);
+            assert_eq!(missing(&two, &lent(way)).unwrap(), "needs 2 devices, and --device gives one");
+        }
+        let named = "proves = \"x\"\nabi = [\"v3\"]\nrefused = \"y\"\n[[device]]\nname = \"a\"";
+        let named = Loaded::parse("x", "x.toml", named, None).unwrap();
+        assert_eq!(lent(Way::Type1).abi_for(&named).name, "v3");
+    }
+
+    #[test]
+    fn what_only_a_server_breaks_is_not_lent() {
+        let broken = |fault: &str| scenario(&format!("[[device]]\nname = \"a\"\nwith.faults.{fault}"));
+        for fault in ["silent_at_message = 3", "answer_after_ms = 10", "map_efault_from = 0"] {
+            let why = "has a server that answers wrongly, and who is lent a device meets none";
+            assert_eq!(missing(&broken(fault), &lent(Way::Type1)).unwrap(), why);
+            assert_eq!(missing(&broken(fault), &sim(None)), None);
+        }
+        assert_eq!(missing(&broken("commit_ignored = true"), &lent(Way::Type1)), None);
+    }
+
+    #[test]
+    fn a_device_that_went_does_not_come_back_as_another_one_where_it_is_lent() {
+        let plug = "[[step]]\nplug = { device = \"a\" }\n";
+        let unplug = "[[step]]\nunplug = { device = \"a\" }\n";
+        let why = "needs a new device at the place of another, and one is lent";
+        let missing = |text: &str| missing(&steps("", text), &lent(Way::Type1));
+        assert_eq!(missing(&format!("{unplug}{plug}")).unwrap(), why);
+        assert_eq!(missing(&format!("{plug}{unplug}")), None);
+    }
+
+    #[test]
+    fn what_an_iommufd_refuses_needs_the_other_way() {
+        let stated = steps("requires = [\"type1\"]", HARMLESS);
+        let why = "needs an IOMMU of type 1, and an iommufd refuses this";
+        assert_eq!(missing(&stated, &lent(Way::Iommufd)).unwrap(), why);
+        for maker in [lent(Way::Type1), sim(None), external(), hardware(true, true)] {
+            assert_eq!(missing(&stated, &maker), None);
+        }
+        let source = Source::Vfio("81:00.0,iommufd".parse().unwrap());
+        assert_eq!(missing(&stated, &Maker { source, ..hardware(true, true) }).unwrap(), why);
     }
 
     #[test]

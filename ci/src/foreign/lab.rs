@@ -13,7 +13,6 @@
 
 mod kernel;
 mod machine;
-mod outcomes;
 mod program;
 mod readme;
 mod session;
@@ -21,12 +20,12 @@ mod session;
 use std::process::Command;
 
 use kernel::Kernel;
-use outcomes::Outcomes;
-use outcomes::Table;
 use program::Program;
 use session::Told;
 
 use super::device::Device;
+use super::outcomes::Outcomes;
+use super::outcomes::Table;
 use super::root::Root;
 use crate::commands::run;
 use crate::step::Outcome;

@@ -8,6 +8,7 @@
 //! | `reset`               | `machine_reset`, `vfio_reset`, `reset`                           | with `--allow-touch` |
 //! | `write-registers`     | stores to the component block                                    | with `--allow-touch` |
 //! | `simulated-registers` | copies, interrupts, BARs, configuration space behind its header  | never                |
+//! | `type1`               | what an iommufd refuses: a device that reaches memory of devices | not by an iommufd    |
 //!
 //! Where registers are in BARs and in configuration space differs from device to device, and what a write does there,
 //! nobody knows who has not made the device: scenarios write to those of the simulated one.
@@ -32,6 +33,9 @@ pub enum Need {
     WriteRegisters,
     /// The device has what only the simulated one has.
     SimulatedRegisters,
+    /// The IOMMU is one of type 1, which lets a device reach memory of devices, and refuses with other errors than an
+    /// iommufd does.
+    Type1,
 }
 
 /// The length of a header in configuration space, which is the same for all.
@@ -39,12 +43,13 @@ const HEADER: u64 = 0x40;
 
 impl Need {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::FirmwareCommitted,
         Self::TouchDeviceMemory,
         Self::Reset,
         Self::WriteRegisters,
         Self::SimulatedRegisters,
+        Self::Type1,
     ];
 
     /// The name in scenarios.
@@ -55,6 +60,7 @@ impl Need {
             Self::Reset => "reset",
             Self::WriteRegisters => "write-registers",
             Self::SimulatedRegisters => "simulated-registers",
+            Self::Type1 => "type1",
         }
     }
 

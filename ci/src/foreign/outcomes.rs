@@ -55,6 +55,11 @@ impl Outcomes {
         self.0.get(name).map_or("not there", |became| &became.word)
     }
 
+    /// Whether these are the scenarios that the others are.
+    pub(super) fn are_those_of(&self, others: &Self) -> bool {
+        self.0.keys().eq(others.0.keys())
+    }
+
     /// Whether something passed, and nothing failed.
     ///
     /// # Errors
@@ -71,7 +76,7 @@ impl Outcomes {
     }
 
     /// Why scenarios were skipped, and how many for each reason.
-    fn reasons(&self) -> BTreeMap<&str, usize> {
+    pub(super) fn reasons(&self) -> BTreeMap<&str, usize> {
         let mut reasons = BTreeMap::new();
         for became in self.0.values().filter(|became| became.word == "skipped") {
             let reason = became.said.first().map_or("no reason was given", String::as_str);
