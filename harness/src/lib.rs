@@ -11,6 +11,7 @@
 //! - [`reach`]: where devices come from, and the connection to one.
 //! - [`fused`]: a device whose calls can be made to fail.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
+//! - [`likeness`]: what a device is like: as a profile, and compared with another.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
@@ -23,6 +24,7 @@ pub mod bench;
 pub mod cli;
 pub mod fused;
 pub mod host;
+pub mod likeness;
 pub mod opened;
 pub mod process;
 pub mod reach;

@@ -34,6 +34,10 @@ pub(super) enum Command {
     Serve(Serve),
     /// Show everything that can be found out about a device
     Inspect(Inspect),
+    /// Write a profile of a device, which `serve` can play: no memory, no serial number
+    Capture(Capture),
+    /// Show in what a profile's device and another one differ, without harm to either
+    Compare(Compare),
     /// Show what a scenario's machine would do, before anything is touched
     Plan(Plan),
     /// Write the ACPI tables of a scenario's machine
@@ -183,6 +187,32 @@ pub(super) struct Inspect {
     /// Write JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Capture {
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
+    pub(super) device: DeviceName,
+    /// The file for the profile
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// The profile: a preset's name, or a file
+    pub(super) profile: String,
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
+    pub(super) device: DeviceName,
+    /// The kernel interface that shows the profile's device. Without it, that of the other device
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi)]
+    pub(super) abi: Option<&'static Abi>,
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,

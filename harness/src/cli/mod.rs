@@ -6,6 +6,7 @@ mod acpi;
 mod args;
 mod bench;
 mod inspect;
+mod likeness;
 mod list;
 mod plan;
 mod run;
@@ -90,6 +91,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Capture(args) => likeness::capture(&args),
+        Command::Compare(args) => likeness::compare(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),

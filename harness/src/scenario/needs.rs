@@ -1,13 +1,13 @@
-//! What a scenario needs of a device that is hardware. What its steps need is found out from them; `requires` can add to
-//! it.
+//! What a scenario needs of a device that is hardware. What its steps need is found out from them; `requires` can add
+//! to it.
 //!
-//! | need                  | steps                                                                    | hardware has it       |
-//! |-----------------------|--------------------------------------------------------------------------|-----------------------|
-//! | `firmware-committed`  | any, with a machine whose guest does not commit                          | if firmware did       |
-//! | `touch-device-memory` | loads, stores and calls at the window or a number; the memory region     | with `--allow-touch`  |
-//! | `reset`               | `machine_reset`, `vfio_reset`, `reset`                                   | with `--allow-touch`  |
-//! | `write-registers`     | stores to the component block                                            | with `--allow-touch`  |
-//! | `simulated-registers` | copies, interrupts, BARs, configuration space behind its header          | never                 |
+//! | need                  | steps                                                            | hardware has it      |
+//! |-----------------------|------------------------------------------------------------------|----------------------|
+//! | `firmware-committed`  | any, with a machine whose guest does not commit                  | if firmware did      |
+//! | `touch-device-memory` | accesses at the window or a number, and to the memory region     | with `--allow-touch` |
+//! | `reset`               | `machine_reset`, `vfio_reset`, `reset`                           | with `--allow-touch` |
+//! | `write-registers`     | stores to the component block                                    | with `--allow-touch` |
+//! | `simulated-registers` | copies, interrupts, BARs, configuration space behind its header  | never                |
 //!
 //! Where registers are in BARs and in configuration space differs from device to device, and what a write does there,
 //! nobody knows who has not made the device: scenarios write to those of the simulated one.

@@ -40,7 +40,8 @@ impl Answer {
     fn of(result: Result<(), BackendError>, bytes: Vec<u8>) -> Self {
         match result.map_err(|error| error.failure) {
             Ok(()) => Self::Done(bytes),
-            Err(Failure::Refused(errno) | Failure::Explained { errno, .. }) => Self::Refused(errno),
+            Err(Failure::Refused(errno)) => Self::Refused(errno),
+            Err(Failure::Explained(refusal)) => Self::Refused(refusal.errno),
             Err(Failure::Short { done, .. }) => Self::Short(done),
             Err(Failure::Lost(reason)) => Self::Lost(reason),
         }

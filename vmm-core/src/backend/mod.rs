@@ -375,13 +375,8 @@ pub enum Failure {
     #[error("refused with {0}")]
     Refused(Errno),
     /// The same, and somebody knows why.
-    #[error("refused with {errno}: {why}")]
-    Explained {
-        /// What the answer is.
-        errno: Errno,
-        /// Why, and what to do.
-        why: String,
-    },
+    #[error("{0}")]
+    Explained(Box<Refusal>),
     /// The device did less than it was asked, and lives on.
     #[error("{done} of {asked} bytes")]
     Short {
@@ -395,11 +390,27 @@ pub enum Failure {
     Lost(String),
 }
 
+/// A refusal of which somebody knows why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused with {errno}: {why}")]
+pub struct Refusal {
+    /// What the answer is.
+    pub errno: Errno,
+    /// Why, and what to do.
+    pub why: String,
+}
+
 impl Failure {
+    /// The device said no, and this is why.
+    pub fn explained(errno: Errno, why: String) -> Self {
+        Self::Explained(Box::new(Refusal { errno, why }))
+    }
+
     /// What the device answered that said no, and lives on.
     pub fn errno(&self) -> Option<Errno> {
         match self {
-            Self::Refused(errno) | Self::Explained { errno, .. } => Some(*errno),
+            Self::Refused(errno) => Some(*errno),
+            Self::Explained(refusal) => Some(refusal.errno),
             Self::Short { .. } | Self::Lost(_) => None,
         }
     }

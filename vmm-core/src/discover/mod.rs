@@ -16,6 +16,7 @@
 
 pub mod config;
 pub mod cxl;
+pub mod hardware;
 pub mod msix;
 
 mod registers;

@@ -187,7 +187,7 @@ impl KernelVfio {
         if let Failure::Refused(errno) = error.failure
             && let Some(why) = advice::at_map(errno, size)
         {
-            error.failure = Failure::Explained { errno, why };
+            error.failure = Failure::explained(errno, why);
         }
         error
     }
@@ -285,7 +285,7 @@ impl Backend for KernelVfio {
         let was_lost = self.open.is_err();
         let part = Part { file: file.clone(), offset, allowed };
         if let Some(why) = self.open.as_ref().ok().and_then(|open| advice::outside(range, &open.ranges)) {
-            return Err(self.error(call, Failure::Explained { errno: Errno::EINVAL, why }));
+            return Err(self.error(call, Failure::explained(Errno::EINVAL, why)));
         }
         let mapped = self.with(call, |system, open| open.space.map(system, range, &part));
         let (memory, outcome) = match mapped {
@@ -302,7 +302,7 @@ impl Backend for KernelVfio {
     fn dma_ask(&mut self, range: Span<Iova>, _: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
         let why = "a device of the host's asks for no memory by messages: an SMMU before it needs \
                    `reach = \"mirror\"`";
-        let failure = Failure::Explained { errno: Errno::EOPNOTSUPP, why: why.to_owned() };
+        let failure = Failure::explained(Errno::EOPNOTSUPP, why.to_owned());
         Err(self.error(Call::DmaAsk { range }, failure))
     }
 
