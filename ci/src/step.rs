@@ -42,6 +42,11 @@ pub(crate) const STEPS: &[Step] = &[
         "In a Linux with an IOMMU our program passes the device through as on a machine in a lab",
         lab::check,
     ),
+    Step::new(
+        "lab-aarch64",
+        "The same in a Linux for aarch64, whose KVM runs our vCPU for the other processor",
+        lab::check_aarch64,
+    ),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),
     Step::new(
