@@ -44,6 +44,11 @@ pub(crate) const STEPS: &[Step] = &[
         lab::check,
     ),
     Step::new(
+        "lab-aarch64",
+        "The same in a Linux for aarch64, whose KVM runs our vCPU for the other processor",
+        lab::check_aarch64,
+    ),
+    Step::new(
         "lend uapi",
         "Programs that use the kernel's VFIO interface take a device that is lent for one of the kernel's",
         lend::uapi,

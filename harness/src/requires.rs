@@ -25,6 +25,9 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     if scenario.scenario.requires.iter().any(|name| name == KVM) && guest != GuestKind::Kvm {
         return Some(format!("needs the guest kvm, and the guest is {}", guest.name()));
     }
+    if let Some(why) = foreign_code(scenario, std::env::consts::ARCH) {
+        return Some(why);
+    }
     if maker.source == Source::Sim {
         return None;
     }
@@ -46,6 +49,16 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
     let other = !maker.hardware.as_wanted && scenario.profiles.iter().any(Option::is_some);
     other.then(|| "needs a device of its own profile, which only --device sim makes".to_owned())
 }
+
+/// Why the guest cannot call the scenario's code, which is of bytes that another processor understands.
+fn foreign_code(scenario: &Loaded, processor: &str) -> Option<String> {
+    let calls = scenario.scenario.steps.iter().any(|step| matches!(step, Step::Run(_)));
+    let foreign = calls && processor != CODE_IS_FOR;
+    foreign.then(|| format!("has code for {CODE_IS_FOR}, and the guest that KVM runs here is of {processor}"))
+}
+
+/// The processor that scenarios have code for.
+const CODE_IS_FOR: &str = "x86_64";
 
 /// What hardware does not have, or what may not be done with it.
 fn missing_in_hardware(scenario: &Loaded, maker: &Maker) -> Option<String> {
@@ -299,6 +312,25 @@ mod tests {
         let other = text.replace("refused", "machine.arch = \"aarch64\"\nrefused");
         let other = Loaded::parse("x", "x.toml", &other, None).unwrap();
         assert_eq!(missing(&other, &kvm).unwrap(), "needs the guest kvm, and the guest is soft");
+    }
+
+    #[test]
+    fn code_is_called_on_the_processor_that_it_is_for_alone() {
+        let calls = steps("requires = [\"kvm\"]", "[[step]]\nrun = { at = \"a.window\", is = 0 }");
+        let why = "has code for x86_64, and the guest that KVM runs here is of aarch64";
+        assert_eq!(foreign_code(&calls, "aarch64").unwrap(), why);
+        assert_eq!(foreign_code(&calls, "x86_64"), None);
+        assert_eq!(foreign_code(&steps("", LIGHT), "aarch64"), None);
+    }
+
+    #[test]
+    fn a_guest_that_is_interrupted_is_soft_where_kvms_takes_none() {
+        let kvm = Maker { guest: GuestKind::Kvm, ..sim(None) };
+        let taken = steps("", "[[step]]\ninterrupts = { number = 0x41, count = 1 }");
+        let takes = vmm_core::backend::kvm::takes_interrupts();
+        assert_eq!(takes, cfg!(target_arch = "x86_64"));
+        assert_eq!(kvm.guest_for(&taken), if takes { GuestKind::Kvm } else { GuestKind::Soft });
+        assert_eq!(kvm.guest_for(&steps("", LIGHT)), GuestKind::Kvm);
     }
 
     #[test]

@@ -46,6 +46,7 @@ use crate::process::ProcessError;
 use crate::reach::Place;
 pub use crate::reach::Source;
 use crate::scenario::Loaded;
+use crate::scenario::step::Step;
 
 /// What runs the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,6 +197,11 @@ impl From<PlugError> for WorldError {
     }
 }
 
+/// Whether the guest of a scenario takes interrupts.
+fn is_interrupted(scenario: &Loaded) -> bool {
+    scenario.scenario.steps.iter().any(|step| matches!(step, Step::Interrupts(_)))
+}
+
 impl Maker {
     /// The kernel in the world of a scenario. Of somebody else's device a scenario's own wish says nothing.
     pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
@@ -204,9 +210,11 @@ impl Maker {
     }
 
     /// What runs the guest of a scenario. A machine in whose layout KVM's guest program cannot run has a soft guest,
-    /// and the report says so.
+    /// and so has one whose guest is interrupted, where that program takes none; the report says so.
     pub fn guest_for(&self, scenario: &Loaded) -> GuestKind {
-        if kvm_can_run(scenario.machine.arch) { self.guest } else { GuestKind::Soft }
+        let can =
+            kvm_can_run(scenario.machine.arch) && (kvm::takes_interrupts() || !is_interrupted(scenario));
+        if can { self.guest } else { GuestKind::Soft }
     }
 
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the

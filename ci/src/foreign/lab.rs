@@ -11,6 +11,7 @@
 //! and the scenarios are those for `--abi plain`. KVM inside is nested in an emulated SVM; what needs vfio-cxl meets it
 //! with devices of our own, `--device sim`.
 
+mod architecture;
 mod kernel;
 mod machine;
 mod program;
@@ -19,7 +20,11 @@ mod session;
 
 use std::process::Command;
 
+use architecture::AARCH64;
+use architecture::Architecture;
+use architecture::X86_64;
 use kernel::Kernel;
+use machine::Lab;
 use program::Program;
 use session::Told;
 
@@ -41,8 +46,10 @@ const BDF: &str = "0000:01:00.0";
 /// How long the program waits for an answer. The processor is emulated, and so is one inside of it.
 const TIMEOUT: &str = "--timeout 120";
 
-/// The README leaves the device as it was found. These give it to vfio-pci again.
-const AGAIN: [&str; 2] = [
+/// The README leaves the device as it was found. These give it to vfio-pci, again.
+const GIVE: [&str; 4] = [
+    "modprobe vfio-pci",
+    "modprobe vfio_iommu_type1",
     "echo vfio-pci > /sys/bus/pci/devices/0000:01:00.0/driver_override",
     "echo 0000:01:00.0 > /sys/bus/pci/drivers_probe",
 ];
@@ -52,42 +59,59 @@ const AGAIN: [&str; 2] = [
 const NESTED: &str =
     "cxl-sim run --device sim --guest kvm --timeout 120 --filter '^(decoder|interrupt|life|reset|window)/'";
 
-/// Boots the lab, runs what is to be run there, and compares.
+/// Boots the lab with a processor like ours, runs what is to be run there, and compares.
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
-    let ready = Root::find(workspace).and_then(|root| Ok((Kernel::find(workspace)?, root)));
+    check_on(workspace, &X86_64)
+}
+
+/// The same with the other processor.
+pub(crate) fn check_aarch64(workspace: &Workspace) -> Outcome {
+    check_on(workspace, &AARCH64)
+}
+
+fn check_on(workspace: &Workspace, architecture: &Architecture) -> Outcome {
+    let ready = Root::find(workspace).and_then(|root| Ok((Kernel::find(workspace, architecture)?, root)));
     let (kernel, root) = match ready {
         Ok(ready) => ready,
         Err(reason) => return Outcome::Skipped(reason),
     };
-    match checked(workspace, &root, &kernel) {
+    match checked(workspace, architecture, (&root, &kernel)) {
         Ok(said) => Outcome::Passed(said),
         Err(said) => Outcome::Failed(said),
     }
 }
 
-fn checked(workspace: &Workspace, root: &Root, kernel: &Kernel) -> Result<String, String> {
-    let program = Program::build(workspace)?;
+fn checked(
+    workspace: &Workspace,
+    architecture: &Architecture,
+    (root, kernel): (&Root, &Kernel),
+) -> Result<String, String> {
+    let outside = Program::build(workspace, X86_64.target)?;
+    let inside = Program::build(workspace, architecture.target)?;
     let mut table = Table::default();
-    table.add("vfio-user", over_vfio_user(&program, root)?);
-    let sequence = readme::sequence(workspace)?;
+    table.add("vfio-user", over_vfio_user(&outside, root)?);
+    let sequence = if architecture.takes_readme { readme::sequence(workspace)? } else { Vec::new() };
     let ways: Vec<_> = kernel.ways().iter().map(|way| (*way, scenarios(way))).collect();
     let mut commands = sequence.clone();
-    commands.extend(AGAIN.map(str::to_owned));
+    commands.extend(GIVE.map(str::to_owned));
     commands.extend(ways.iter().map(|(_, command)| command.clone()));
     commands.push(NESTED.to_owned());
-    let told = machine::session(&program, root, kernel, &commands)?;
+    let lab = Lab { architecture, root, kernel, outside: &outside, inside: &inside };
+    let told = machine::session(&lab, &commands)?;
     readme::judge(&sequence, &told)?;
-    AGAIN.iter().try_for_each(|command| match ended(&told, command)?.status {
+    GIVE.iter().try_for_each(|command| match ended(&told, command)?.status {
         0 => Ok(()),
         status => Err(format!("this ended with {status}: {command}")),
     })?;
     for (way, command) in &ways {
-        table.add(&format!("lab {way}"), Outcomes::parse(&ended(&told, command)?.said)?);
+        let outcomes = Outcomes::parse(&ended(&told, command)?.said)?;
+        table.add(&format!("{} {way}", architecture.way), outcomes);
     }
     let nested = Outcomes::parse(&ended(&told, NESTED)?.said)?;
     table.judge()?;
-    nested.judge()?;
-    let lines = [kernel.told(), table.to_string(), format!("nested KVM, devices of our own: {nested}")];
+    nested.judge(&[])?;
+    let lines =
+        [kernel.told(), table.to_string(), format!("nested KVM, devices of our own: {}", nested.told())];
     Ok(lines.join("\n"))
 }
 

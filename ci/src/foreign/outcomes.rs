@@ -60,12 +60,13 @@ impl Outcomes {
         self.0.keys().eq(others.0.keys())
     }
 
-    /// Whether something passed, and nothing failed.
+    /// Whether something passed, and nothing failed but what is explained.
     ///
     /// # Errors
     /// If not: the scenarios, and what was said of them.
-    pub(super) fn judge(&self) -> Result<(), String> {
+    pub(super) fn judge(&self, explained: &[&str]) -> Result<(), String> {
         let failed = self.0.iter().filter(|(_, became)| became.word == "failed");
+        let failed = failed.filter(|(name, _)| !explained.contains(&name.as_str()));
         let failed: Vec<_> =
             failed.map(|(name, became)| format!("failed   {name}\n{}", became.said.join("\n"))).collect();
         match (failed.is_empty(), self.count("passed")) {
@@ -73,6 +74,13 @@ impl Outcomes {
             (true, _) => Ok(()),
             (false, _) => Err(failed.join("\n")),
         }
+    }
+
+    /// How many became what, and why those that were skipped were.
+    pub(super) fn told(&self) -> String {
+        let reasons = self.reasons();
+        let lines = reasons.into_iter().map(|(reason, count)| format!("skipped {count}: {reason}"));
+        [self.to_string()].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
     }
 
     /// Why scenarios were skipped, and how many for each reason.
@@ -112,7 +120,24 @@ struct Difference {
 }
 
 /// Every difference that there is.
-const DIFFERENCES: [Difference; 0] = [];
+const DIFFERENCES: [Difference; 2] = [
+    Difference {
+        way: "lab aarch64 type1",
+        scenario: "plain/an-interrupt-arrives-at-its-vector",
+        word: "failed",
+        why: NO_MESSAGES,
+    },
+    Difference {
+        way: "lab aarch64 type1",
+        scenario: "plain/events-can-be-taken-back-and-given-again",
+        word: "failed",
+        why: NO_MESSAGES,
+    },
+];
+
+/// Linux 7.3, `iommu_dma_prepare_msi`: what type1 makes there is none of the kinds that it lets messages through.
+const NO_MESSAGES: &str =
+    "where virtio's IOMMU lets messages by, Linux 7.3 gives vectors to no device that is type1's";
 
 /// What became of the same scenarios by several ways.
 #[derive(Debug, Default)]
@@ -131,7 +156,9 @@ impl Table {
     pub(super) fn judge(&self) -> Result<(), String> {
         let mut wrong = self.wrong(&DIFFERENCES);
         for (way, outcomes) in &self.0 {
-            wrong.extend(outcomes.judge().err().map(|why| format!("{way}: {why}")));
+            let explained = DIFFERENCES.iter().filter(|one| one.way == way);
+            let explained: Vec<_> = explained.map(|one| one.scenario).collect();
+            wrong.extend(outcomes.judge(&explained).err().map(|why| format!("{way}: {why}")));
         }
         if wrong.is_empty() { Ok(()) } else { Err(format!("{self}\n{}", wrong.join("\n"))) }
     }
@@ -163,10 +190,10 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:12}  passed  failed  skipped", "way")?;
+        write!(out, "{:17}  passed  failed  skipped", "way")?;
         for (way, outcomes) in &self.0 {
             let [passed, failed, skipped] = WORDS.map(|word| outcomes.count(word));
-            write!(out, "\n{way:12}  {passed:6}  {failed:6}  {skipped:7}")?;
+            write!(out, "\n{way:17}  {passed:6}  {failed:6}  {skipped:7}")?;
         }
         let known = DIFFERENCES.iter().filter(|one| self.0.iter().any(|(way, _)| way == one.way));
         for Difference { way, scenario, word, why } in known {
@@ -212,9 +239,11 @@ mod tests {
             ["passed", "skipped", "failed"]
         );
         assert_eq!(all.of("plain/four"), "not there");
-        assert_eq!(all.reasons(), BTreeMap::from([("needs more", 1)]));
-        let why = all.judge().unwrap_err();
+        assert_eq!(all.told(), "passed 1, failed 1, skipped 1\nskipped 1: needs more");
+        let why = all.judge(&[]).unwrap_err();
         assert_eq!(why, "failed   plain/three\nwhat it proves\nfailed step 1 reset: no");
+        assert_eq!(all.judge(&["plain/three"]), Ok(()));
+        assert!(all.judge(&["plain/one"]).is_err());
     }
 
     #[test]
@@ -226,8 +255,8 @@ mod tests {
 
     #[test]
     fn a_run_in_which_nothing_passed_is_not_good() {
-        assert!(run("passed 0, failed 0, skipped 0\n").unwrap().judge().is_err());
-        assert!(run("passed   a  (0.1 s)\npassed 1, failed 0, skipped 0\n").unwrap().judge().is_ok());
+        assert!(run("passed 0, failed 0, skipped 0\n").unwrap().judge(&[]).is_err());
+        assert!(run("passed   a  (0.1 s)\npassed 1, failed 0, skipped 0\n").unwrap().judge(&[]).is_ok());
     }
 
     #[test]
@@ -256,7 +285,7 @@ mod tests {
     #[test]
     fn the_table_counts_by_way_and_by_reason() {
         let shown = table(SAID, SAID).to_string();
-        let line = "lab                1       1        1";
+        let line = "lab                     1       1        1";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
         assert!(shown.ends_with("\nskipped 1: needs more"), "{shown}");
     }

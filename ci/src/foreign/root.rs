@@ -76,6 +76,11 @@ impl Root {
         self.0.join("usr/bin").join(name)
     }
 
+    /// Where a shell and its tools are, linked statically, for what Debian calls this architecture.
+    pub(super) fn busybox(&self, architecture: &str) -> PathBuf {
+        self.0.join("linux").join(architecture).join("busybox")
+    }
+
     /// A program inside. It is killed if we end before it, however we end.
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("chroot");

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
+use super::architecture::Architecture;
 use crate::commands::program;
 use crate::commands::reason;
 use crate::commands::run;
 use crate::workspace::Workspace;
 
-/// The scripts that say where they are.
-const OWN: &str = "ci/lab-kernel.sh --cached";
-const STOCK: &str = "ci/lab-stock.sh amd64";
+/// The script that says where Debian's is.
+const STOCK: &str = "ci/lab-stock.sh";
 
 /// A Linux to boot.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,17 +23,21 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// The one that is there.
+    /// The one that is there for an architecture.
     ///
     /// # Errors
     /// If there is none: why.
-    pub(super) fn find(workspace: &Workspace) -> Result<Self, String> {
-        match folder(workspace, OWN) {
+    pub(super) fn find(workspace: &Workspace, architecture: &Architecture) -> Result<Self, String> {
+        let own = match architecture.own_kernel {
+            Some(script) => folder(workspace, script),
+            None => Err("the lab has a kernel of its own for x86-64 alone".to_owned()),
+        };
+        match own {
             Ok(folder) => {
                 Ok(Self { image: folder.join("bzImage"), modules: folder.join("lib"), instead: None })
             }
             Err(why) => {
-                let folder = folder(workspace, STOCK)?;
+                let folder = folder(workspace, &format!("{STOCK} {}", architecture.debian))?;
                 let modules = folder.join("lib");
                 Ok(Self { image: folder.join("vmlinuz"), modules, instead: Some(why) })
             }

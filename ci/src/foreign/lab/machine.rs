@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::ABI;
 use super::PROFILE;
+use super::architecture::Architecture;
 use super::kernel::Kernel;
 use super::program::Program;
 use super::session;
@@ -30,36 +31,43 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// The most lines of the kernel's own log that are shown when it goes wrong.
 const MOST_LINES: usize = 40;
 
-/// What QEMU is, beside what has a path.
-const MACHINE: &str = "-M q35,kernel-irqchip=split,memory-backend=mem -accel tcg -cpu EPYC,svm=on -m 1G \
-     -object memory-backend-memfd,id=mem,size=1G,share=on -nodefaults -display none -no-reboot \
-     -device intel-iommu,intremap=on,caching-mode=on -device pcie-root-port,id=below,chassis=1,slot=1";
+/// What every machine has: its RAM is a file that our device can map.
+const MACHINE: &str = "-accel tcg -m 1G -object memory-backend-memfd,id=mem,size=1G,share=on \
+     -nodefaults -display none -no-reboot";
 
-/// What Linux is told. Its check of the timer fails where the emulator is slow; a panic ends the machine.
-const PARAMETERS: &str = "console=ttyS0 quiet panic=-1 no_timer_check intel_iommu=on";
+/// A lab that can be booted.
+#[derive(Debug)]
+pub(super) struct Lab<'a> {
+    /// Its processor, and the machine around it.
+    pub(super) architecture: &'a Architecture,
+    /// Where QEMU is.
+    pub(super) root: &'a Root,
+    /// Linux.
+    pub(super) kernel: &'a Kernel,
+    /// Our program, for the processor that we run on: it serves the device.
+    pub(super) outside: &'a Program,
+    /// Our program, for the lab's processor.
+    pub(super) inside: &'a Program,
+}
 
 /// Boots, and lets the first program take these commands.
 ///
 /// # Errors
 /// If the lab does not tell all: why, and the end of the kernel's log.
-pub(super) fn session(
-    program: &Program,
-    root: &Root,
-    kernel: &Kernel,
-    commands: &[String],
-) -> Result<Vec<Told>, String> {
+pub(super) fn session(lab: &Lab<'_>, commands: &[String]) -> Result<Vec<Told>, String> {
+    let root = lab.root;
     let folder = root.folder()?;
-    initial_files(program, root, kernel, (&folder, commands))?;
-    let device = Device::served_by(Command::new(program.path()), root, PROFILE, ABI)?;
+    initial_files(lab, &folder, commands)?;
+    let device = Device::served_by(Command::new(lab.outside.path()), root, PROFILE, ABI)?;
     let socket = root.inside(&device.socket())?;
-    let mut qemu = root.command("qemu-system-x86_64");
-    qemu.args(arguments(&root.inside(folder.path())?, &socket));
+    let mut qemu = root.command(lab.architecture.qemu);
+    qemu.args(arguments(lab.architecture, &root.inside(folder.path())?, &socket));
     let lines = boot(qemu, folder.path())?;
     device.end()?;
     session::told(&lines)
 }
 
-fn arguments(folder: &str, socket: &str) -> Vec<String> {
+fn arguments(architecture: &Architecture, folder: &str, socket: &str) -> Vec<String> {
     let device = format!(
         "{{\"driver\":\"vfio-user-pci\",\"bus\":\"below\",\"socket\":{{\"type\":\"unix\",\"path\":\"{socket}\"}}}}"
     );
@@ -69,20 +77,16 @@ fn arguments(folder: &str, socket: &str) -> Vec<String> {
         ("-serial", "stdio".to_owned()),
         ("-kernel", format!("{folder}/linux")),
         ("-initrd", format!("{folder}/initrd")),
-        ("-append", PARAMETERS.to_owned()),
+        ("-append", architecture.parameters.to_owned()),
         ("-device", device),
     ];
     let named = named.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-    MACHINE.split_whitespace().map(str::to_owned).chain(named).collect()
+    let words = architecture.machine.split_whitespace().chain(MACHINE.split_whitespace());
+    words.map(str::to_owned).chain(named).collect()
 }
 
 /// Packs what Linux finds when it starts: the first program and its commands, a shell, our program, and modules.
-fn initial_files(
-    program: &Program,
-    root: &Root,
-    kernel: &Kernel,
-    (folder, commands): (&TempDir, &[String]),
-) -> Result<(), String> {
+fn initial_files(lab: &Lab<'_>, folder: &TempDir, commands: &[String]) -> Result<(), String> {
     let at = |name: &str| folder.path().join(name);
     for made in ["bin", "dev", "lab", "lib", "proc", "sys", "tmp"] {
         fs::create_dir(at(made)).map_err(|error| format!("{made}: {error}"))?;
@@ -91,15 +95,15 @@ fn initial_files(
     fs::write(at("init"), INIT).map_err(failed)?;
     fs::set_permissions(at("init"), fs::Permissions::from_mode(0o755)).map_err(failed)?;
     fs::write(at("lab/commands"), format!("{}\n", commands.join("\n"))).map_err(failed)?;
-    fs::copy(root.static_program("busybox"), at("bin/busybox")).map_err(failed)?;
-    fs::copy(program.path(), at("bin/cxl-sim")).map_err(failed)?;
-    fs::copy(&kernel.image, at("linux")).map_err(failed)?;
+    fs::copy(lab.root.busybox(lab.architecture.debian), at("bin/busybox")).map_err(failed)?;
+    fs::copy(lab.inside.path(), at("bin/cxl-sim")).map_err(failed)?;
+    fs::copy(&lab.kernel.image, at("linux")).map_err(failed)?;
     let mut copy = Command::new("cp");
-    copy.arg("-rT").arg(&kernel.modules).arg(at("lib"));
+    copy.arg("-rT").arg(&lab.kernel.modules).arg(at("lib"));
     run(copy)?;
-    let mut pack = root.command("sh");
+    let mut pack = lab.root.command("sh");
     let script = "cd \"$1\" && find bin dev init lab lib proc sys tmp | busybox cpio -o -H newc > initrd";
-    pack.args(["-euc", script, "sh"]).arg(root.inside(folder.path())?);
+    pack.args(["-euc", script, "sh"]).arg(lab.root.inside(folder.path())?);
     run(pack).map(drop)
 }
 
@@ -139,22 +143,26 @@ fn end_of_log(folder: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::architecture::AARCH64;
+    use super::super::architecture::X86_64;
     use super::*;
 
     #[test]
     fn the_device_is_below_the_port_and_its_socket_is_named() {
-        let arguments = arguments("/tmp/lab", "/tmp/device/device.sock");
-        assert_eq!(
-            arguments.last().unwrap(),
-            "{\"driver\":\"vfio-user-pci\",\"bus\":\"below\",\
-             \"socket\":{\"type\":\"unix\",\"path\":\"/tmp/device/device.sock\"}}"
-        );
-        assert!(arguments.contains(&"pcie-root-port,id=below,chassis=1,slot=1".to_owned()));
+        for architecture in [X86_64, AARCH64] {
+            let arguments = arguments(&architecture, "/tmp/lab", "/tmp/device/device.sock");
+            assert_eq!(
+                arguments.last().unwrap(),
+                "{\"driver\":\"vfio-user-pci\",\"bus\":\"below\",\
+                 \"socket\":{\"type\":\"unix\",\"path\":\"/tmp/device/device.sock\"}}"
+            );
+            assert!(arguments.contains(&"pcie-root-port,id=below,chassis=1,slot=1".to_owned()));
+        }
     }
 
     #[test]
     fn the_programs_lines_are_apart_from_the_kernels() {
-        let arguments = arguments("/tmp/lab", "s");
+        let arguments = arguments(&X86_64, "/tmp/lab", "s");
         let serials: Vec<_> = arguments.windows(2).filter(|pair| pair[0] == "-serial").collect();
         assert_eq!(serials, [["-serial", "chardev:log"], ["-serial", "stdio"]]);
     }

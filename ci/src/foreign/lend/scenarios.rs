@@ -1,6 +1,6 @@
 //! The step `lend scenarios`: our own backend for the kernel's VFIO runs the whole set of scenarios with devices that
-//! are lent to it, by a group and by an iommufd. What ends otherwise than over vfio-user is skipped, for a reason that is
-//! known here. The reports are kept beside what is built.
+//! are lent to it, by a group and by an iommufd. What ends otherwise than over vfio-user is skipped, for a reason that
+//! is known here. The reports are kept beside what is built.
 
 use crate::commands::cargo;
 use crate::commands::run;
@@ -44,12 +44,10 @@ fn compared(workspace: &Workspace) -> Result<String, String> {
         // Where a scenario fails the run does, and what it said is judged.
         let said = run(command).unwrap_or_else(|said| said);
         let outcomes = Outcomes::parse(&said.lines().map(str::to_owned).collect::<Vec<_>>())?;
-        outcomes.judge().map_err(|why| format!("{way}: {why}"))?;
-        told.push(format!("{way}: {outcomes}; {}", report.display()));
-        for (reason, count) in outcomes.reasons() {
-            known(reason).map_err(|why| format!("{way}: {why}"))?;
-            told.push(format!("  skipped {count}: {reason}"));
-        }
+        outcomes.judge(&[]).map_err(|why| format!("{way}: {why}"))?;
+        let reasons = outcomes.reasons();
+        reasons.keys().try_for_each(|reason| known(reason)).map_err(|why| format!("{way}: {why}"))?;
+        told.push(format!("{way}, {}: {}", report.display(), outcomes.told()));
         match &first {
             Some(first) if !outcomes.are_those_of(first) => {
                 return Err(format!("{way}: the scenarios are others than over vfio-user"));
