@@ -54,6 +54,7 @@ pub(crate) const STEPS: &[Step] = &[
         lend::uapi,
     ),
     Step::new("lend qemu", "QEMU's vfio-pci attaches to a device that is lent", lend::emulator),
+    Step::new("lend guest", "A Linux in QEMU finds a device that is lent", lend::guest),
     Step::new("lend scenarios", "The scenarios pass with devices that are lent", lend::scenarios),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),

@@ -78,3 +78,62 @@ fn running(maker: &Maker, way: Way, scenario: &Loaded) -> Vec<String> {
     let more = ["--timeout", &timeout, "--filter", &name];
     words.into_iter().chain(more).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sim_device::kernel::Abi;
+
+    use super::*;
+    use crate::world::GuestKind;
+    use crate::world::Hardware;
+    use crate::world::Source;
+
+    const TEXT: &str = "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"\n";
+
+    fn maker(program: &str) -> Maker {
+        Maker {
+            program: program.into(),
+            source: Source::Lent(Way::Iommufd),
+            abi: Abi::named("v3"),
+            guest: GuestKind::Soft,
+            timeout: Duration::from_millis(1500),
+            hardware: Hardware::LENT,
+        }
+    }
+
+    #[test]
+    fn the_other_process_is_told_of_one_scenario_and_by_which_way_its_device_is_reached() {
+        let scenario = Loaded::parse("a.b/c+d", "c+d.toml", TEXT, None).unwrap();
+        let words = running(&maker("/x"), Way::Iommufd, &scenario).join(" ");
+        assert_eq!(
+            words,
+            "run --as-wanted --device vfio:0000:c1:00.0,iommufd --abi v3 --guest soft --timeout 1.5 \
+             --filter ^a\\.b/c\\+d$"
+        );
+    }
+
+    #[test]
+    fn the_device_that_is_lent_is_the_one_that_the_scenario_wants() {
+        let folder = tempfile::tempdir().unwrap();
+        let words = |scenario: &Loaded| -> Vec<String> {
+            let command = lending(&maker("/x"), scenario, folder.path()).unwrap();
+            command.get_args().map(|word| word.to_str().unwrap().to_owned()).collect()
+        };
+        let usual = Loaded::parse("a", "a.toml", TEXT, None).unwrap();
+        assert_eq!(words(&usual), ["lend", "--bdf", "0000:c1:00.0", "--abi", "v3", "--"]);
+        let own = Loaded::parse("a", "a.toml", &format!("{TEXT}with.decoder.count = 2"), None).unwrap();
+        let words = words(&own);
+        assert_eq!(words[5], "--profile");
+        assert!(std::fs::read_to_string(&words[6]).unwrap().contains("count = 2"));
+    }
+
+    #[test]
+    fn a_process_that_reports_nothing_is_a_failure_and_says_what_it_said() {
+        let scenario = Loaded::parse("a", "a.toml", TEXT, None).unwrap();
+        let report = run(&maker("false"), Way::Type1, &[], &scenario);
+        assert_eq!(report.outcome, Outcome::Failed);
+        assert!(report.reason.unwrap().starts_with("lending: exit status: 1"));
+    }
+}

@@ -4,10 +4,12 @@
 //! ```text
 //!  cxl-sim lend ──▶ ci/lend/uapi.c, static        the interface as the kernel's headers have it    uapi
 //!        ├────────▶ QEMU: vfio-pci, qtest          what a guest would see                           emulator
+//!        ├────────▶ QEMU: vfio-pci, TCG            a Linux that looks at the device                 guest
 //!        └────────▶ cxl-sim run --device vfio:…    the scenarios, as over vfio-user                 scenarios
 //! ```
 
 mod emulator;
+mod guest;
 mod scenarios;
 mod uapi;
 
@@ -20,6 +22,7 @@ use crate::step::Outcome;
 use crate::workspace::Workspace;
 
 pub(crate) use emulator::check as emulator;
+pub(crate) use guest::check as guest;
 pub(crate) use scenarios::check as scenarios;
 pub(crate) use uapi::check as uapi;
 
@@ -40,6 +43,14 @@ fn lent(workspace: &Workspace, profile: &str, abi: &str) -> Command {
     let mut command = cargo(workspace, PROGRAM);
     command.args(["lend", "--bdf", BDF, "--profile", profile, "--abi", abi, "--"]);
     command
+}
+
+/// What QEMU is told for a way: an object, and more of the device.
+fn by(way: &str) -> (&'static str, &'static str) {
+    match way {
+        "iommufd" => ("-object iommufd,id=iommufd0", ",iommufd=iommufd0"),
+        _ => ("", ""),
+    }
 }
 
 /// Whether a device can be lent here.

@@ -468,6 +468,21 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    #[rstest]
+    #[case("cxl-sim run --lend type1", true)]
+    #[case("cxl-sim run --lend iommufd --jobs 2", true)]
+    #[case("cxl-sim run --lend type2", false)]
+    #[case("cxl-sim run --lend type1 --device sim", false)]
+    #[case("cxl-sim lend --bdf 0000:c1:00.0 -- true", true)]
+    #[case("cxl-sim lend -- true --abi v9", true)]
+    #[case("cxl-sim lend --bdf c1:00.0 -- true", false)]
+    #[case("cxl-sim lend --abi v9 -- true", false)]
+    #[case("cxl-sim lend --abi v2", false)]
+    #[case("cxl-sim lend true", false)]
+    fn a_device_is_lent_by_a_way_that_there_is_and_to_a_program(#[case] line: &str, #[case] is_sound: bool) {
+        assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_sound);
+    }
+
     #[test]
     fn every_scenario_is_in_one_shard_of_three() {
         for number in 0..20 {

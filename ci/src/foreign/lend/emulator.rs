@@ -71,10 +71,7 @@ fn attach(
 
 /// A machine with nothing but the device in it, which is reached by this way.
 fn arguments(way: &str) -> Vec<String> {
-    let (object, by) = match way {
-        "iommufd" => ("-object iommufd,id=iommufd0", ",iommufd=iommufd0"),
-        _ => ("", ""),
-    };
+    let (object, by) = super::by(way);
     let line = format!(
         "-M q35 -m 256M -accel qtest -qtest stdio -qtest-log none -nodefaults -display none {object} \
          -device vfio-pci,host={BDF},bus=pcie.0,addr={SLOT:x}{by}"
