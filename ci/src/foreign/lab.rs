@@ -54,6 +54,10 @@ const GIVE: [&str; 4] = [
     "echo 0000:01:00.0 > /sys/bus/pci/drivers_probe",
 ];
 
+/// A profile is made of the device as a real kernel shows it, and compared with it: what the simulator does otherwise.
+const CAPTURE: &str = "cxl-sim capture vfio:0000:01:00.0 -o /tmp/captured.toml";
+const COMPARE: &str = "cxl-sim compare /tmp/captured.toml vfio:0000:01:00.0";
+
 /// Scenarios on KVM inside, with devices of our own: what vfio-cxl adds meets a guest that is nested. Others have
 /// devices that must answer sooner than such a processor can, or take minutes.
 const NESTED: &str =
@@ -95,14 +99,11 @@ fn checked(
     let mut commands = sequence.clone();
     commands.extend(GIVE.map(str::to_owned));
     commands.extend(ways.iter().map(|(_, command)| command.clone()));
-    commands.push(NESTED.to_owned());
+    commands.extend([CAPTURE, COMPARE, NESTED].map(str::to_owned));
     let lab = Lab { architecture, root, kernel, outside: &outside, inside: &inside };
     let told = machine::session(&lab, &commands)?;
     readme::judge(&sequence, &told)?;
-    GIVE.iter().try_for_each(|command| match ended(&told, command)?.status {
-        0 => Ok(()),
-        status => Err(format!("this ended with {status}: {command}")),
-    })?;
+    GIVE.iter().chain([&CAPTURE]).try_for_each(|command| ended(&told, command)?.well())?;
     for (way, command) in &ways {
         let outcomes = Outcomes::parse(&ended(&told, command)?.said)?;
         table.add(&format!("{} {way}", architecture.way), outcomes);
@@ -110,9 +111,20 @@ fn checked(
     let nested = Outcomes::parse(&ended(&told, NESTED)?.said)?;
     table.judge()?;
     nested.judge(&[])?;
-    let lines =
-        [kernel.told(), table.to_string(), format!("nested KVM, devices of our own: {}", nested.told())];
-    Ok(lines.join("\n"))
+    let nested = format!("nested KVM, devices of our own: {}", nested.told());
+    Ok([kernel.told(), table.to_string(), compared(ended(&told, COMPARE)?)?, nested].join("\n"))
+}
+
+/// What a comparison says: it ends with how many differences there are.
+fn compared(told: &Told) -> Result<String, String> {
+    match told.said.split_last() {
+        Some((last, differences)) if told.status <= 1 && last.contains(" differences, --abi ") => {
+            let lines = [format!("a profile captured there, and the device: {last}")].into_iter();
+            let lines = lines.chain(differences.iter().map(|one| format!("  {one}")));
+            Ok(lines.collect::<Vec<_>>().join("\n"))
+        }
+        _ => Err(format!("this ended with {}: {COMPARE}\n{}", told.status, told.said.join("\n"))),
+    }
 }
 
 /// The command that runs the scenarios inside, by a way that VFIO has to the IOMMU.
@@ -136,4 +148,31 @@ fn over_vfio_user(program: &Program, root: &Root) -> Result<Outcomes, String> {
 fn ended<'a>(told: &'a [Told], command: &str) -> Result<&'a Told, String> {
     let found = told.iter().find(|told| told.command == command);
     found.ok_or_else(|| format!("the lab does not tell how this ended: {command}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compare(said: &[&str], status: u8) -> Result<String, String> {
+        let said = said.iter().map(|line| (*line).to_owned()).collect();
+        compared(&Told { command: COMPARE.to_owned(), said, status })
+    }
+
+    #[test]
+    fn what_differs_is_told_and_is_no_failure() {
+        let told = compare(&["region 0 flags: a, and b", "1 differences, --abi plain"], 1).unwrap();
+        let lines: Vec<_> = told.lines().collect();
+        let first = "a profile captured there, and the device: 1 differences, --abi plain";
+        assert_eq!(lines, [first, "  region 0 flags: a, and b"]);
+        assert!(compare(&["0 differences, --abi plain"], 0).is_ok());
+    }
+
+    #[test]
+    fn a_comparison_that_did_not_come_to_its_end_is_an_error() {
+        assert!(compare(&["no such device"], 2).unwrap_err().ends_with("\nno such device"));
+        assert!(compare(&["1 differences, --abi plain"], 2).is_err());
+        assert!(compare(&["cut off"], 0).is_err());
+        assert!(compare(&[], 0).is_err());
+    }
 }

@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 pub(super) struct Program(PathBuf);
 
 impl Program {
-    /// Builds it for a target of the compiler's. Nobody debugs it there, and what it is linked of comes with the compiler.
+    /// Builds it for a target of the compiler's. Nobody debugs it there, and what it is linked of comes with the
+    /// compiler.
     ///
     /// # Errors
     /// If it does not build: what was said.

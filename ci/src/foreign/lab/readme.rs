@@ -57,7 +57,8 @@ mod tests {
     use super::*;
 
     const README: &str = "# x\n```text\n# not this\n```\n\n## On your lab machine\n\nText.\n\n```text\n$ not this\n\
-                          # modprobe vfio-pci\n# cxl-sim run\npassed 3\n```\n\n# Nor this\n\n## Next\n\n```\n# nor\n```\n";
+                          # modprobe vfio-pci\n# cxl-sim run\npassed 3\n```\n\n# Nor this\n\n## Next\n\n```\n\
+                          # nor\n```\n";
 
     fn told(command: &str, status: u8) -> Told {
         Told { command: command.to_owned(), said: vec!["what it says".to_owned()], status }

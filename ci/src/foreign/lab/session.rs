@@ -20,6 +20,20 @@ pub(super) struct Told {
     pub(super) status: u8,
 }
 
+impl Told {
+    /// Whether it ended well.
+    ///
+    /// # Errors
+    /// If not: the command, how it ended, and what it said.
+    pub(super) fn well(&self) -> Result<(), String> {
+        let Self { command, said, status } = self;
+        match status {
+            0 => Ok(()),
+            _ => Err(format!("this ended with {status}: {command}\n{}", said.join("\n"))),
+        }
+    }
+}
+
 /// Takes lines apart. What is before the first command is not told of any.
 ///
 /// # Errors
@@ -59,6 +73,13 @@ mod tests {
         let first = Told { command: "a b".to_owned(), said: lines("one\n> two\n= x"), status: 0 };
         assert_eq!(all, [first, Told { command: "c".to_owned(), said: Vec::new(), status: 127 }]);
         assert_eq!(told(&lines("kernel 7\n")).unwrap(), []);
+    }
+
+    #[test]
+    fn a_command_that_did_not_end_well_is_told_with_what_it_said() {
+        let all = told(&lines("> a b\none\n= 0\n> c d\ntwo\n= 2\n")).unwrap();
+        assert_eq!(all[0].well(), Ok(()));
+        assert_eq!(all[1].well().unwrap_err(), "this ended with 2: c d\ntwo");
     }
 
     #[test]
