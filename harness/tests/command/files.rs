@@ -31,7 +31,7 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
     let count = scenario_files("");
-    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), guest ");
+    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), plain, guest ");
     assert!(lines[0].starts_with(&first), "{}", lines[0]);
     let is_soft = lines[0].contains(", guest soft");
     let skipped = ALL.iter().filter(|broken| is_soft && requires_kvm(broken.scenario)).count();
