@@ -3,6 +3,8 @@
 //! ```text
 //!          harness
 //!        ┌────┴────┐
+//!      lend        │
+//!        │         │
 //!   sim-device  vmm-core    ci
 //!        └────┬────┴─────────┘
 //!    cxl-spec   vfio-abi
@@ -20,7 +22,8 @@ use crate::workspace::Workspace;
 
 /// The packages, and the packages of the workspace that each may depend on.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
-    ("harness", &["sim-device", "vmm-core", "cxl-spec", "vfio-abi"]),
+    ("harness", &["lend", "sim-device", "vmm-core", "cxl-spec", "vfio-abi"]),
+    ("lend", &["sim-device", "cxl-spec", "vfio-abi"]),
     ("sim-device", &["cxl-spec", "vfio-abi"]),
     ("vmm-core", &["cxl-spec", "vfio-abi"]),
     ("cxl-spec", &[]),
@@ -96,7 +99,7 @@ mod tests {
             targets: Vec::new(),
             dependencies: vec![dependency],
         };
-        Workspace { root: "/here".into(), packages: vec![package] }
+        Workspace { root: "/here".into(), target: "/there".into(), packages: vec![package] }
     }
 
     fn dependency(name: &str, origin: Origin) -> Dependency {
@@ -115,6 +118,8 @@ mod tests {
 
     #[rstest]
     #[case("sim-device", "vmm-core")]
+    #[case("sim-device", "lend")]
+    #[case("lend", "vmm-core")]
     #[case("vmm-core", "sim-device")]
     #[case("cxl-spec", "vfio-abi")]
     #[case("cxl-spec", "harness")]

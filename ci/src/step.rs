@@ -6,6 +6,8 @@ use crate::edges;
 use crate::foreign::aarch64;
 use crate::foreign::acpi;
 use crate::foreign::fwts;
+use crate::foreign::lab;
+use crate::foreign::lend;
 use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
@@ -36,6 +38,24 @@ pub(crate) const STEPS: &[Step] = &[
         "A Linux boots with a machine's ACPI tables and finds what they tell of",
         linux::check,
     ),
+    Step::new(
+        "lab",
+        "In a Linux with an IOMMU our program passes the device through as on a machine in a lab",
+        lab::check,
+    ),
+    Step::new(
+        "lab-aarch64",
+        "The same in a Linux for aarch64, whose KVM runs our vCPU for the other processor",
+        lab::check_aarch64,
+    ),
+    Step::new(
+        "lend uapi",
+        "Programs that use the kernel's VFIO interface take a device that is lent for one of the kernel's",
+        lend::uapi,
+    ),
+    Step::new("lend qemu", "QEMU's vfio-pci attaches to a device that is lent", lend::emulator),
+    Step::new("lend guest", "A Linux in QEMU finds a device that is lent", lend::guest),
+    Step::new("lend scenarios", "The scenarios pass with devices that are lent", lend::scenarios),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),
     Step::new(

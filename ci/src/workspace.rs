@@ -12,6 +12,8 @@ use cargo_metadata::camino::Utf8Path;
 pub(crate) struct Workspace {
     /// The directory at the top, absolute.
     pub(crate) root: PathBuf,
+    /// Where cargo puts what it builds, absolute.
+    pub(crate) target: PathBuf,
     /// The packages that are members.
     pub(crate) packages: Vec<Package>,
 }
@@ -69,7 +71,7 @@ impl Workspace {
         let metadata = MetadataCommand::new().no_deps().exec().context("no workspace")?;
         let root = &metadata.workspace_root;
         let packages = metadata.packages.iter().map(|package| Package::new(root, package)).collect();
-        Ok(Self { root: root.into(), packages })
+        Ok(Self { root: root.into(), target: metadata.target_directory.into(), packages })
     }
 }
 

@@ -98,6 +98,10 @@ impl Backend for Fused {
         self.call(Call::RegionInfo { index })?.region_info(index)
     }
 
+    fn keeps_files(&self) -> bool {
+        self.inner.keeps_files()
+    }
+
     fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
         self.call(Call::IrqInfo { index })?.irq_info(index)
     }

@@ -8,8 +8,11 @@
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine that they are
 //!   attached to.
+//! - [`reach`]: where devices come from, and the connection to one.
+//! - [`lent`]: scenarios to which their device is lent, each run by another process.
 //! - [`fused`]: a device whose calls can be made to fail.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
+//! - [`likeness`]: what a device is like: as a profile, and compared with another.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`report`]: what a run has to say.
@@ -22,8 +25,11 @@ pub mod bench;
 pub mod cli;
 pub mod fused;
 pub mod host;
+pub mod lent;
+pub mod likeness;
 pub mod opened;
 pub mod process;
+pub mod reach;
 pub mod report;
 pub mod requires;
 pub mod runner;

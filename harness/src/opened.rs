@@ -1,8 +1,11 @@
 //! Devices that are open, as a user of VFIO opens them, without a machine around them.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
+use cxl_spec::address::Iova;
+use cxl_spec::address::Span;
 use vfio_abi::cxl;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::RegionInfo;
@@ -10,9 +13,11 @@ use vfio_abi::info::region;
 use vfio_abi::malformed::Malformed;
 use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
-use vmm_core::backend::vfio_user::VfioUser;
+use vmm_core::backend::event::Event;
+use vmm_core::map::memory::HostMemory;
 
 use crate::process::DeviceProcess;
+use crate::reach::Place;
 use crate::scenario::region::RegionName;
 
 /// The most regions that are looked at. A device that claims more is not believed.
@@ -29,11 +34,24 @@ pub struct Opened {
 #[derive(Debug)]
 pub struct Device {
     // Fields are dropped in this order: the connection before the process behind it.
-    client: Option<VfioUser>,
+    client: Option<Client>,
+    /// What it was let reach, by first address.
+    reached: BTreeMap<u64, HostMemory>,
+    /// What vectors of MSI-X signal, from the first on.
+    pub(crate) events: Vec<Event>,
     name: String,
-    path: PathBuf,
+    place: Place,
     timeout: Duration,
     _process: Option<DeviceProcess>,
+}
+
+/// A connection to it.
+struct Client(Box<dyn Backend>);
+
+impl fmt::Debug for Client {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Client").field(&self.0.name()).finish()
+    }
 }
 
 /// Why a call on a device could not be made, or not be understood.
@@ -67,18 +85,19 @@ pub enum CallError {
 }
 
 impl Device {
-    /// Opens the device at a socket; `process` is the one behind it, if it is ours.
+    /// Opens the device at a place; `process` is the one behind it, if it is ours.
     ///
     /// # Errors
     /// If it does not answer.
     pub fn open(
         name: &str,
-        path: PathBuf,
+        place: Place,
         process: Option<DeviceProcess>,
         timeout: Duration,
     ) -> Result<Self, BackendError> {
-        let client = VfioUser::connect(&path, timeout)?;
-        Ok(Self { client: Some(client), name: name.to_owned(), path, timeout, _process: process })
+        let client = Some(Client(place.connect(timeout, false)?));
+        let (reached, events) = (BTreeMap::new(), Vec::new());
+        Ok(Self { client, reached, events, name: name.to_owned(), place, timeout, _process: process })
     }
 
     /// The scenario's name for it.
@@ -86,13 +105,43 @@ impl Device {
         &self.name
     }
 
+    /// How long any one wait may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The device reaches this memory from now on, if that was done.
+    pub(crate) fn let_reach(
+        &mut self,
+        range: Span<Iova>,
+        memory: HostMemory,
+        done: Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        done.map(|()| drop(self.reached.insert(range.start().get(), memory)))
+    }
+
+    /// The device does not reach these addresses any more, if that was done.
+    pub(crate) fn let_go(
+        &mut self,
+        range: Span<Iova>,
+        done: Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
+        done.map(|()| drop(self.reached.remove(&range.start().get())))
+    }
+
+    /// The memory that the device reaches at this address, and where in it that is.
+    pub(crate) fn reached(&self, address: u64) -> Option<(&HostMemory, u64)> {
+        let (start, memory) = self.reached.range(..=address).next_back()?;
+        Some((memory, address.checked_sub(*start)?)).filter(|(memory, offset)| *offset < memory.size())
+    }
+
     /// The connection to it.
     ///
     /// # Errors
     /// If there is none any more.
-    pub fn client(&mut self) -> Result<&mut VfioUser, CallError> {
+    pub fn client(&mut self) -> Result<&mut dyn Backend, CallError> {
         let closed = CallError::Closed { device: self.name.clone() };
-        self.client.as_mut().ok_or(closed)
+        Ok(&mut *self.client.as_mut().ok_or(closed)?.0)
     }
 
     /// Closes the device and opens it again.
@@ -102,7 +151,9 @@ impl Device {
     pub fn reopen(&mut self) -> Result<(), CallError> {
         // A server serves one client after the other, so the first one leaves before the second comes.
         self.client = None;
-        self.client = Some(VfioUser::connect(&self.path, self.timeout)?);
+        self.reached.clear();
+        self.events.clear();
+        self.client = Some(Client(self.place.connect(self.timeout, false)?));
         Ok(())
     }
 

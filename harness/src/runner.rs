@@ -22,12 +22,12 @@ use crate::step::Verdict;
 use crate::world::Maker;
 use crate::world::WorldError;
 
-/// Runs all scenarios, at most `jobs` at a time, and tells `report` of each as it ends. The result is in the
-/// order of the scenarios.
+/// Runs all scenarios as `run_one` does, at most `jobs` at a time, and tells `report` of each as it ends. The result
+/// is in the order of the scenarios.
 pub fn run_all(
-    maker: &Maker,
     scenarios: &[Loaded],
     jobs: usize,
+    run_one: &(dyn Fn(&Loaded) -> ScenarioReport + Sync),
     report: &(dyn Fn(&ScenarioReport) + Sync),
 ) -> Vec<ScenarioReport> {
     let next = AtomicUsize::new(0);
@@ -36,7 +36,7 @@ pub fn run_all(
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(scenario) = scenarios.get(index) else { return };
-            let one = run(maker, scenario);
+            let one = run_one(scenario);
             report(&one);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((index, one));
         }
@@ -53,6 +53,18 @@ pub fn run_all(
 
 /// Runs one scenario.
 pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
+    reported(maker, scenario, judged)
+}
+
+/// What became of a scenario, why, and of its steps.
+pub(crate) type Judged = (Outcome, Option<String>, Vec<StepReport>);
+
+/// The report of a scenario, which is skipped where something is missing, and else judged.
+pub(crate) fn reported(
+    maker: &Maker,
+    scenario: &Loaded,
+    judged: impl FnOnce(&Maker, &Loaded) -> Judged,
+) -> ScenarioReport {
     let begun = Instant::now();
     let (outcome, reason, steps) = match requires::missing(scenario, maker) {
         Some(reason) => (Outcome::Skipped, Some(reason), Vec::new()),
@@ -71,7 +83,7 @@ pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
     }
 }
 
-fn judged(maker: &Maker, scenario: &Loaded) -> (Outcome, Option<String>, Vec<StepReport>) {
+fn judged(maker: &Maker, scenario: &Loaded) -> Judged {
     let steps = match (scene(maker, scenario), &scenario.scenario.refused) {
         (Ok(mut scene), None) => scenario
             .scenario

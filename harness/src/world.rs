@@ -21,7 +21,6 @@ use vmm_core::backend::kvm;
 use vmm_core::backend::recording::Access;
 use vmm_core::backend::recording::Recorded;
 use vmm_core::backend::recording::Recording;
-use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::DiscoverError;
 use vmm_core::discover::discover_as;
 use vmm_core::map::Attached;
@@ -44,16 +43,10 @@ use crate::opened;
 use crate::opened::Opened;
 use crate::process::DeviceProcess;
 use crate::process::ProcessError;
+use crate::reach::Place;
+pub use crate::reach::Source;
 use crate::scenario::Loaded;
-
-/// Where devices come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A process of ours for each.
-    Sim,
-    /// A server that somebody else runs.
-    VfioUser(PathBuf),
-}
+use crate::scenario::step::Step;
 
 /// What runs the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +87,27 @@ pub struct Maker {
     pub guest: GuestKind,
     /// How long any one wait may take.
     pub timeout: Duration,
+    /// What may be done with hardware, and what is known of it.
+    pub hardware: Hardware,
+}
+
+/// What may be done with hardware, and what is known of it. Of devices in software it says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// Its memory may be touched, its registers written, and it may be reset.
+    pub allow_touch: bool,
+    /// Firmware has committed its decoder.
+    pub firmware_committed: bool,
+    /// It has the ids of a simulated device: there is one behind it, in an emulator.
+    pub simulated: bool,
+    /// It is the device that the scenario wants, and nobody else's.
+    pub as_wanted: bool,
+}
+
+impl Hardware {
+    /// What is lent to a scenario: the device that it wants, in software.
+    pub const LENT: Self =
+        Self { allow_touch: true, firmware_committed: true, simulated: true, as_wanted: true };
 }
 
 /// Devices that are reached and known, and not attached yet.
@@ -110,7 +124,7 @@ pub struct Devices {
 /// The way to a device: how to connect to it, at first and anew.
 #[derive(Clone, Debug)]
 struct Way {
-    path: PathBuf,
+    place: Place,
     /// The process there, if it is ours.
     host: Option<Host>,
     recording: Recording,
@@ -124,8 +138,7 @@ struct Way {
 impl Connect for Way {
     fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
         self.host.iter().for_each(Host::sought);
-        let client = VfioUser::connect(&self.path, timeout.min(self.timeout))?;
-        let client = Shared::new(if self.posts { client.posting() } else { client });
+        let client = Shared::of(self.place.connect(timeout.min(self.timeout), self.posts)?);
         let inventory = discover_as(&client, self.assumed)?;
         let decoders = HdmDecoders::new(client, &inventory);
         let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
@@ -184,23 +197,31 @@ impl From<PlugError> for WorldError {
     }
 }
 
+/// Whether the guest of a scenario takes interrupts.
+fn is_interrupted(scenario: &Loaded) -> bool {
+    scenario.scenario.steps.iter().any(|step| matches!(step, Step::Interrupts(_)))
+}
+
 impl Maker {
     /// The kernel in the world of a scenario. Of somebody else's device a scenario's own wish says nothing.
     pub fn abi_for(&self, scenario: &Loaded) -> &'static Abi {
-        let wished = scenario.abis.first().copied().filter(|_| self.source == Source::Sim);
+        let wished = scenario.abis.first().copied().filter(|_| self.source.is_made());
         self.abi.or(wished).unwrap_or(DEFAULT_ABI)
     }
 
     /// What runs the guest of a scenario. A machine in whose layout KVM's guest program cannot run has a soft guest,
-    /// and the report says so.
+    /// and so has one whose guest is interrupted, where that program takes none; the report says so.
     pub fn guest_for(&self, scenario: &Loaded) -> GuestKind {
-        if kvm_can_run(scenario.machine.arch) { self.guest } else { GuestKind::Soft }
+        let can =
+            kvm_can_run(scenario.machine.arch) && (kvm::takes_interrupts() || !is_interrupted(scenario));
+        if can { self.guest } else { GuestKind::Soft }
     }
 
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the
     /// user says. Where nothing is assumed, all that are known will.
     fn assumed(&self, scenario: &Loaded) -> Option<Revision> {
-        let users = self.abi.filter(|_| self.source != Source::Sim).and_then(|abi| abi.name.parse().ok());
+        let is_made = self.source.is_made() || self.hardware.as_wanted;
+        let users = self.abi.filter(|_| !is_made).and_then(|abi| abi.name.parse().ok());
         scenario.assume.or(users)
     }
 
@@ -232,20 +253,20 @@ impl Maker {
     /// Reaches the device of a scenario with this number, and finds out what it is.
     fn reach(&self, scenario: &Loaded, number: usize) -> Result<(Attached, Way), WorldError> {
         let profile = scenario.profiles.get(number).and_then(Option::as_ref);
-        let (path, host) = match &self.source {
-            Source::VfioUser(path) => (path.clone(), None),
-            Source::Sim => {
+        let (place, host) = match self.source.place() {
+            Some(place) => (place, None),
+            None => {
                 let abi = self.abi_for(scenario);
                 let process = DeviceProcess::start(&self.program, profile, abi, self.timeout)?;
                 let host = Host::new(process, self.program.clone(), profile.cloned(), abi);
-                (host.socket(), Some(host))
+                (Place::Socket(host.socket()), Some(host))
             }
         };
         let device = scenario.scenario.devices.get(number);
         let timeout = device.map_or(self.timeout, |device| device.answers_within(self.timeout));
         let posts = scenario.scenario.machine.posted_writes;
         let assumed = self.assumed(scenario);
-        let way = Way { path, host, recording: Recording::default(), assumed, posts, timeout };
+        let way = Way { place, host, recording: Recording::default(), assumed, posts, timeout };
         let Reached { backend, inventory } = way.connect(timeout)?;
         Ok((Attached { backend: Shared::of(backend), inventory }, way))
     }
@@ -257,15 +278,15 @@ impl Maker {
     pub fn open(&self, scenario: &Loaded) -> Result<Opened, WorldError> {
         let mut devices = Vec::new();
         for (device, profile) in scenario.scenario.devices.iter().zip(&scenario.profiles) {
-            let (path, process) = match &self.source {
-                Source::VfioUser(path) => (path.clone(), None),
-                Source::Sim => {
+            let (place, process) = match self.source.place() {
+                Some(place) => (place, None),
+                None => {
                     let abi = self.abi_for(scenario);
                     let process = DeviceProcess::start(&self.program, profile.as_ref(), abi, self.timeout)?;
-                    (process.socket().to_owned(), Some(process))
+                    (Place::Socket(process.socket().to_owned()), Some(process))
                 }
             };
-            devices.push(opened::Device::open(&device.name, path, process, self.timeout)?);
+            devices.push(opened::Device::open(&device.name, place, process, self.timeout)?);
         }
         Ok(Opened { devices })
     }

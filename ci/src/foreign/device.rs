@@ -1,6 +1,7 @@
 //! A device that `cxl-sim serve` serves, with its socket in a folder that foreign programs see.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -49,9 +50,26 @@ impl Device {
         profile: &str,
         abi: &str,
     ) -> Result<Self, String> {
+        Self::served_by(cargo(workspace, "run --release -q --"), root, profile, abi)
+    }
+
+    /// The same, served by this program, which is cxl-sim.
+    ///
+    /// # Errors
+    /// If it does not begin to listen.
+    pub(super) fn served_by(
+        mut command: Command,
+        root: &Root,
+        profile: &str,
+        abi: &str,
+    ) -> Result<Self, String> {
         let folder = root.folder()?;
-        let mut command = cargo(workspace, "run --release -q -- serve --profile");
-        command.arg(profile).args(["--abi", abi]).arg("--socket").arg(folder.path().join(SOCKET));
+        command
+            .args(["serve", "--profile"])
+            .arg(profile)
+            .args(["--abi", abi])
+            .arg("--socket")
+            .arg(folder.path().join(SOCKET));
         // With this it ends when its input does, and takes the folder with it.
         command.arg("--lifeline").arg(folder.path());
         let (mut server, lines) = Running::start(command)?;

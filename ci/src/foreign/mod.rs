@@ -8,6 +8,8 @@
 //!           qemu ◀── qtest: QEMU, a line asked, a line answered ─────┘
 //!           acpi, fwts ◀── tables of sample machines
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
+//!           lend ◀── the kernel's VFIO interface: a C program, QEMU's vfio-pci, and our own
+//!           lab ◀── QEMU: the device behind an IOMMU, Linux, and our program on the kernel's VFIO
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
@@ -19,8 +21,11 @@ mod client;
 mod config;
 mod device;
 pub(crate) mod fwts;
+pub(crate) mod lab;
+pub(crate) mod lend;
 pub(crate) mod linux;
 pub(crate) mod lspci;
+mod outcomes;
 mod process;
 pub(crate) mod qemu;
 mod qtest;

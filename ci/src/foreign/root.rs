@@ -63,9 +63,22 @@ impl Root {
         Ok(format!("/{}", below.display()))
     }
 
+    /// The words of a command that runs a program inside, to which the system looks as to whoever begins it: mounts
+    /// are made for that, so it must have a namespace of mounts of its own.
+    pub(super) fn words_as_seen(&self, name: &str) -> Vec<String> {
+        let script = "for folder in dev sys proc; do mount --rbind /$folder \"$0/$folder\" || exit; done\n\
+                      exec chroot \"$0\" setpriv --pdeathsig KILL \"$@\"";
+        ["sh", "-c", script, &self.0.display().to_string(), name].map(str::to_owned).to_vec()
+    }
+
     /// Where a program is that is linked statically, so that it can be run from outside.
     pub(super) fn static_program(&self, name: &str) -> PathBuf {
         self.0.join("usr/bin").join(name)
+    }
+
+    /// Where a shell and its tools are, linked statically, for what Debian calls this architecture.
+    pub(super) fn busybox(&self, architecture: &str) -> PathBuf {
+        self.0.join("linux").join(architecture).join("busybox")
     }
 
     /// A program inside. It is killed if we end before it, however we end.

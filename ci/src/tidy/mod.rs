@@ -73,7 +73,7 @@ pub(crate) fn test_lines(path: &str, text: String) -> Result<Vec<RangeInclusive<
 }
 
 fn survey(workspace: &Workspace) -> anyhow::Result<Found> {
-    let Workspace { root, packages } = workspace;
+    let Workspace { root, packages, .. } = workspace;
     let listing = Listing::read(root).context("the files cannot be listed")?;
     let (sources, mut breaches) = parse(root, &listing, packages)?;
     for path in listing.files().filter(|path| path.ends_with(".md") || path.ends_with(".toml")) {
@@ -157,7 +157,8 @@ mod tests {
             targets: vec![library],
             dependencies: Vec::new(),
         };
-        let workspace = Workspace { root: folder.path().to_owned(), packages: vec![package] };
+        let workspace =
+            Workspace { root: folder.path().to_owned(), target: "/there".into(), packages: vec![package] };
         (folder, workspace)
     }
 

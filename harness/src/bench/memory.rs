@@ -15,6 +15,7 @@ use super::TIMEOUT;
 use crate::scenario::Loaded;
 use crate::scenario::find::bundled;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
 use crate::world::World;
@@ -37,7 +38,14 @@ pub(super) fn world(program: &Path, guest: GuestKind) -> Result<World, BenchErro
 }
 
 fn maker(program: &Path, guest: GuestKind) -> Maker {
-    Maker { program: program.to_owned(), source: Source::Sim, abi: None, guest, timeout: TIMEOUT }
+    Maker {
+        program: program.to_owned(),
+        source: Source::Sim,
+        abi: None,
+        guest,
+        timeout: TIMEOUT,
+        hardware: Hardware::default(),
+    }
 }
 
 fn scenario() -> Result<Loaded, BenchError> {

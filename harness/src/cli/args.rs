@@ -1,5 +1,6 @@
 //! The command line, as types.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,14 +10,15 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 use clap::value_parser;
+use lend::outside::Bdf;
 use regex::Regex;
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
 use sim_device::kernel::DEFAULT_ABI;
 use sim_device::server::Limits;
+use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
-use super::Failure;
 use crate::world::Source;
 
 /// Tests CXL Type-2 passthrough without hardware.
@@ -35,6 +37,10 @@ pub(super) enum Command {
     Serve(Serve),
     /// Show everything that can be found out about a device
     Inspect(Inspect),
+    /// Write a profile of a device, which `serve` can play: no memory, no serial number
+    Capture(Capture),
+    /// Show in what a profile's device and another one differ, without harm to either
+    Compare(Compare),
     /// Show what a scenario's machine would do, before anything is touched
     Plan(Plan),
     /// Write the ACPI tables of a scenario's machine
@@ -47,6 +53,11 @@ pub(super) enum Command {
     Soak(Soak),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
+    /// Run a program with the kernel's VFIO interface answered by a simulated device
+    Lend(Lend),
+    /// Become the program that a device is lent to
+    #[command(hide = true)]
+    LendEnter(LendEnter),
     /// Be what a device is compared with
     #[command(hide = true)]
     BenchPeer(Peer),
@@ -56,7 +67,7 @@ impl Default for Command {
     fn default() -> Self {
         Self::Run(Run {
             paths: Vec::new(),
-            device: DeviceName(Ok(Source::Sim)),
+            device: DeviceName(Source::Sim),
             guest: Guest::Auto,
             abi: None,
             reports: Vec::new(),
@@ -65,6 +76,9 @@ impl Default for Command {
             jobs: 1,
             no_skip: false,
             timeout: DEFAULT_TIMEOUT,
+            allow_touch: false,
+            lend: None,
+            as_wanted: false,
         })
     }
 }
@@ -77,7 +91,7 @@ pub(super) struct Run {
     /// Scenario files, or folders of them
     #[arg(value_name = "PATH")]
     pub(super) paths: Vec<PathBuf>,
-    /// Where devices come from: sim, vfio-user:SOCKET or vfio:BDF
+    /// Where devices come from: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
     #[arg(long, default_value = "sim")]
     pub(super) device: DeviceName,
     /// What runs the guest
@@ -101,6 +115,16 @@ pub(super) struct Run {
     /// A scenario that is skipped counts as failed
     #[arg(long)]
     pub(super) no_skip: bool,
+    /// With vfio:BDF, run scenarios, too, that touch the device's memory, write its registers or reset it: this has
+    /// hung real machines
+    #[arg(long)]
+    pub(super) allow_touch: bool,
+    /// Lend each scenario its device by this way of the kernel's VFIO interface, instead of a socket
+    #[arg(long, value_name = "type1|iommufd", value_parser = way, conflicts_with = "device")]
+    pub(super) lend: Option<Way>,
+    /// The device is the one that the scenario wants, and may be touched
+    #[arg(long, hide = true)]
+    pub(super) as_wanted: bool,
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
@@ -154,6 +178,37 @@ pub(super) enum Sandbox {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Lend {
+    /// Which device to be: a preset's name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = sim_device::profile::DEFAULT_PRESET)]
+    pub(super) profile: String,
+    /// The kernel interface that is simulated
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
+    pub(super) abi: &'static Abi,
+    /// The address under which the program finds the device
+    #[arg(long, value_name = "DDDD:BB:DD.F", default_value = "0000:c1:00.0")]
+    pub(super) bdf: Bdf,
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LendEnter {
+    /// Name of the supervisor's socket
+    #[arg(long)]
+    pub(super) channel: String,
+    /// Number of the device's group
+    #[arg(long)]
+    pub(super) group: u32,
+    /// Number of the device's own node
+    #[arg(long)]
+    pub(super) index: u32,
+    #[command(flatten)]
+    pub(super) lend: Lend,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Peer {
     /// Where to listen
     #[arg(long)]
@@ -174,11 +229,37 @@ pub(crate) enum PeerKind {
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// The device: sim, vfio-user:SOCKET or vfio:BDF
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
     pub(super) device: DeviceName,
     /// Write JSON
     #[arg(long)]
     pub(super) json: bool,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Capture {
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
+    pub(super) device: DeviceName,
+    /// The file for the profile
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// How long any one wait may take
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
+    pub(super) timeout: Seconds,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Compare {
+    /// The profile: a preset's name, or a file
+    pub(super) profile: String,
+    /// The device: sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]
+    pub(super) device: DeviceName,
+    /// The kernel interface that shows the profile's device. Without it, that of the other device
+    #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi)]
+    pub(super) abi: Option<&'static Abi>,
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
@@ -287,19 +368,24 @@ fn arch(name: &str) -> Result<Arch, String> {
 }
 
 /// The kernel with a name.
+fn way(name: &str) -> Result<Way, String> {
+    let known = [Way::Type1, Way::Iommufd].into_iter().find(|way| way.name() == name);
+    known.ok_or_else(|| "must be type1 or iommufd".to_owned())
+}
+
 fn abi(name: &str) -> Result<&'static Abi, String> {
     let names = || ABIS.iter().map(|abi| abi.name).collect::<Vec<_>>().join(", ");
     Abi::named(name).ok_or_else(|| format!("must be one of {}", names()))
 }
 
-/// A device as the user names it; one that is not built yet is known and cannot be used.
+/// A device as the user names it.
 #[derive(Clone, Debug)]
-pub(super) struct DeviceName(Result<Source, String>);
+pub(super) struct DeviceName(Source);
 
 impl DeviceName {
     /// Where the device comes from.
-    pub(super) fn source(&self) -> Result<Source, Failure> {
-        self.0.clone().map_err(Failure::NotBuilt)
+    pub(super) fn source(&self) -> Source {
+        self.0.clone()
     }
 }
 
@@ -308,14 +394,10 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
-            None if text == "sim" => Ok(Self(Ok(Source::Sim))),
-            Some(("vfio-user", path)) if !path.is_empty() => {
-                Ok(Self(Ok(Source::VfioUser(PathBuf::from(path)))))
-            }
-            Some(("vfio", bdf)) if !bdf.is_empty() => {
-                Ok(Self(Err(format!("a device of the kind vfio:{bdf}"))))
-            }
-            _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF".to_owned()),
+            None if text == "sim" => Ok(Self(Source::Sim)),
+            Some(("vfio-user", path)) if !path.is_empty() => Ok(Self(Source::VfioUser(PathBuf::from(path)))),
+            Some(("vfio", address)) => Ok(Self(Source::Vfio(address.parse()?))),
+            _ => Err("must be sim, vfio-user:SOCKET or vfio:BDF[,type1|,iommufd]".to_owned()),
         }
     }
 }
@@ -386,6 +468,21 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    #[rstest]
+    #[case("cxl-sim run --lend type1", true)]
+    #[case("cxl-sim run --lend iommufd --jobs 2", true)]
+    #[case("cxl-sim run --lend type2", false)]
+    #[case("cxl-sim run --lend type1 --device sim", false)]
+    #[case("cxl-sim lend --bdf 0000:c1:00.0 -- true", true)]
+    #[case("cxl-sim lend -- true --abi v9", true)]
+    #[case("cxl-sim lend --bdf c1:00.0 -- true", false)]
+    #[case("cxl-sim lend --abi v9 -- true", false)]
+    #[case("cxl-sim lend --abi v2", false)]
+    #[case("cxl-sim lend true", false)]
+    fn a_device_is_lent_by_a_way_that_there_is_and_to_a_program(#[case] line: &str, #[case] is_sound: bool) {
+        assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_sound);
+    }
+
     #[test]
     fn every_scenario_is_in_one_shard_of_three() {
         for number in 0..20 {
@@ -406,17 +503,19 @@ mod tests {
     }
 
     #[rstest]
-    #[case("sim", true)]
-    #[case("vfio-user:/run/device.sock", true)]
-    #[case("vfio:0002:81:00.0", false)]
-    fn a_device_is_known_and_may_not_be_built(#[case] text: &str, #[case] built: bool) {
-        assert_eq!(text.parse::<DeviceName>().unwrap().source().is_ok(), built);
+    #[case("sim", "sim")]
+    #[case("vfio-user:/run/device.sock", "vfio-user:/run/device.sock")]
+    #[case("vfio:0002:81:00.0", "vfio:0002:81:00.0")]
+    #[case("vfio:81:00.0,type1", "vfio:0000:81:00.0,type1")]
+    fn a_device_is_named_as_it_is_understood(#[case] text: &str, #[case] named: &str) {
+        assert_eq!(text.parse::<DeviceName>().unwrap().source().to_string(), named);
     }
 
     #[rstest]
     #[case("simulated")]
     #[case("vfio-user:")]
     #[case("vfio:")]
+    #[case("vfio:81:00.0,type2")]
     #[case("")]
     fn what_is_no_device_is_refused(#[case] text: &str) {
         assert!(text.parse::<DeviceName>().is_err());

@@ -1,6 +1,9 @@
 //! `cxl-sim inspect`: everything that can be found out about a device.
 
+mod missing;
+
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cxl_spec::component::array;
 use cxl_spec::dvsec;
@@ -14,7 +17,6 @@ use vfio_abi::info::RegionFlags;
 use vfio_abi::info::irq;
 use vfio_abi::info::region;
 use vmm_core::backend::Shared;
-use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::discover::Inventory;
 use vmm_core::discover::discover;
 
@@ -23,8 +25,9 @@ use super::args;
 use super::run::say;
 use super::this_program;
 use crate::process::DeviceProcess;
+use crate::reach::Place;
+use crate::reach::Source;
 use crate::report::json;
-use crate::world::Source;
 use crate::world::WorldError;
 
 /// A device as JSON: numbers that people write in hex are hex texts.
@@ -39,6 +42,9 @@ struct Document {
     regions: Vec<Region>,
     irqs: Vec<Irq>,
     cxl: Option<Cxl>,
+    /// What is missing for vfio-cxl, where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -135,20 +141,26 @@ struct Decoder {
 }
 
 pub(super) fn inspect(args: &args::Inspect) -> Result<ExitCode, Failure> {
-    let source = args.device.source()?;
-    let timeout = args.timeout.0;
-    let (path, _process) = match source {
-        Source::VfioUser(path) => (path, None),
-        Source::Sim => {
-            let process = DeviceProcess::start(&this_program()?, None, DEFAULT_ABI, timeout)
-                .map_err(WorldError::from)?;
-            (process.socket().to_owned(), Some(process))
-        }
-    };
-    let backend = Shared::new(VfioUser::connect(&path, timeout).map_err(WorldError::from)?);
-    let document = Document::of(&discover(&backend).map_err(WorldError::from)?);
+    let (_process, backend) = device(&args.device.source(), args.timeout.0)?;
+    let inventory = discover(&backend).map_err(WorldError::from)?;
+    let missing = missing::without_vfio_cxl(&backend, &inventory);
+    let document = Document { missing, ..Document::of(&inventory) };
     say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A device that is open, and the process behind it if it is ours.
+pub(super) fn device(source: &Source, timeout: Duration) -> Result<(Option<DeviceProcess>, Shared), Failure> {
+    let (place, process) = match source.place() {
+        Some(place) => (place, None),
+        None => {
+            let process = DeviceProcess::start(&this_program()?, None, DEFAULT_ABI, timeout)
+                .map_err(WorldError::from)?;
+            (Place::Socket(process.socket().to_owned()), Some(process))
+        }
+    };
+    let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
+    Ok((process, backend))
 }
 
 fn hex(number: impl Into<u64>) -> String {
@@ -213,6 +225,7 @@ impl Document {
                 .map(|irq| Irq { index: irq.index, name: irq_name(irq.index), count: irq.count })
                 .collect(),
             cxl: inventory.cxl.as_ref().map(Cxl::of),
+            missing: Vec::new(),
         }
     }
 
@@ -244,6 +257,7 @@ impl Document {
             Some(cxl) => lines.extend(cxl.lines()),
             None => lines.push("not a CXL device: VFIO_DEVICE_FLAGS_CXL is clear".to_owned()),
         }
+        lines.extend(self.missing.iter().map(|missing| format!("  {missing}")));
         lines.join("\n")
     }
 }

@@ -6,6 +6,8 @@ mod acpi;
 mod args;
 mod bench;
 mod inspect;
+mod lend;
+mod likeness;
 mod list;
 mod plan;
 mod run;
@@ -90,12 +92,16 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Capture(args) => likeness::capture(&args),
+        Command::Compare(args) => likeness::compare(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),
+        Command::Lend(args) => lend::lend(&args),
+        Command::LendEnter(args) => lend::enter(&args),
         Command::BenchPeer(args) => bench::peer(&args),
     };
     match done {

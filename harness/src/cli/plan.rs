@@ -23,6 +23,7 @@ use crate::scenario::Loaded;
 use crate::scenario::find::bundled;
 use crate::scenario::find::find;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
 
@@ -168,6 +169,7 @@ pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failu
         abi: None,
         guest: GuestKind::Soft,
         timeout: timeout.0,
+        hardware: Hardware::default(),
     };
     let devices = maker.devices(scenario)?;
     devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))

@@ -4,10 +4,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use sim_device::kernel::ABIS;
 use sim_device::kernel::Abi;
+use sim_device::profile::Profile;
+use vmm_core::backend::Shared;
+use vmm_core::discover::discover;
 
 use super::FAILED;
 use super::Failure;
@@ -15,33 +19,36 @@ use super::args::Guest;
 use super::args::Run;
 use super::file_failure;
 use super::this_program;
+use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
 use crate::report::json;
 use crate::report::text;
+use crate::requires::PLAIN;
 use crate::runner;
 use crate::scenario::Loaded;
 use crate::scenario::find::find;
 use crate::world::GuestKind;
+use crate::world::Hardware;
 use crate::world::Maker;
 use crate::world::Source;
+use crate::world::WorldError;
 use crate::world::best_guest;
 
 pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
-    let source = args.device.source()?;
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
     }
     let scenarios = chosen(args)?;
     let mut reports = open_reports(args)?;
     let (guest, why) = guest(args.guest);
-    let maker = Maker { program: this_program()?, source, abi: args.abi, guest, timeout: args.timeout.0 };
+    let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
     let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
     // Somebody else's server serves one client after another: a second one would wait for nothing.
-    let jobs = if maker.source == Source::Sim { args.jobs } else { 1 };
-    let done = runner::run_all(&maker, &scenarios, jobs, &say);
+    let jobs = if maker.source.is_made() { args.jobs } else { 1 };
+    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, one), &say);
     for (path, file) in &mut reports {
         file.write_all(json::render(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
     }
@@ -49,6 +56,34 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let Summary { failed, skipped, .. } = Summary::of(&done);
     let bad = failed > 0 || args.no_skip && skipped > 0;
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn run_one(maker: &Maker, paths: &[PathBuf], scenario: &Loaded) -> ScenarioReport {
+    match maker.source {
+        Source::Lent(way) => lent::run(maker, way, paths, scenario),
+        _ => runner::run(maker, scenario),
+    }
+}
+
+/// How worlds are made. Hardware is looked at first: what it is decides what can be run with it.
+fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
+    let (program, timeout) = (this_program()?, args.timeout.0);
+    let source = args.lend.map_or_else(|| args.device.source(), Source::Lent);
+    let allow_touch = args.allow_touch;
+    let is_lent = args.as_wanted || args.lend.is_some();
+    let hardware = if is_lent { Hardware::LENT } else { Hardware { allow_touch, ..Hardware::default() } };
+    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
+    let looks = maker.source.is_hardware() && !is_lent;
+    let Some(place) = maker.source.place().filter(|_| looks) else { return Ok(maker) };
+    let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
+    let found = discover(&backend).map_err(WorldError::from)?;
+    let (ids, config) = (Profile::default().ids, &found.config);
+    let simulated = (config.vendor, config.device) == (ids.vendor, ids.device);
+    let cxl = found.cxl;
+    let firmware_committed = cxl.as_ref().is_some_and(|cxl| cxl.firmware_committed);
+    let seen = cxl.map_or(PLAIN, |cxl| cxl.description.revision.name());
+    let abi = args.abi.or_else(|| Abi::named(seen));
+    Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed, simulated, ..hardware }, ..maker })
 }
 
 fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
@@ -84,10 +119,7 @@ pub(super) fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
 }
 
 fn announce(maker: &Maker, scenarios: &[Loaded], why: Option<&str>) -> Result<(), Failure> {
-    let source = match &maker.source {
-        Source::Sim => "sim".to_owned(),
-        Source::VfioUser(path) => format!("vfio-user:{}", path.display()),
-    };
+    let source = &maker.source;
     let guest = maker.guest.name();
     let because = why.map(|why| format!(" (no KVM: {why})")).unwrap_or_default();
     let used: Vec<_> = scenarios.iter().map(|one| maker.abi_for(one).name).collect();

@@ -1,5 +1,6 @@
 //! A run as JSON, for scripts.
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use super::ScenarioReport;
@@ -17,6 +18,18 @@ pub fn render(scenarios: &[ScenarioReport]) -> String {
     let document =
         Document { version: env!("CARGO_PKG_VERSION"), summary: Summary::of(scenarios), scenarios };
     pretty(&document)
+}
+
+/// The scenarios of a report.
+///
+/// # Errors
+/// If the text is none.
+pub fn parse(text: &str) -> Result<Vec<ScenarioReport>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Scenarios {
+        scenarios: Vec<ScenarioReport>,
+    }
+    serde_json::from_str::<Scenarios>(text).map(|report| report.scenarios)
 }
 
 /// A value as indented JSON with a final line break.

@@ -3,12 +3,13 @@
 pub mod json;
 pub mod text;
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::step::Verdict;
 
 /// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// What must be seen was seen.
@@ -31,7 +32,7 @@ impl Outcome {
 }
 
 /// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct StepReport {
     /// The step's key in the file, or `attach`.
     pub step: String,
@@ -53,7 +54,7 @@ impl StepReport {
 }
 
 /// What became of a scenario.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,

@@ -299,6 +299,9 @@ fn wrong(step: &Step) -> Wrong {
         Step::RegionRead(read) => wrong_read(read),
         Step::RegionWrite(write) => wrong_write(write),
         Step::Sweep(sweep) => wrong_sweep(sweep),
+        Step::DmaMemory(memory) => memory.wrong(),
+        Step::DmaCopy(copy) => copy.wrong(),
+        Step::Vectors(vectors) => vectors.wrong(),
         Step::Map(map) => wrong_map(map),
         Step::DmaMap(dma) | Step::DmaUnmap(dma) => {
             let fits = (1..=MOST_DMA).contains(&dma.size.0) && dma.size.0.is_multiple_of(PAGE);

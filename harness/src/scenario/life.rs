@@ -26,6 +26,7 @@ use vmm_core::plan::machine::Machine;
 use super::Scenario;
 use super::accident;
 use super::check::Check;
+use super::needs::Need;
 use super::place::Place;
 use super::step::Step;
 
@@ -78,16 +79,19 @@ pub struct Unplaced {
     pub because: String,
 }
 
-/// What scenarios may require.
+/// A guest that runs code.
 pub const KVM: &str = "kvm";
 
 /// Whether what a scenario requires is known, and what its steps need is required.
 pub(super) fn requires(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mistake> {
-    if let Some(other) = scenario.requires.iter().find(|name| *name != KVM) {
-        return check.mistake(&["requires"], format!("requires {other:?}: must be {KVM}"));
+    let is_known = |name: &str| name == KVM || Need::named(name).is_some();
+    if let Some(other) = scenario.requires.iter().find(|name| !is_known(name)) {
+        let names = Need::ALL.map(Need::name).join(", ");
+        return check.mistake(&["requires"], format!("requires {other:?}: must be {KVM}, {names}"));
     }
     let runs = |step: &Step| matches!(step, Step::Run(_));
-    match scenario.steps.iter().position(runs).filter(|_| scenario.requires.is_empty()) {
+    let is_required = scenario.requires.iter().any(|name| name == KVM);
+    match scenario.steps.iter().position(runs).filter(|_| !is_required) {
         None => Ok(()),
         Some(index) => {
             let message = format!("run: needs `requires = [\"{KVM}\"]`: no other guest runs code");
@@ -169,7 +173,12 @@ mod tests {
     #[rstest]
     #[case("[machine]\nafter_reset = \"restore\"", "", RESET, "must be one of reprogram, nothing")]
     #[case("", "", "run = { at = 0, is = 0 }", "run: needs `requires = [\"kvm\"]`")]
-    #[case("requires = [\"xen\"]", "", RESET, "requires \"xen\": must be kvm")]
+    #[case(
+        "requires = [\"xen\"]",
+        "",
+        RESET,
+        "requires \"xen\": must be kvm, firmware-committed, touch-device-memory, reset"
+    )]
     #[case(
         "[machine]\ndefects = [\"slow\"]",
         "",

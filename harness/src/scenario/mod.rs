@@ -27,8 +27,10 @@ pub mod find;
 pub mod interrupts;
 pub mod life;
 pub mod machine;
+pub mod needs;
 pub mod place;
 pub mod plug;
+pub mod reached;
 pub mod region;
 pub mod step;
 pub mod topology;
@@ -58,7 +60,7 @@ pub struct Scenario {
     /// The kernels that it is about; the first is taken when the user names none. Without this, all are.
     #[serde(default)]
     pub abi: Vec<String>,
-    /// What it needs that is not everywhere: `kvm`. Where that is not there, it is skipped.
+    /// What it needs that is not everywhere: `kvm`, or a [`needs::Need`]. Where that is not there, it is skipped.
     #[serde(default)]
     pub requires: Vec<String>,
     /// The devices are attached to a machine. Without one, there is no guest, and steps are calls on the devices.

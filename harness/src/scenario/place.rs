@@ -52,6 +52,21 @@ enum Part {
     BridgeComponent,
 }
 
+/// What an access to a place reaches, as far as the text tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaches {
+    /// A device's memory; a number may be there, too.
+    Memory,
+    /// Configuration space, from here on.
+    Config(u64),
+    /// A base address register.
+    Bar,
+    /// The component block.
+    Component,
+    /// What is the machine's own, or is shown in place of the device's.
+    Machine,
+}
+
 /// A text that is no place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -75,6 +90,19 @@ impl Place {
         match &self.base {
             Base::Number => None,
             Base::Part { device, .. } => Some(device),
+        }
+    }
+
+    /// What an access to it reaches.
+    pub(super) fn reaches(&self) -> Reaches {
+        match &self.base {
+            Base::Number | Base::Part { part: Part::Window, .. } => Reaches::Memory,
+            Base::Part { part: Part::Config, .. } => Reaches::Config(self.offset),
+            Base::Part { part: Part::Bar(_), .. } => Reaches::Bar,
+            Base::Part { part: Part::Component | Part::Registers, .. } => Reaches::Component,
+            Base::Part {
+                part: Part::Hdm | Part::Port | Part::PortComponent | Part::BridgeComponent, ..
+            } => Reaches::Machine,
         }
     }
 

@@ -10,6 +10,7 @@ use super::life;
 use super::machine;
 use super::place::Place;
 use super::plug;
+use super::reached;
 use super::user;
 
 /// Something that is done or seen.
@@ -88,6 +89,14 @@ pub enum Step {
     DmaMap(user::Dma),
     /// The user takes that back.
     DmaUnmap(user::Dma),
+    /// The user looks at what it let the device reach, or stores there.
+    DmaMemory(reached::Memory),
+    /// The user has the device's engine copy.
+    DmaCopy(reached::Copy),
+    /// The user attaches events to vectors.
+    Vectors(reached::Vectors),
+    /// A vector was signalled so often.
+    Vector(reached::Vector),
     /// The user resets the device.
     Reset(user::Reset),
     /// The user closes the device and opens it again.
@@ -134,6 +143,10 @@ impl Step {
             Self::Map(_) => "map",
             Self::DmaMap(_) => "dma_map",
             Self::DmaUnmap(_) => "dma_unmap",
+            Self::DmaMemory(_) => "dma_memory",
+            Self::DmaCopy(_) => "dma_copy",
+            Self::Vectors(_) => "vectors",
+            Self::Vector(_) => "vector",
             Self::Reset(_) => "reset",
             Self::Reopen(_) => "reopen",
         }
@@ -151,6 +164,7 @@ impl Step {
             Self::Handler(_) | Self::Plug(_) | Self::Unplug(_) => true,
             Self::DeviceInfo(_) | Self::RegionInfo(_) | Self::RegionRead(_) | Self::RegionWrite(_) => false,
             Self::Sweep(_) | Self::Map(_) | Self::DmaMap(_) | Self::DmaUnmap(_) => false,
+            Self::DmaMemory(_) | Self::DmaCopy(_) | Self::Vectors(_) | Self::Vector(_) => false,
             Self::Reset(_) | Self::Reopen(_) => false,
         }
     }
@@ -206,6 +220,10 @@ impl Step {
             Self::Sweep(step) => &step.device,
             Self::Map(step) => &step.device,
             Self::DmaMap(step) | Self::DmaUnmap(step) => &step.device,
+            Self::DmaMemory(step) => &step.device,
+            Self::DmaCopy(step) => &step.device,
+            Self::Vectors(step) => &step.device,
+            Self::Vector(step) => &step.device,
             Self::Reset(step) => &step.device,
             Self::Reopen(step) => &step.device,
             Self::Load(_) | Self::Store(_) | Self::Hidden(_) | Self::Acpi(_) => return None,
@@ -223,6 +241,7 @@ impl Step {
             Self::RegionRead(step) => step.width,
             Self::RegionWrite(step) => step.width,
             Self::Map(step) => step.width,
+            Self::DmaMemory(step) => Some(step.width),
             _ => None,
         }
     }

@@ -6,8 +6,6 @@ use vfio_abi::info::DeviceFlags;
 use vfio_abi::info::DeviceInfo;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
-use vmm_core::backend::Backend;
-use vmm_core::backend::Failure;
 
 use super::Verdict;
 use super::judged;
@@ -85,7 +83,7 @@ pub(super) fn region(device: &mut Device, step: &user::RegionInfo) -> Result<Ver
             return Ok(judged(false, format!("{name} is described"), || errno.0.to_string()));
         }
         (Err(error), Some(errno)) => {
-            let holds = error.failure == Failure::Refused(errno.0);
+            let holds = error.failure.errno() == Some(errno.0);
             return Ok(judged(holds, format!("{name}: {}", error.failure), || errno.0.to_string()));
         }
         (Err(error), None) => return Err(error.into()),

@@ -19,6 +19,7 @@ mod info;
 mod interrupts;
 mod life;
 mod plug;
+mod reached;
 
 use crate::opened::Opened;
 use crate::scenario::step::Step;

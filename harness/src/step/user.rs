@@ -11,7 +11,6 @@ use vfio_abi::errno::Errno;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::request::DmaFlags;
-use vmm_core::backend::Backend;
 use vmm_core::backend::BackendError;
 use vmm_core::backend::Failure;
 use vmm_core::map::memory::HostMemory;
@@ -19,6 +18,7 @@ use vmm_core::map::memory::HostMemory;
 use super::Verdict;
 use super::info;
 use super::judged;
+use super::reached;
 use crate::opened::CallError;
 use crate::opened::Device;
 use crate::opened::Opened;
@@ -41,6 +41,7 @@ impl Answer {
         match result.map_err(|error| error.failure) {
             Ok(()) => Self::Done(bytes),
             Err(Failure::Refused(errno)) => Self::Refused(errno),
+            Err(Failure::Explained(refusal)) => Self::Refused(refusal.errno),
             Err(Failure::Short { done, .. }) => Self::Short(done),
             Err(Failure::Lost(reason)) => Self::Lost(reason),
         }
@@ -98,6 +99,10 @@ pub fn carry_out(opened: &mut Opened, step: &Step) -> Verdict {
         Step::Map(step) => map(device, step),
         Step::DmaMap(step) => dma(device, step, true),
         Step::DmaUnmap(step) => dma(device, step, false),
+        Step::DmaMemory(step) => reached::memory(device, step),
+        Step::DmaCopy(step) => reached::copy(device, step),
+        Step::Vectors(step) => reached::vectors(device, step),
+        Step::Vector(step) => Ok(reached::vector(device, step)),
         Step::Reset(step) => reset(device, step),
         Step::Reopen(_) => reopen(device),
         other => Ok(Verdict::Failed(format!("{}: needs a machine", other.kind()))),
@@ -250,9 +255,14 @@ fn dma(device: &mut Device, step: &user::Dma, mapping: bool) -> Result<Verdict, 
         return Ok(Verdict::Failed(format!("{at}: there are no such addresses")));
     };
     let result = match (mapping, HostMemory::ram(size)) {
-        (false, _) => device.client()?.dma_unmap(range),
+        (false, _) => {
+            let unmapped = device.client()?.dma_unmap(range);
+            device.let_go(range, unmapped)
+        }
         (true, Ok(memory)) => {
-            device.client()?.dma_map(range, memory.file(), 0, DmaFlags::READ | DmaFlags::WRITE)
+            let allowed = DmaFlags::READ | DmaFlags::WRITE;
+            let mapped = device.client()?.dma_map(range, memory.file(), 0, allowed);
+            device.let_reach(range, memory, mapped)
         }
         (true, Err(error)) => return Ok(Verdict::Failed(format!("{at}: {error}"))),
     };

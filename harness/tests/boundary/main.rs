@@ -26,6 +26,7 @@ use harness::step;
 use harness::step::Scene;
 use harness::step::Verdict;
 use harness::world::GuestKind;
+use harness::world::Hardware;
 use harness::world::Maker;
 use harness::world::Source;
 use harness::world::World;
@@ -213,6 +214,7 @@ fn whatever_befalls_the_server_at_whatever_message_is_told_and_survived_and_noth
         abi: Some(abi),
         guest: GuestKind::Soft,
         timeout: DEFAULT_TIMEOUT,
+        hardware: Hardware::default(),
     };
     let mut stage = Stage { proxy, host: host.clone(), maker };
 

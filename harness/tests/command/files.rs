@@ -21,7 +21,7 @@ fn output(arguments: &[&str]) -> Output {
     cxl_sim(nowhere.path()).current_dir(nowhere.path()).args(arguments).output().unwrap()
 }
 
-fn lines(output: &Output) -> Vec<String> {
+pub(crate) fn lines(output: &Output) -> Vec<String> {
     String::from_utf8(output.stdout.clone()).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -31,7 +31,7 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
     let count = scenario_files("");
-    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), guest ");
+    let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), plain, guest ");
     assert!(lines[0].starts_with(&first), "{}", lines[0]);
     let is_soft = lines[0].contains(", guest soft");
     let skipped = ALL.iter().filter(|broken| is_soft && requires_kvm(broken.scenario)).count();
@@ -93,8 +93,18 @@ fn shards_and_jobs_cover_every_scenario_once() {
     &["run", "--report", "/nonexistent/x.json"], 2,
     "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
 #[case::real_hardware(
-    &["run", "--device", "vfio:0002:81:00.0"], 2,
-    "cxl-sim: a device of the kind vfio:0002:81:00.0 is not built yet\n")]
+    &["run", "--device", "vfio:fffffff0:ff:1f.7"], 1,
+    "cxl-sim: vfio:fffffff0:ff:1f.7: connecting: /sys/bus/pci/devices/fffffff0:ff:1f.7 is not there: `lspci -D` \
+     lists the devices of this host\n")]
+#[case::hardware_to_capture(
+    &["capture", "vfio:fffffff0:ff:1f.7,type1", "--out", "/nonexistent/x.toml"], 1,
+    "cxl-sim: vfio:fffffff0:ff:1f.7,type1: connecting: /sys/bus/pci/devices/fffffff0:ff:1f.7 is not there: `lspci \
+     -D` lists the devices of this host\n")]
+#[case::no_profile_to_compare(
+    &["compare", "/nonexistent/x.toml", "sim"], 2,
+    "cxl-sim: profile \"/nonexistent/x.toml\" is neither a preset (t2-committed, t2-uncommitted, \
+     t2-committed-unlocked, t2-config-locked, t2-block-start, t2-block-end, t2-block-whole-bar, t2-hdm-db, t2-large, \
+     t2-many-decoders) nor a file\n")]
 #[case::nobody_there(
     &["inspect", "vfio-user:/nonexistent"], 1,
     "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
@@ -112,6 +122,8 @@ fn what_is_wrong_is_said_in_one_line(#[case] arguments: &[&str], #[case] code: i
 #[rstest]
 #[case(&["run", "--shard", "3/2"], "must be I/N, with I from 1 to N")]
 #[case(&["run", "--device", "magic"], "must be sim, vfio-user:SOCKET or vfio:BDF")]
+#[case(&["run", "--device", "vfio:81:20.0"], "must be DOMAIN:BUS:DEVICE.FUNCTION in hex, such as 0000:81:00.0")]
+#[case(&["run", "--device", "vfio:81:00.0,type2"], "type2: must be type1 or iommufd")]
 #[case(&["run", "--filter", "("], "unclosed group")]
 #[case(&["run", "--timeout", "0"], "must be a number of seconds from 0.001 to 86400")]
 #[case(&["run", "--guest", "xen"], "possible values: auto, kvm, soft")]

@@ -14,6 +14,7 @@ mod broken;
 mod confined;
 mod defects;
 mod files;
+mod likeness;
 mod lost;
 mod mistakes;
 mod open;

@@ -11,8 +11,9 @@ const KEYS: &str = "region = 7, offset = 0";
 #[rstest]
 #[case::another_errno(
     "region_info = { device = \"a\", region = 7, errno = \"EINVALID\" }",
-    "\"EINVALID\" is no error number: write EPERM, ENOENT, EIO, E2BIG, EAGAIN, ENOMEM, EFAULT, EBUSY, EEXIST, \
-     ENODEV, EINVAL, ENOTTY, ENOSPC, ERANGE, ENOSYS, EPROTO, EOVERFLOW, EOPNOTSUPP, in \
+    "\"EINVALID\" is no error number: write EPERM, ENOENT, EIO, E2BIG, EBADF, EAGAIN, ENOMEM, EACCES, EFAULT, EBUSY, \
+     EEXIST, ENODEV, EINVAL, ENOTTY, ENOSPC, ESPIPE, ERANGE, ENOSYS, EPROTO, EOVERFLOW, EBADFD, EMSGSIZE, \
+     EOPNOTSUPP, in \
      `region_info = { device = \"a\", region = 7, errno = \"EINVALID\" }`"
 )]
 #[case::another_region(

@@ -123,7 +123,7 @@ pub(super) fn irq(silicon: &Silicon, index: u32) -> Result<IrqInfo, Errno> {
         irq_index::MSIX => {
             (event | IrqFlags::NORESIZE, silicon.profile().profile().interrupts.msix_vectors.into())
         }
-        irq_index::ERR | irq_index::REQ => (event, 1),
+        irq_index::ERR | irq_index::REQ => (event | IrqFlags::NORESIZE, 1),
         _ => return Err(Errno::EINVAL),
     };
     Ok(IrqInfo {

@@ -77,6 +77,22 @@ pub struct Faults {
     pub lies: Lies,
 }
 
+impl Faults {
+    /// Whether something is broken in how the server answers, which nobody meets who reaches the device otherwise.
+    pub fn are_of_server(&self) -> bool {
+        let at_message = [
+            self.disconnect_at_message,
+            self.silent_at_message,
+            self.wanted_back_at_message,
+            self.truncated_at_message,
+            self.wrong_errno_at_message.map(|wrong| wrong.message),
+        ];
+        let in_maps = self.maps_outlive_client || self.unmaps_forget_nothing || self.maps_may_overlap;
+        let any = at_message.iter().any(Option::is_some) || self.map_efault_from.is_some();
+        any || in_maps || self.answer_after_ms > 0
+    }
+}
+
 /// What a broken capability array is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CapabilityArray {

@@ -104,7 +104,8 @@ impl DmaTable {
         Ok(Run { length: mapping.range.size().saturating_sub(inside), file })
     }
 
-    /// Unmaps a range that was mapped as exactly this one, or everything.
+    /// Unmaps all that was mapped inside of a range, as the kernel's type 1 does: an emulated IOMMU takes back what it
+    /// may have given without asking what that was. What is mapped across an end of it stays, and so does all else.
     pub(super) fn unmap(&mut self, request: &DmaUnmap) -> Result<(), Errno> {
         let flags = UnmapFlags::from_bits(request.flags.get()).ok_or(Errno::EINVAL)?;
         if flags.contains(UnmapFlags::DIRTY_BITMAP) {
@@ -119,14 +120,14 @@ impl DmaTable {
             return Ok(());
         }
         let range = Span::new(Iova::new(address), size).ok_or(Errno::EINVAL)?;
-        match self.overlapping(range) {
-            Some(mapping) if mapping.range == range => {
-                self.maps.remove(&address);
-                Ok(())
-            }
-            Some(_) => Err(Errno::EINVAL),
-            None => Err(Errno::ENOENT),
+        let (start, end) = (range.start().get(), range.end().get());
+        let before = self.maps.range(..start).next_back().map(|(_, mapping)| mapping);
+        let last = self.overlapping(range).ok_or(Errno::ENOENT)?;
+        if last.range.end().get() > end || before.is_some_and(|mapping| mapping.range.overlaps(range)) {
+            return Err(Errno::EINVAL);
         }
+        self.maps.retain(|first, _| !(start..end).contains(first));
+        Ok(())
     }
 
     fn overlapping(&self, range: Span<Iova>) -> Option<&Mapping> {
@@ -223,7 +224,12 @@ mod tests {
     #[rstest]
     #[case::exactly(unmapping(0, 0x1000, 0x2000), Ok(()))]
     #[case::half_of_it(unmapping(0, 0x1000, 0x1000), Err(Errno::EINVAL))]
-    #[case::more_than_it(unmapping(0, 0, 0x9000), Err(Errno::EINVAL))]
+    #[case::its_end(unmapping(0, 0x2000, 0x1000), Err(Errno::EINVAL))]
+    #[case::over_its_start(unmapping(0, 0, 0x2000), Err(Errno::EINVAL))]
+    #[case::over_the_start_of_the_last(unmapping(0, 0, 0x8800), Err(Errno::EINVAL))]
+    #[case::over_the_end_of_the_first(unmapping(0, 0x2000, 0x8000), Err(Errno::EINVAL))]
+    #[case::more_than_both(unmapping(0, 0, 0x1_0000), Ok(()))]
+    #[case::up_to_their_ends(unmapping(0, 0x1000, 0x8000), Ok(()))]
     #[case::what_is_not_there(unmapping(0, 0x4000, 0x1000), Err(Errno::ENOENT))]
     #[case::everything(unmapping(2, 0, 0), Ok(()))]
     #[case::everything_of_a_range(unmapping(2, 0x1000, 0x2000), Err(Errno::EINVAL))]
@@ -231,6 +237,16 @@ mod tests {
     #[case::an_unknown_flag(unmapping(4, 0x1000, 0x2000), Err(Errno::EINVAL))]
     fn only_what_was_mapped_is_unmapped(#[case] request: DmaUnmap, #[case] result: Result<(), Errno>) {
         assert_eq!(table().unmap(&request), result);
+    }
+
+    #[test]
+    fn of_a_range_that_is_unmapped_only_what_is_inside_is_gone() {
+        let mut table = table();
+        table.unmap(&unmapping(0, 0x4000, 0x8000)).unwrap();
+        assert!(table.run(Iova::new(0x8000), DmaFlags::READ).is_err());
+        assert!(table.run(Iova::new(0x2fff), DmaFlags::READ).is_ok());
+        assert_eq!(table.unmap(&unmapping(0, 0x2000, 0x8000)), Err(Errno::EINVAL));
+        assert!(table.run(Iova::new(0x2fff), DmaFlags::READ).is_ok());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Interrupts: the event file descriptors that the client attached, and triggering them, by request or by the device.
+//! Interrupts: the event file descriptors that who uses the device attached, and triggering them, by request or by the
+//! device.
 //!
 //! ```text
 //!  MSI-X   attached: triggered.  None attached to the vector: pending in the hardware until there is
@@ -30,7 +31,7 @@ use crate::silicon::Severity;
 
 /// What is attached: for each interrupt index a list of vectors.
 #[derive(Debug, Default)]
-pub(super) struct Irqs {
+pub struct Irqs {
     attached: [Vec<Option<OwnedFd>>; irq::COUNT as usize],
     pin: Pin,
     /// What the client signals to unmask the pin.
@@ -41,7 +42,10 @@ const DATA: IrqAction = IrqAction::DATA_NONE.union(IrqAction::DATA_BOOL).union(I
 
 impl Irqs {
     /// Does what the client asks. `bools` is the data of `DATA_BOOL`, `files` that of `DATA_EVENTFD`.
-    pub(super) fn set(
+    ///
+    /// # Errors
+    /// `EINVAL` of what cannot be, `ENOTTY` of masking what cannot be masked.
+    pub fn set(
         &mut self,
         kernel: &mut Kernel,
         request: &SetIrqs,
@@ -139,12 +143,12 @@ impl Irqs {
     }
 
     /// The event to wait for, if a client unmasks the pin by one.
-    pub(super) fn unmask_event(&self) -> Option<BorrowedFd<'_>> {
+    pub fn unmask_event(&self) -> Option<BorrowedFd<'_>> {
         self.unmask.as_ref().map(AsFd::as_fd)
     }
 
     /// If the client has signalled that event, the pin is unmasked. Gives whether it was.
-    pub(super) fn take_unmask(&mut self) -> bool {
+    pub fn take_unmask(&mut self) -> bool {
         match self.unmask.as_ref().map(event::take) {
             Some(Ok(true)) => self.pin.set_masked(false).is_some(),
             // What turns out to be no counter is not waited for.
@@ -181,7 +185,7 @@ impl Irqs {
     }
 
     /// The device signals a vector of its own accord. While MSI-X is off nobody hears of it.
-    pub(super) fn raise(&self, kernel: &mut Kernel, vector: u16) {
+    pub fn raise(&self, kernel: &mut Kernel, vector: u16) {
         match self.events(irq::MSIX).nth(vector.into()) {
             Some(event @ Some(_)) => trigger(event),
             _ if kernel.silicon().config().msix().enable() => kernel.pends(vector),
@@ -190,19 +194,19 @@ impl Irqs {
     }
 
     /// The device reports an error. Only what cannot be corrected is told.
-    pub(super) fn error(&self, severity: Severity) {
+    pub fn error(&self, severity: Severity) {
         if severity != Severity::Correctable {
             self.events(irq::ERR).for_each(trigger);
         }
     }
 
     /// The host wants the device back.
-    pub(super) fn want_back(&self) {
+    pub fn want_back(&self) {
         self.events(irq::REQ).for_each(trigger);
     }
 
     /// Tells that the pin is asserted, once, until it is unmasked.
-    pub(super) fn watch_pin(&mut self, kernel: &Kernel) {
+    pub fn watch_pin(&mut self, kernel: &Kernel) {
         if self.pin.sees(kernel.silicon().asserts_pin()) {
             self.events(irq::INTX).for_each(trigger);
         }

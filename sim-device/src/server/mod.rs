@@ -34,6 +34,7 @@ use std::io;
 use std::time::Duration;
 
 use connection::Connection;
+pub use irqs::Irqs;
 pub use limits::Limits;
 pub use listener::ListenError;
 pub use listener::Listener;

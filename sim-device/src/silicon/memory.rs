@@ -2,6 +2,8 @@
 //!
 //! The seals promise that nobody, not even the device, can make the file shorter. So whoever maps it can touch
 //! every byte without fear. Pages exist once they are written; a device of many gibibytes costs nothing at first.
+//!
+//! Where all that can be mapped of a device must be one file, the memories are parts of that one: see [`Ground`].
 
 use std::fs::File;
 use std::io;
@@ -22,6 +24,35 @@ pub struct Memory {
     mapping: MmapRegion,
     size: u64,
     file: File,
+    /// Where in the file it begins.
+    offset: u64,
+}
+
+/// Where the memories of a device are made.
+#[derive(Clone, Copy, Debug)]
+pub enum Ground<'a> {
+    /// Each is a file of its own.
+    Apart,
+    /// All are parts of one file, which whoever made it has sealed as [`sealed_file`] does.
+    Inside {
+        /// The file.
+        file: &'a File,
+        /// Where in it the accelerator's memory begins.
+        accelerator: u64,
+        /// Where in it the memory behind the decoders begins.
+        memory: u64,
+    },
+}
+
+/// A file of zeros that exists only in memory and has this length for ever. The name is seen in `/proc` only.
+///
+/// # Errors
+/// If the system does not give a file of this size.
+pub fn sealed_file(name: &str, size: u64) -> io::Result<File> {
+    let file = File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+    file.set_len(size)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
 }
 
 impl Memory {
@@ -30,14 +61,18 @@ impl Memory {
     /// # Errors
     /// If the system does not give a file of this size, or does not map it.
     pub fn new(name: &str, size: u64) -> io::Result<Self> {
-        let file =
-            File::from(rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
-        file.set_len(size)?;
-        rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        Self::within(sealed_file(name, size)?, 0, size)
+    }
+
+    /// The `size` bytes from `offset` of a sealed file.
+    ///
+    /// # Errors
+    /// If the system does not map it.
+    pub fn within(file: File, offset: u64, size: u64) -> io::Result<Self> {
         let length = usize::try_from(size).map_err(io::Error::other)?;
-        let mapping =
-            MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), length).map_err(io::Error::other)?;
-        Ok(Self { mapping, size, file })
+        let part = FileOffset::new(file.try_clone()?, offset);
+        let mapping = MmapRegion::from_file(part, length).map_err(io::Error::other)?;
+        Ok(Self { mapping, size, file, offset })
     }
 
     /// Length in bytes.
@@ -53,7 +88,7 @@ impl Memory {
     /// Makes every byte 0 again. The pages go back to the system; whoever has mapped the file sees zeros.
     pub fn clear(&self) {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        if rustix::fs::fallocate(&self.file, flags, 0, self.size).is_err() {
+        if rustix::fs::fallocate(&self.file, flags, self.offset, self.size).is_err() {
             self.overwrite();
         }
     }
@@ -135,6 +170,21 @@ mod tests {
             assert!(bytes.iter().all(|byte| *byte == 0));
             assert_eq!(memory.file().metadata().unwrap().len(), 0x3000);
         }
+    }
+
+    #[test]
+    fn a_part_of_a_file_is_cleared_and_what_is_beside_it_stays() {
+        let file = sealed_file("test", 0x4000).unwrap();
+        let part = |offset| Memory::within(file.try_clone().unwrap(), offset, 0x1000).unwrap();
+        let (one, other) = (part(0x1000), part(0x2000));
+        one.write_u64(8, 7);
+        other.write_u64(0, 9);
+        let mut bytes = [0; 8];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut bytes, 0x1008).unwrap();
+        assert_eq!(u64::from_le_bytes(bytes), 7);
+        one.clear();
+        let first = |memory: &Memory, at| memory.read(Access::new(at, Width::Qword).unwrap());
+        assert_eq!((first(&one, 8), first(&other, 0)), (0, 9));
     }
 
     #[test]

@@ -54,6 +54,7 @@ use engine::Engine;
 use engine::Surroundings;
 use engine::Transfer;
 use interrupts::Interrupts;
+use memory::Ground;
 use memory::Memory;
 use reset::Domain;
 use reset::Fate;
@@ -109,13 +110,26 @@ impl Silicon {
     /// # Errors
     /// If the system does not give the memory that the device carries.
     pub fn power_on(profile: Checked) -> std::io::Result<Self> {
+        Self::power_on_in(profile, Ground::Apart)
+    }
+
+    /// The same, with its memories made where `ground` says.
+    ///
+    /// # Errors
+    /// If the system does not give the memory that the device carries.
+    pub fn power_on_in(profile: Checked, ground: Ground<'_>) -> std::io::Result<Self> {
+        let bar = profile.profile().component.bar_size.0;
+        let accelerator = match ground {
+            Ground::Apart => Memory::new("accelerator", bar)?,
+            Ground::Inside { file, accelerator, .. } => Memory::within(file.try_clone()?, accelerator, bar)?,
+        };
         let mut silicon = Self {
             config: ConfigSpace::power_on(&profile),
             interrupts: Interrupts::power_on(&profile),
             engine: Engine::power_on(),
             component: Component::power_on(&profile),
-            accelerator: Memory::new("accelerator", profile.profile().component.bar_size.0)?,
-            media: Media::power_on(&profile)?,
+            accelerator,
+            media: Media::power_on(&profile, ground)?,
             profile,
         };
         silicon.write_accelerator_magic();

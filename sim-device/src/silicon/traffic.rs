@@ -20,6 +20,7 @@ use cxl_spec::address::Hpa;
 use cxl_spec::address::Span;
 
 use super::Silicon;
+use super::memory::Ground;
 use super::memory::Memory;
 use crate::profile::Checked;
 use crate::profile::LINE;
@@ -63,8 +64,12 @@ pub(super) struct Media {
 
 impl Media {
     /// The memory after power-on: zeros, and poison where the profile says.
-    pub(super) fn power_on(profile: &Checked) -> std::io::Result<Self> {
-        let memory = Memory::new("device-memory", profile.profile().memory.size.0)?;
+    pub(super) fn power_on(profile: &Checked, ground: Ground<'_>) -> std::io::Result<Self> {
+        let size = profile.profile().memory.size.0;
+        let memory = match ground {
+            Ground::Apart => Memory::new("device-memory", size)?,
+            Ground::Inside { file, memory, .. } => Memory::within(file.try_clone()?, memory, size)?,
+        };
         Ok(Self { memory, poisoned: from_profile(profile) })
     }
 

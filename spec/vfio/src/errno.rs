@@ -31,10 +31,14 @@ errnos! {
     EIO = 5;
     /// The message is larger than agreed.
     E2BIG = 7;
+    /// No such file descriptor.
+    EBADF = 9;
     /// Try again.
     EAGAIN = 11;
     /// No memory.
     ENOMEM = 12;
+    /// The file's permissions are against it.
+    EACCES = 13;
     /// Bad address.
     EFAULT = 14;
     /// Busy.
@@ -49,6 +53,8 @@ errnos! {
     ENOTTY = 25;
     /// A limit is reached.
     ENOSPC = 28;
+    /// The file has no position.
+    ESPIPE = 29;
     /// A number is out of range.
     ERANGE = 34;
     /// The command is not implemented.
@@ -57,6 +63,10 @@ errnos! {
     EPROTO = 71;
     /// A sum does not fit.
     EOVERFLOW = 75;
+    /// The file is of another kind.
+    EBADFD = 77;
+    /// There is more than there is room for.
+    EMSGSIZE = 90;
     /// The command is known and not offered.
     EOPNOTSUPP = 95;
 }

@@ -7,6 +7,7 @@
 //!  chain    capability chains behind an info  cxl      what vfio-cxl adds, by revision
 //!  errno    error numbers by name             malformed  what is wrong with bytes that do not parse
 //!  io_fds   files that replace writes         drive    what must hold for any bytes
+//!  kernel   the orders that the kernel's own files take
 //! ```
 //!
 //! Everything is total and bounded: any bytes parse to a value or to an error that names the field, and nothing
@@ -34,6 +35,7 @@ pub mod frame;
 pub mod inbox;
 pub mod info;
 pub mod io_fds;
+pub mod kernel;
 pub mod malformed;
 pub mod reply;
 pub mod request;

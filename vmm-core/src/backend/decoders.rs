@@ -241,6 +241,10 @@ impl Backend for HdmDecoders {
         self.inner.lock().region_info(index)
     }
 
+    fn keeps_files(&self) -> bool {
+        self.inner.lock().keeps_files()
+    }
+
     fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
         self.inner.lock().irq_info(index)
     }

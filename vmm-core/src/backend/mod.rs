@@ -1,6 +1,7 @@
 //! The only code that touches the outside: a device behind some transport, and a hypervisor.
 //!
 //! - [`vfio_user`] reaches a device in another process.
+//! - [`kernel`] reaches a device of the host's.
 //! - [`kvm`] runs guest code and maps guest memory.
 //! - [`decoders`] stands before a device whose decoders nobody can program, and shows some that can be.
 //! - [`recording`] stands before another backend and writes down what passes.
@@ -11,6 +12,7 @@
 pub mod decoders;
 pub mod event;
 pub mod irqs;
+pub mod kernel;
 pub mod kvm;
 pub mod recording;
 pub mod vfio_user;
@@ -56,6 +58,11 @@ pub trait Backend: Send {
     /// # Errors
     /// If the device does not answer, or refuses.
     fn region_info(&mut self, index: u32) -> Result<(Vec<u8>, Option<File>), BackendError>;
+
+    /// Whether the files that map regions are the kernel's own, which do not become shorter while they are open.
+    fn keeps_files(&self) -> bool {
+        false
+    }
 
     /// What an interrupt index is.
     ///
@@ -368,6 +375,9 @@ pub enum Failure {
     /// The device said no, and lives on.
     #[error("refused with {0}")]
     Refused(Errno),
+    /// The same, and somebody knows why.
+    #[error("{0}")]
+    Explained(Box<Refusal>),
     /// The device did less than it was asked, and lives on.
     #[error("{done} of {asked} bytes")]
     Short {
@@ -379,6 +389,32 @@ pub enum Failure {
     /// The device is gone, or cannot be understood any more.
     #[error("{0}")]
     Lost(String),
+}
+
+/// A refusal of which somebody knows why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("refused with {errno}: {why}")]
+pub struct Refusal {
+    /// What the answer is.
+    pub errno: Errno,
+    /// Why, and what to do.
+    pub why: String,
+}
+
+impl Failure {
+    /// The device said no, and this is why.
+    pub fn explained(errno: Errno, why: String) -> Self {
+        Self::Explained(Box::new(Refusal { errno, why }))
+    }
+
+    /// What the device answered that said no, and lives on.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Refused(errno) => Some(*errno),
+            Self::Explained(refusal) => Some(refusal.errno),
+            Self::Short { .. } | Self::Lost(_) => None,
+        }
+    }
 }
 
 impl BackendError {

@@ -169,6 +169,10 @@ impl<B: Backend> Backend for Recorded<B> {
         self.inner.region_info(index)
     }
 
+    fn keeps_files(&self) -> bool {
+        self.inner.keeps_files()
+    }
+
     fn irq_info(&mut self, index: u32) -> Result<IrqInfo, BackendError> {
         self.inner.irq_info(index)
     }

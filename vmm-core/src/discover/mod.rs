@@ -16,6 +16,7 @@
 
 pub mod config;
 pub mod cxl;
+pub mod hardware;
 pub mod msix;
 
 mod registers;
@@ -85,8 +86,8 @@ pub struct Region {
     pub file: Option<Arc<File>>,
     /// Where the region begins in that file.
     pub file_offset: u64,
-    /// The file holds all of the region and is sealed against becoming shorter, so that touching a mapping of it
-    /// can never be a bus error, whatever the other side does.
+    /// The file holds all of the region and is sealed against becoming shorter, or is the kernel's own, so that
+    /// touching a mapping of it can never be a bus error, whatever the other side does.
     pub mapping_is_safe: bool,
 }
 
@@ -194,12 +195,13 @@ pub fn discover_as(backend: &Shared, assumed: Option<Revision>) -> Result<Invent
     let here = Here { device: &device };
     let info = device_info(backend, &here)?;
     let answers = region_infos(backend, &here, info.num_regions)?;
+    let keeps_files = backend.lock().keeps_files();
     let infos: Vec<_> = answers.iter().map(|(info, _)| info.clone()).collect();
     let regions = answers
         .into_iter()
         .map(|(info, file)| {
             let what = format!("region info of region {}", info.index);
-            region(info, file).map_err(|malformed| here.malformed(what, malformed))
+            region(info, file, keeps_files).map_err(|malformed| here.malformed(what, malformed))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let irqs = irqs(backend, info.num_irqs)?;
@@ -259,13 +261,14 @@ fn region_infos(
     Ok(found)
 }
 
-fn region(info: RegionInfo, file: Option<File>) -> Result<Region, Malformed> {
+fn region(info: RegionInfo, file: Option<File>, keeps_files: bool) -> Result<Region, Malformed> {
     let listed = info.chain.sparse_areas()?;
     let whole = || vec![Area { offset: 0, size: info.size }];
     let mappable = info.flags.contains(RegionFlags::MMAP);
     let file = file.filter(|_| mappable);
     let end = info.offset.checked_add(info.size);
-    let mapping_is_safe = file.as_ref().zip(end).is_some_and(|(file, end)| is_sealed(file, end));
+    let mapping_is_safe =
+        file.as_ref().zip(end).is_some_and(|(file, end)| keeps_files || is_sealed(file, end));
     Ok(Region {
         index: info.index,
         size: info.size,

@@ -24,7 +24,6 @@ use super::iommu::Behind;
 use super::memory::HostMemory;
 use crate::backend::Backend;
 use crate::backend::BackendError;
-use crate::backend::Failure;
 use crate::backend::Shared;
 use crate::plan::Decision;
 use crate::plan::Dma;
@@ -285,7 +284,7 @@ impl Requester {
             // It is remembered for whoever takes its place. That it is lost was told when it was.
             mapped = Ok(());
         }
-        if let Err(BackendError { failure: Failure::Refused(Errno::EEXIST), .. }) = &mapped {
+        if answer(&mapped) == Some(Errno::EEXIST) {
             // The device did not give it back when it was told to. What is held here is disjoint.
             mapped = backend.dma_unmap(range).and_then(|()| map(&mut backend));
         }
@@ -296,14 +295,15 @@ impl Requester {
 
 /// A device that refuses with `EFAULT` goes without, where that is tolerated.
 fn tolerated(decision: Decision, taken: Result<Reach, BackendError>) -> Result<Option<Reach>, BackendError> {
-    match taken {
-        Err(BackendError { failure: Failure::Refused(Errno::EFAULT), .. })
-            if decision == Decision::Tolerate =>
-        {
-            Ok(None)
-        }
-        taken => taken.map(Some),
+    match answer(&taken) {
+        Some(Errno::EFAULT) if decision == Decision::Tolerate => Ok(None),
+        _ => taken.map(Some),
     }
+}
+
+/// What the device answered that said no.
+fn answer<T>(outcome: &Result<T, BackendError>) -> Option<Errno> {
+    outcome.as_ref().err().and_then(|error| error.failure.errno())
 }
 
 /// What can be mapped of one device's BARs, and the offers of it: none while the device does not decode, or has moved a

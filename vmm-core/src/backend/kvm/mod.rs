@@ -52,6 +52,11 @@ use crate::run::guest::GuestError;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as arch;
 
+/// Whether the guest program takes interrupts on the processor that we run on.
+pub fn takes_interrupts() -> bool {
+    arch::COUNTS.is_some()
+}
+
 /// A virtual machine.
 #[derive(Debug)]
 pub struct Vm {

@@ -5,6 +5,7 @@ use vfio_abi::errno::Errno;
 
 use super::*;
 use crate::backend::Call;
+use crate::backend::Failure;
 use crate::backend::fake::CountedSlots;
 use crate::backend::fake::Fake;
 use crate::backend::recording::Recording;
