@@ -8,7 +8,7 @@
 //! - [`requires`]: what a scenario needs that may not be there.
 //! - [`process`], [`host`] and [`world`]: devices, each a process that a scenario can kill; the machine that they are
 //!   attached to.
-//! - [`fused`]: a device whose calls can be made to fail.
+//! - [`fused`]: a device whose calls can be made to fail; [`within`]: one that is served in this thread.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
@@ -30,4 +30,5 @@ pub mod runner;
 pub mod scenario;
 pub mod soak;
 pub mod step;
+pub mod within;
 pub mod world;

@@ -195,7 +195,9 @@ impl Step {
             Self::Read { place, offset, count } => {
                 let mut buffer = vec![0; usize::from(*count).min(MOST_BYTES)];
                 let (index, at) = plain_place(*place, *offset, buffer.len())?;
-                Some(kernel.read(index, at, &mut buffer).map(|taken| buffer.into_iter().take(taken).collect()))
+                Some(
+                    kernel.read(index, at, &mut buffer).map(|taken| buffer.into_iter().take(taken).collect()),
+                )
             }
             Self::Reset | Self::Reopen => None,
         }

@@ -71,7 +71,8 @@ mod component_registers {
         let ends = (size - 16..size + 16).chain([u64::MAX - 16]);
         for offset in (0..0x20).chain(0x1000 - origin.min(0x1000)..0x1160 - origin).chain(ends) {
             for length in 1..=16 {
-                let expected = if offset > 1 << 40 { Err(Errno::EINVAL) } else { shape.moved(offset, length) };
+                let expected =
+                    if offset > 1 << 40 { Err(Errno::EINVAL) } else { shape.moved(offset, length) };
                 let bytes = expected.map(|count| (offset..offset + count).map(|at| byte(abi, at)).collect());
                 let seen: Result<Vec<u8>, Errno> = read_n(&kernel, region, offset, length as usize);
                 assert_eq!(seen, bytes, "{offset:#x} {length}");

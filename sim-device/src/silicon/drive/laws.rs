@@ -29,7 +29,9 @@ impl Written {
         let mut reaching = (0, 0);
         for byte in 0..place.register.width.bytes() {
             let inside = (place.register.offset + byte).checked_sub(self.access.offset());
-            let Some(inside) = inside.filter(|inside| *inside < self.access.width().bytes()) else { continue };
+            let Some(inside) = inside.filter(|inside| *inside < self.access.width().bytes()) else {
+                continue;
+            };
             reaching.0 |= 0xff << (8 * byte);
             reaching.1 |= ((self.value >> (8 * inside)) & 0xff) << (8 * byte);
         }

@@ -1,0 +1,7 @@
+//! Software that may write anything to HDM decoders, on four devices.
+
+#![no_main]
+
+use sim_device::silicon::drive;
+
+libfuzzer_sys::fuzz_target!(|input: (u8, Vec<drive::Step>)| drive::run(drive::Area::Decoders, input.0, &input.1));
