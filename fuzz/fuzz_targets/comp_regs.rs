@@ -1,7 +1,5 @@
-//! A user of VFIO who may read and write anything, with the kernels that show the component registers.
+//! The target `comp_regs` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::kernel::drive;
-
-libfuzzer_sys::fuzz_target!(|input: (u8, Vec<drive::Step>)| drive::run(input.0, &input.1));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("comp_regs", bytes));

@@ -1,7 +1,5 @@
-//! Software that may write anything to configuration space, on four devices.
+//! The target `config_space` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::silicon::drive;
-
-libfuzzer_sys::fuzz_target!(|input: (u8, Vec<drive::Step>)| drive::run(drive::Area::Config, input.0, &input.1));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("config_space", bytes));

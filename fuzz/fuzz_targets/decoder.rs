@@ -1,7 +1,5 @@
-//! Software that may write anything to HDM decoders, on four devices.
+//! The target `decoder` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::silicon::drive;
-
-libfuzzer_sys::fuzz_target!(|input: (u8, Vec<drive::Step>)| drive::run(drive::Area::Decoders, input.0, &input.1));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("decoder", bytes));

@@ -1,7 +1,5 @@
-//! The kernels against each other, where vfio-cxl adds nothing.
+//! The target `kernels` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::kernel::drive;
-
-libfuzzer_sys::fuzz_target!(|steps: Vec<drive::Step>| drive::differ(&steps));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("kernels", bytes));

@@ -1,7 +1,5 @@
-//! The life of a machine whose devices have accidents, in one process.
+//! The target `life` of `harness::replay`.
 
 #![no_main]
 
-use harness::soak::drive;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drive::any_life(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("life", bytes));

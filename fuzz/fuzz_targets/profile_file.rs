@@ -1,7 +1,5 @@
-//! A profile as a file that somebody wrote.
+//! The target `profile_file` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::profile::drive;
-
-libfuzzer_sys::fuzz_target!(|text: &str| drive::any_text(text));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("profile_file", bytes));

@@ -1,7 +1,5 @@
-//! Regions over each other, against a model that knows every byte.
+//! The target `region_tree` of `harness::replay`.
 
 #![no_main]
 
-use vmm_core::map::tree::drive;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drive::any_regions(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("region_tree", bytes));

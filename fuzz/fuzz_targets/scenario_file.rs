@@ -1,7 +1,5 @@
-//! A scenario as a file that somebody wrote.
+//! The target `scenario_file` of `harness::replay`.
 
 #![no_main]
 
-use harness::scenario::drive;
-
-libfuzzer_sys::fuzz_target!(|text: &str| drive::any_text(text));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("scenario_file", bytes));

@@ -24,6 +24,7 @@ pub mod fused;
 pub mod host;
 pub mod opened;
 pub mod process;
+pub mod replay;
 pub mod report;
 pub mod requires;
 pub mod runner;

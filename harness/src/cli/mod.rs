@@ -8,6 +8,7 @@ mod bench;
 mod inspect;
 mod list;
 mod plan;
+mod replay;
 mod run;
 mod schema;
 mod serve;
@@ -94,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::BenchPeer(args) => bench::peer(&args),

@@ -37,7 +37,9 @@ pub(super) struct Served {
 #[derive(Debug)]
 enum Server {
     Process(DeviceProcess),
-    Thread { _held: Thread },
+    Thread {
+        _held: Thread,
+    },
     /// The client serves itself.
     Within,
 }

@@ -73,10 +73,14 @@ const ERRORS: [LinkError; 3] =
 /// The most steps that are done: more tell nothing new.
 const MOST_STEPS: usize = 64;
 
+/// What a number says of the device, as a profile.
+pub fn device(number: u8) -> &'static str {
+    DEVICES.into_iter().cycle().nth(number.into()).unwrap_or_default()
+}
+
 /// Does `steps` to one of four devices, all writes in this area, and checks what must hold after each.
-pub fn run(area: Area, device: u8, steps: &[Step]) {
-    let text = DEVICES.into_iter().cycle().nth(device.into()).unwrap_or_default();
-    let checked = Profile::parse("driven", text).ok().and_then(|profile| profile.check().ok());
+pub fn run(area: Area, number: u8, steps: &[Step]) {
+    let checked = Profile::parse("driven", device(number)).ok().and_then(|profile| profile.check().ok());
     let Some(mut silicon) = checked.and_then(|profile| Silicon::power_on(profile).ok()) else { return };
     let places = places::all(&silicon);
     let first = places::values(&places, &silicon);
