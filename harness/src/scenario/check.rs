@@ -116,8 +116,9 @@ impl<'a> Check<'a> {
             assume,
             after_reset,
             posted_writes,
+            defects,
         } = &scenario.machine;
-        let told = preserve_config.is_some() || fmws_in_crs.is_some();
+        let told = preserve_config.is_some() || fmws_in_crs.is_some() || !defects.is_empty();
         let layout =
             *posted_writes || arch.is_some() || fixed_windows.is_some() || told || dma.is_some() || *ats;
         if layout || after_reset.is_some() || ram.is_some() || address_bits.is_some() || assume.is_some() {

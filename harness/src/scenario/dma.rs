@@ -81,6 +81,17 @@ pub struct Decided {
 /// How many vectors MSI-X has at most.
 const MOST_VECTORS: u16 = 2048;
 
+/// The device was told about memory that it may reach since it came, or since this was asked last: exactly this, in
+/// this order. What it refused has that behind it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DmaCalls {
+    /// Which device.
+    pub device: String,
+    /// Lines such as `DMA_MAP of [0x0, 0x4000000)`.
+    pub calls: Vec<String>,
+}
+
 /// How a copy can end, and the bit of the status register that says so.
 pub const ENDS: [(&str, u32); 10] = [
     ("done", 1),

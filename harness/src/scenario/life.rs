@@ -17,6 +17,7 @@
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
+use vmm_core::plan::defect::Defect;
 use vmm_core::plan::life::AfterReset;
 use vmm_core::plan::life::Committer;
 use vmm_core::plan::life::Life;
@@ -122,7 +123,19 @@ pub(super) fn machine(check: &Check<'_>, scenario: &Scenario, machine: Machine) 
         }
     }
     let on_loss = accident::on_loss(check, scenario)?;
-    Ok(Machine { life: Life { after_reset, guest_commits, on_loss }, ..machine })
+    let defects = defects(check, scenario)?;
+    Ok(Machine { life: Life { after_reset, guest_commits, on_loss }, defects, ..machine })
+}
+
+fn defects(check: &Check<'_>, scenario: &Scenario) -> Result<Vec<Defect>, Mistake> {
+    let named = |name: &String| match Defect::ALL.into_iter().find(|defect| defect.name() == name) {
+        Some(defect) => Ok(defect),
+        None => {
+            let names = Defect::ALL.map(Defect::name).join(", ");
+            check.mistake(&["machine", "defects"], format!("defects has {name:?}: must be one of {names}"))
+        }
+    };
+    scenario.machine.defects.iter().map(named).collect()
 }
 
 #[cfg(test)]
@@ -146,6 +159,9 @@ mod tests {
         assert_eq!(life("", ""), Life::default());
         assert_eq!(life("[machine]\nafter_reset = \"reprogram\"", "commit = \"firmware\""), Life::default());
         let other = life("[machine]\nafter_reset = \"nothing\"", "commit = \"guest\"");
+        let defects = Defect::ALL.map(|defect| format!("{:?}", defect.name())).join(", ");
+        let broken = loaded(&format!("[machine]\ndefects = [{defects}]"), "", RESET).unwrap().machine;
+        assert_eq!(broken.defects, Defect::ALL);
         let guest_commits = vec!["gpu0".to_owned()];
         assert_eq!(other, Life { after_reset: AfterReset::Nothing, guest_commits, ..Life::default() });
     }
@@ -154,6 +170,12 @@ mod tests {
     #[case("[machine]\nafter_reset = \"restore\"", "", RESET, "must be one of reprogram, nothing")]
     #[case("", "", "run = { at = 0, is = 0 }", "run: needs `requires = [\"kvm\"]`")]
     #[case("requires = [\"xen\"]", "", RESET, "requires \"xen\": must be kvm")]
+    #[case(
+        "[machine]\ndefects = [\"slow\"]",
+        "",
+        RESET,
+        "defects has \"slow\": must be one of uncommitted-taken"
+    )]
     #[case("", "commit = \"host\"", RESET, "commit = \"host\": must be one of firmware, guest")]
     #[case("", "", "vfio_reset = { device = \"gpu1\" }", "device has device \"gpu1\": there is only gpu0")]
     #[case("attach = false", "", RESET, "machine_reset: needs a machine")]

@@ -116,6 +116,8 @@ pub struct MachineKeys {
     pub after_reset: Option<String>,
     /// The machine waits for no answer to a write to a BAR.
     pub posted_writes: bool,
+    /// What is wrong with the machine on purpose: mistakes that VMMs once made.
+    pub defects: Vec<String>,
 }
 
 impl MachineKeys {

@@ -38,6 +38,8 @@ pub enum Step {
     Acpi(acpi::Acpi),
     /// It is planned what a device may reach.
     Decided(dma::Decided),
+    /// A device was told about memory that it may reach.
+    DmaCalls(dma::DmaCalls),
     /// The machine is reset.
     MachineReset(life::MachineReset),
     /// The machine resets a device.
@@ -105,6 +107,7 @@ impl Step {
             Self::Copy(_) => "copy",
             Self::Acpi(_) => "acpi",
             Self::Decided(_) => "decided",
+            Self::DmaCalls(_) => "dma_calls",
             Self::MachineReset(_) => "machine_reset",
             Self::VfioReset(_) => "vfio_reset",
             Self::Programmed(_) => "programmed",
@@ -138,7 +141,7 @@ impl Step {
         match self {
             Self::Load(_) | Self::Store(_) | Self::DeviceHolds(_) | Self::DevicePuts(_) => true,
             Self::Decoder(_) | Self::Window(_) | Self::MachineDone(_) | Self::Hidden(_) => true,
-            Self::Copy(_) | Self::Decided(_) | Self::Acpi(_) => true,
+            Self::Copy(_) | Self::Decided(_) | Self::DmaCalls(_) | Self::Acpi(_) => true,
             Self::MachineReset(_) | Self::VfioReset(_) | Self::Programmed(_) | Self::Unplaced(_) => true,
             Self::Kill(_) | Self::Freeze(_) | Self::Thaw(_) | Self::Restart(_) | Self::Lost(_) => true,
             Self::Run(_) | Self::Interrupts(_) | Self::Signalled(_) | Self::UnmaskPin(_) => true,
@@ -179,6 +182,7 @@ impl Step {
             Self::MachineDone(step) => &step.device,
             Self::Copy(step) => &step.device,
             Self::Decided(step) => &step.device,
+            Self::DmaCalls(step) => &step.device,
             Self::VfioReset(step) => &step.device,
             Self::Programmed(step) => &step.device,
             Self::Unplaced(step) => &step.device,

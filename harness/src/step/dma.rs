@@ -4,10 +4,14 @@ use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 use sim_device::profile::quantity::Quantity;
 use sim_device::silicon::engine;
+use vmm_core::backend::recording::Recording;
+use vmm_core::backend::recording::Told;
 
 use super::Verdict;
 use super::machine::Trouble;
+use super::machine::device;
 use super::machine::judge;
+use super::machine::listed;
 use super::machine::resolve;
 use crate::scenario::dma as scenario;
 use crate::scenario::place::Place;
@@ -64,6 +68,14 @@ pub(super) fn copy(world: &mut World, step: &scenario::Copy) -> Result<Verdict, 
 fn register(world: &World, device: &str, offset: u64) -> Result<Gpa, Trouble> {
     let place: Place = format!("{device}.bar0").parse()?;
     Ok(Gpa::new(resolve(world, &place)?.saturating_add(engine::OFFSET).saturating_add(offset)))
+}
+
+pub(super) fn calls(world: &World, step: &scenario::DmaCalls) -> Result<Verdict, Trouble> {
+    let (index, _) = device(world, &step.device)?;
+    let told = world.since.get(index).map(Recording::take_told).unwrap_or_default();
+    let told: Vec<_> = told.iter().map(Told::to_string).collect();
+    let seen = format!("{}: was told: {}", step.device, listed(&told));
+    judge(told == step.calls, seen, || listed(&step.calls))
 }
 
 pub(super) fn decided(world: &World, step: &scenario::Decided) -> Result<Verdict, Trouble> {

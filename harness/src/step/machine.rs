@@ -74,6 +74,7 @@ pub fn carry_out(world: &mut World, step: &Step) -> Verdict {
         Step::Unplug(step) => plug::unplug(world, step),
         Step::Copy(step) => dma::copy(world, step),
         Step::Decided(step) => dma::decided(world, step),
+        Step::DmaCalls(step) => dma::calls(world, step),
         Step::Interrupts(step) => interrupts::interrupts(world, step),
         Step::Signalled(step) => interrupts::signalled(world, step),
         Step::UnmaskPin(step) => interrupts::unmask_pin(world, step),

@@ -102,6 +102,18 @@ const NO_SUCCESSOR: &str = "restart = { device = \"gpu0\" } => kill = { device =
 const OTHER_STORE: &str = "store = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x1122_3344_5566_7788\" } => \
      store = { at = \"gpu0.window+0x1000\", width = 8, value = 1 }";
 
+/// The guest stores to its decoder, in place of its memory.
+const TO_THE_DECODER: &str = "store = { at = \"gpu0.window+0x40\", width = 8, value = 0x1234_5678 } => \
+     store = { at = \"gpu0.hdm+0x10\", width = 4, value = 0 }";
+
+/// The same, in place of control of the DVSEC.
+const CONTROL_TO_THE_DECODER: &str = "store = { at = \"gpu0.config+0x15c\", width = 2, value = 0x2 } => \
+     store = { at = \"gpu0.hdm+0x10\", width = 4, value = 0 }";
+
+/// The guest sets Memory Space, which was clear, in place of clearing it again.
+const NOT_CLEARED_AGAIN: &str = "store = { at = \"gpu1.config+0x4\", width = 2, value = 0x0004 } => \
+     store = { at = \"gpu1.config+0x4\", width = 2, value = 6 }";
+
 /// And in the second device's.
 const OTHER_STORE_1: &str = "store = { at = \"gpu1.window+0x1000\", width = 8, value = \"0x0000_0000_bbbb_bbbb\" } => \
      store = { at = \"gpu1.window+0x1000\", width = 8, value = 1 }";
@@ -554,12 +566,53 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "refused/not-committed-by-firmware", breaks: &["with.firmware.committed = true"] },
     Broken { scenario: "regression/01-a-device-that-firmware-did-not-commit-is-refused", breaks: &[""] },
     Broken {
+        scenario: "regression/02-what-is-told-of-regions-is-told-again-alike",
+        breaks: &[GONE, NOT_MAPPED],
+    },
+    Broken {
+        scenario: "regression/03-a-large-bar-and-two-large-windows-have-places-of-their-own",
+        breaks: &[
+            "machine.defects = [\"short-second-mmio\"]",
+            DETACHED,
+            "arch = \"aarch64\" => arch = \"x86_64\"",
+        ],
+    },
+    Broken {
+        scenario: "regression/04-what-was-skipped-is-not-unmapped",
+        breaks: &[
+            "machine.defects = [\"unmaps-what-it-skipped\"]",
+            "dma = \"skip\" => dma = \"map\"",
+            GONE_LATER,
+        ],
+    },
+    Broken {
+        scenario: "regression/05-where-ats-is-on-device-memory-can-be-reached",
+        breaks: &["dma = \"map\" => dma = \"skip\""],
+    },
+    Broken {
+        scenario: "regression/06-the-base-is-of-the-window-that-leads-to-the-device",
+        breaks: &["machine.defects = [\"first-window-for-all\"]"],
+    },
+    Broken {
         scenario: "regression/06-the-decoder-has-the-base-of-the-window",
         breaks: &["", "with.kernel.show_lock = true"],
     },
     Broken {
+        scenario: "regression/07-a-device-that-cannot-come-does-not-end-the-machine",
+        breaks: &[
+            "machine.defects = [\"ends-over-a-refused-device\"]",
+            "",
+            "with.faults.commit_ignored = true",
+            TO_THE_DECODER,
+        ],
+    },
+    Broken {
+        scenario: "regression/08-a-second-endpoint-below-one-bridge-is-refused",
+        breaks: &["machine.defects = [\"second-endpoint-taken\"]"],
+    },
+    Broken {
         scenario: "regression/09-every-device-has-a-window-of-its-own",
-        breaks: &["with.memory.size = \"512MiB\"", DETACHED],
+        breaks: &["with.memory.size = \"512MiB\"", DETACHED, "with.kernel.show_lock = true"],
     },
     Broken {
         scenario: "regression/10-who-polls-for-the-end-of-a-flush-sees-it",
@@ -594,6 +647,27 @@ pub(crate) const ALL: &[Broken] = &[
         breaks: &["", "with.ids.device = 0x1234"],
     },
     Broken {
+        scenario: "regression/21-a-machine-runs-where-device-memory-cannot-be-mapped",
+        breaks: &[
+            "",
+            "with.faults.map_efault_from = \"4GiB\"\ndma = \"tolerate\" => dma = \"map\"",
+            GONE_LATER,
+            DETACHED,
+        ],
+    },
+    Broken {
+        scenario: "regression/22-what-does-not-decode-cannot-be-reached",
+        breaks: &[
+            "with.faults.unmaps_forget_nothing = true",
+            "dma = \"map\" => dma = \"skip\"",
+            NOT_CLEARED_AGAIN,
+        ],
+    },
+    Broken {
+        scenario: "regression/23-a-device-that-firmware-locked-is-programmed-as-any-other",
+        breaks: &["", "with.kernel.show_lock = true", REGISTERS_DIE, DETACHED, CONTROL_TO_THE_DECODER],
+    },
+    Broken {
         scenario: "regression/23-memory-that-the-lock-left-off-is-refused",
         breaks: &[
             "with.firmware.config_lock = \"after-mem-enable\"",
@@ -601,6 +675,10 @@ pub(crate) const ALL: &[Broken] = &[
         ],
     },
     Broken { scenario: "regression/23-what-firmware-locked-stays-as-firmware-left-it", breaks: &["", PLAIN] },
+    Broken {
+        scenario: "regression/24-a-machine-that-is-reset-programs-the-decoder-again",
+        breaks: &["machine.after_reset = \"nothing\"", GONE_LATER, "with.faults.commit_ignored = true"],
+    },
     Broken {
         scenario: "regression/24-after-a-reset-the-device-can-be-used-again",
         breaks: &["with.faults.cannot_be_reset = true", GONE],

@@ -13,23 +13,30 @@ use crate::run;
 use crate::scenario_file;
 
 /// The scenario with its devices broken: what it says of them is replaced, and what it says of the kernel where
-/// the lines do. A line `old => new` replaces a line of the scenario.
+/// the lines do. A line `old => new` replaces a line of the scenario, and one that begins with `machine.` is added:
+/// it is the machine that is broken then, and the devices stay as they are.
 pub(crate) fn broken_text(scenario: &str, lines: &str) -> String {
     let (abi, lines): (Vec<_>, Vec<_>) = lines.lines().partition(|line| line.starts_with("abi = "));
     let (replaced, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.contains(" => "));
     let replaced: Vec<_> = replaced.iter().filter_map(|line| line.split_once(" => ")).collect();
-    let lines = lines.join("\n");
+    let (machine, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with("machine."));
+    let (lines, devices_change) = (lines.join("\n"), machine.is_empty());
     let text = bundled_text(scenario);
     for (old, _) in &replaced {
         assert!(text.lines().any(|line| line == *old), "{scenario} has no line {old:?}");
     }
     let mut in_device = false;
     let mut broken = Vec::new();
+    // Such a line is put where the scenario has the machine's keys, or before everything.
+    let has_keys = text.lines().any(|line| line == "[machine]");
+    if !has_keys {
+        broken.extend(machine.iter().map(|line| (*line).to_owned()));
+    }
     for line in text.lines() {
         if line.starts_with('[') {
             in_device = line == "[[device]]";
         }
-        if line.starts_with("with.") || line.starts_with("profile = ") {
+        if devices_change && (line.starts_with("with.") || line.starts_with("profile = ")) {
             continue;
         }
         let new = replaced.iter().find(|(old, _)| *old == line).map(|(_, new)| *new);
@@ -38,6 +45,9 @@ pub(crate) fn broken_text(scenario: &str, lines: &str) -> String {
             (_, Some(new)) => new.to_owned(),
             _ => line.to_owned(),
         });
+        if line == "[machine]" {
+            broken.extend(machine.iter().filter_map(|line| line.strip_prefix("machine.")).map(str::to_owned));
+        }
         if in_device && line.starts_with("name = ") {
             broken.push(lines.clone());
         }

@@ -33,7 +33,8 @@ impl Claim {
         let profile = silicon.profile().profile();
         let capability = device::Capability::new(silicon.config().device_dvsec(device::CAPABILITY));
         let decoder = silicon.component().programming(0);
-        let firmware_committed = silicon.component().decoder_state(0).is_active() && decoder.size > 0;
+        let over_memory = decoder.size > 0 || profile.kernel.zero_size_counts;
+        let firmware_committed = silicon.component().decoder_state(0).is_active() && over_memory;
         let claim = Self {
             hdm: find_hdm(silicon)?,
             decoders: silicon.profile().decoders().number(),

@@ -58,6 +58,13 @@ pub struct Faults {
     pub wanted_back_at_message: Option<u64>,
     /// What a client mapped for DMA is still there when the next client comes.
     pub maps_outlive_client: bool,
+    /// What a client unmaps can be reached as before, though the client is told that it is done.
+    pub unmaps_forget_nothing: bool,
+    /// A range that is mapped over others takes their place, and is not refused.
+    pub maps_may_overlap: bool,
+    /// A range that begins at this address or behind it is refused with `EFAULT`, as the kernel's IOMMU interface
+    /// refuses memory of devices, which has no pages behind it.
+    pub map_efault_from: Option<Quantity>,
     /// The device cannot be reset, and says so.
     pub cannot_be_reset: bool,
     /// The server takes so many milliseconds over every answer.

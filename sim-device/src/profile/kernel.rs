@@ -15,6 +15,8 @@ pub struct Kernel {
     /// Show a device whose decoder firmware did not commit as a CXL device without the committed flag. The
     /// kernel's own answer is a plain PCI device. All revisions.
     pub show_uncommitted: bool,
+    /// A decoder that firmware committed over nothing counts as committed. All revisions.
+    pub zero_size_counts: bool,
     /// Show the lock of a decoder that firmware locked. The kernel clears it, together with the base. v2.
     pub show_lock: bool,
     /// The memory region cannot be mapped, as in a vendor's kernel of June 2026. All revisions.

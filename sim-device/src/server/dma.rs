@@ -84,6 +84,13 @@ impl DmaTable {
         Ok(())
     }
 
+    /// Forgets whatever overlaps a range that is to be mapped.
+    pub(super) fn make_room(&mut self, request: &DmaMap) {
+        if let Some(range) = Span::new(Iova::new(request.address.get()), request.size.get()) {
+            self.maps.retain(|_, mapping| !mapping.range.overlaps(range));
+        }
+    }
+
     /// What is mapped from `at` on, if the device may do what it `need`s there.
     pub(super) fn run(&self, at: Iova, need: DmaFlags) -> Result<Run<'_>, CopyError> {
         let before = self.maps.range(..=at.get()).next_back().map(|(_, mapping)| mapping);

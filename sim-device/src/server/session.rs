@@ -23,6 +23,7 @@ use vfio_abi::inbox::Taken;
 use vfio_abi::info::IrqInfo;
 use vfio_abi::info::RegionInfo;
 use vfio_abi::reply::Reply;
+use vfio_abi::request::DmaMap;
 use vfio_abi::request::RegionAccess;
 use vfio_abi::request::Request;
 use vfio_abi::request::VersionNumbers;
@@ -295,6 +296,18 @@ impl Session {
         file
     }
 
+    /// Maps a range, as far as the profile allows it.
+    fn map(&mut self, kernel: &Kernel, map: &DmaMap, files: Vec<OwnedFd>) -> Result<(), Refusal> {
+        let faults = &kernel.silicon().profile().profile().faults;
+        if faults.map_efault_from.is_some_and(|from| map.address.get() >= from.0) {
+            return Err(Errno::EFAULT.into());
+        }
+        if faults.maps_may_overlap {
+            self.dma.make_room(map);
+        }
+        self.dma.map(map, files)
+    }
+
     fn carry_out<'a>(
         &mut self,
         kernel: &mut Kernel,
@@ -304,9 +317,15 @@ impl Session {
     ) -> Done<'a> {
         match request {
             Request::Version(numbers, text) => self.negotiate(numbers, text, data),
-            Request::DmaMap(map) => self.dma.map(&map, files).map(|()| (Reply::DmaMap, None)),
+            Request::DmaMap(map) => {
+                self.map(kernel, &map, files)?;
+                Ok((Reply::DmaMap, None))
+            }
             Request::DmaUnmap(unmap) => {
-                Ok(self.dma.unmap(&unmap).map(|()| (Reply::DmaUnmap(unmap), None))?)
+                if !kernel.silicon().profile().profile().faults.unmaps_forget_nothing {
+                    self.dma.unmap(&unmap)?;
+                }
+                Ok((Reply::DmaUnmap(unmap), None))
             }
             Request::DeviceGetInfo { argsz } => {
                 *data = kernel.device_info().encode(argsz);

@@ -1,4 +1,5 @@
-//! A backend that stands before another one and writes down which region accesses pass.
+//! A backend that stands before another one and writes down which region accesses pass, and what the device is let
+//! reach.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +13,9 @@ use vfio_abi::request::DmaFlags;
 
 use super::Backend;
 use super::BackendError;
+use super::Call;
 use super::DmaMemory;
+use super::Failure;
 use super::Given;
 use super::irqs::IoEvent;
 use super::irqs::IrqChange;
@@ -43,6 +46,24 @@ impl fmt::Display for Access {
     }
 }
 
+/// What the device was told about memory that it may reach, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The call: a mapping, or taking one back.
+    pub call: Call,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failure {
+            None => write!(out, "{}", self.call),
+            Some(failure) => write!(out, "{}: {failure}", self.call),
+        }
+    }
+}
+
 /// What was written down so far. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
@@ -52,6 +73,7 @@ pub struct Recording {
 #[derive(Debug, Default)]
 struct Notes {
     accesses: Vec<Access>,
+    told: Vec<Told>,
     wanted: Wanted,
 }
 
@@ -86,9 +108,24 @@ impl Recording {
         self.go_on_with(Wanted::WritesTo(region))
     }
 
+    /// Takes what the device was told about memory since it was reached, or since this was asked last. It is written
+    /// down whatever accesses are, unless nothing is.
+    pub fn take_told(&self) -> Vec<Told> {
+        std::mem::take(&mut self.notes.lock().told)
+    }
+
     fn go_on_with(&self, wanted: Wanted) -> Vec<Access> {
-        let fresh = Notes { accesses: Vec::new(), wanted };
-        std::mem::replace(&mut *self.notes.lock(), fresh).accesses
+        let mut notes = self.notes.lock();
+        notes.wanted = wanted;
+        std::mem::take(&mut notes.accesses)
+    }
+
+    fn tell(&self, call: Call, outcome: &Result<(), BackendError>) {
+        let mut notes = self.notes.lock();
+        if notes.wanted != Wanted::Nothing {
+            let failure = outcome.as_ref().err().map(|error| error.failure.clone());
+            notes.told.push(Told { call, failure });
+        }
     }
 
     fn push(&self, is_write: bool, region: u32, offset: u64, bytes: &[u8]) {
@@ -155,11 +192,15 @@ impl<B: Backend> Backend for Recorded<B> {
         offset: u64,
         allowed: DmaFlags,
     ) -> Result<(), BackendError> {
-        self.inner.dma_map(range, file, offset, allowed)
+        let outcome = self.inner.dma_map(range, file, offset, allowed);
+        self.recording.tell(Call::DmaMap { range }, &outcome);
+        outcome
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
-        self.inner.dma_ask(range, memory)
+        let outcome = self.inner.dma_ask(range, memory);
+        self.recording.tell(Call::DmaAsk { range }, &outcome);
+        outcome
     }
 
     fn attend(&mut self) -> Result<(), BackendError> {
@@ -175,7 +216,9 @@ impl<B: Backend> Backend for Recorded<B> {
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        self.inner.dma_unmap(range)
+        let outcome = self.inner.dma_unmap(range);
+        self.recording.tell(Call::DmaUnmap { range }, &outcome);
+        outcome
     }
 
     fn set_irqs(&mut self, change: &IrqChange<'_>) -> Result<(), BackendError> {
@@ -193,7 +236,10 @@ impl<B: Backend> Backend for Recorded<B> {
 
 #[cfg(test)]
 mod tests {
+    use vfio_abi::errno::Errno;
+
     use super::*;
+    use crate::backend::fake::Fake;
 
     #[test]
     fn what_is_wanted_is_written_down_and_nothing_else() {
@@ -211,5 +257,28 @@ mod tests {
         assert_eq!((recording.stop(), recording.accesses()), (vec![write], Vec::new()));
         pass();
         assert_eq!(recording.take(), []);
+    }
+
+    #[test]
+    fn what_the_device_is_told_of_memory_is_written_down_with_its_refusal() {
+        let fake = Fake::committed().with(|state| state.refuses_from = Some((0x4000, Errno::EFAULT)));
+        let recording = Recording::default();
+        let mut backend = Recorded::new(fake, recording.clone());
+        let file = Arc::new(File::open("/dev/null").unwrap());
+        let range = |start| Span::new(Iova::new(start), 0x1000).unwrap();
+        backend.dma_map(range(0x3000), &file, 0, DmaFlags::READ).unwrap();
+        backend.dma_map(range(0x4000), &file, 0, DmaFlags::READ).unwrap_err();
+        backend.dma_unmap(range(0x3000)).unwrap();
+        assert_eq!(recording.take(), [], "these are no accesses");
+        let told: Vec<_> = recording.take_told().iter().map(Told::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "DMA_MAP of [0x3000, 0x4000)",
+                "DMA_MAP of [0x4000, 0x5000): refused with EFAULT",
+                "DMA_UNMAP of [0x3000, 0x4000)"
+            ]
+        );
+        assert_eq!(recording.take_told(), []);
     }
 }

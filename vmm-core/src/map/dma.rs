@@ -7,6 +7,8 @@
 //!           └▶ skipped ─────────▶ nothing, and nothing to take back
 //! ```
 //!
+//! A machine with the defect of unmapping what it skipped has a `Reach` of that, too.
+//!
 //! A [`Reach`] is what was done, so taking back cannot decide anew. Both sides of it come and go while a guest runs:
 //! the memory, and the device that reaches it ([`Exchange`]).
 
@@ -226,8 +228,11 @@ impl Exchange {
 impl Offered {
     fn give(&mut self, number: usize, requester: &Requester, decided: &[Dma]) -> Result<(), BackendError> {
         let dma = decided.iter().find(|dma| dma.device == requester.name && dma.name == self.part);
-        let Some(dma) = dma.filter(|dma| dma.decision.maps()) else { return Ok(()) };
-        let taken = requester.take(dma.decision, self.span, &self.memory)?;
+        let taken = match dma.map(|dma| dma.decision) {
+            Some(decision) if decision.maps() => requester.take(decision, self.span, &self.memory)?,
+            Some(Decision::SkipAndUnmap) => requester.skip(self.span),
+            _ => None,
+        };
         self.taken.extend(taken.map(|reach| (number, reach)));
         Ok(())
     }
@@ -250,6 +255,12 @@ impl Drop for Member {
 }
 
 impl Requester {
+    /// Tells the device nothing. That it was not mapped is forgotten, and it will be taken back as if it had been.
+    fn skip(&self, span: Span<Gpa>) -> Option<Reach> {
+        let range = Span::new(Iova::new(span.start().get()), span.size())?;
+        Some(Reach::Mapped(self.backend.clone(), range))
+    }
+
     fn take(
         &self,
         decision: Decision,

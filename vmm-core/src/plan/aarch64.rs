@@ -31,6 +31,7 @@ use cxl_spec::component::hdm;
 use super::Kind;
 use super::Placed;
 use super::PlanError;
+use super::defect::Defect;
 use super::layout::Cursor;
 use super::machine::ECAM_BUS_SIZE;
 use super::machine::ECAM_BUSES;
@@ -72,6 +73,9 @@ const SLOTS: u64 = 1 << 20;
 /// Length of the range that the bridges' windows of 64 bits are cut from.
 const SECOND_MMIO: u64 = 512 << 30;
 
+/// The same in a machine where it is too short.
+const SHORT_SECOND_MMIO: u64 = 64 << 30;
+
 /// Where things may be in such a machine.
 pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
     let limit = machine.limit();
@@ -83,12 +87,16 @@ pub(super) fn layout(machine: &Machine) -> Result<Layout, PlanError> {
         true => Cursor::new(ram_end, limit, "ram"),
         false => Cursor::new(HIGH, limit, "256 GiB"),
     };
+    let second_mmio = match machine.has(Defect::ShortSecondMmio) {
+        true => SHORT_SECOND_MMIO,
+        false => SECOND_MMIO,
+    };
     // Each at a multiple of its own size, in this order.
     let mut region = |name, size| high.place(name, size, size);
     let (redistributors, redistributors_why) = region("second gic redistributors", SECOND_REDISTRIBUTORS)?;
     let (slots, _) = region("host bridge registers", SLOTS)?;
     let (ecam, ecam_why) = region("ecam", ECAM_BUS_SIZE * ECAM_BUSES)?;
-    let (mmio, _) = region("second mmio", SECOND_MMIO)?;
+    let (mmio, _) = region("second mmio", second_mmio)?;
     high.skip_to(hdm::GRANULE);
     let platform = PLATFORM.into_iter().filter_map(|(name, start, size)| {
         Placed::fixed((name, Kind::Platform, Span::new(Gpa::new(start), size), "the virt layout"))

@@ -20,6 +20,7 @@ use super::Device;
 use super::Kind;
 use super::Placed;
 use super::bar::Reach;
+use super::defect::Defect;
 use super::iommu::Smmu;
 use super::machine::Machine;
 
@@ -86,6 +87,8 @@ pub enum Decision {
     SkipDeviceMemory,
     /// The same, and the requester does ATS.
     SkipDespiteAts,
+    /// It is of a VFIO device, and not mapped, and unmapped all the same. No table asks for it.
+    SkipAndUnmap,
     /// Its owner decodes nothing.
     Off,
     /// Every access to it is a call: there is no memory that could be mapped.
@@ -98,7 +101,7 @@ impl Decision {
         match self {
             Self::Map | Self::MapOther | Self::MapDeviceMemory => "map",
             Self::Tolerate => "tolerate",
-            Self::SkipDeviceMemory | Self::SkipDespiteAts => "skip",
+            Self::SkipDeviceMemory | Self::SkipDespiteAts | Self::SkipAndUnmap => "skip",
             Self::Off | Self::Trapped => "nothing",
         }
     }
@@ -112,6 +115,7 @@ impl Decision {
             Self::Tolerate => "memory of a VFIO device, and dma = tolerate",
             Self::SkipDeviceMemory => "memory of a VFIO device",
             Self::SkipDespiteAts => "memory of a VFIO device, though ATS needs it",
+            Self::SkipAndUnmap => "memory of a VFIO device, which is unmapped all the same",
             Self::Off => "memory decode is off",
             Self::Trapped => "every access is a call",
         }
@@ -121,7 +125,8 @@ impl Decision {
     pub fn maps(self) -> bool {
         match self {
             Self::Map | Self::MapOther | Self::MapDeviceMemory | Self::Tolerate => true,
-            Self::SkipDeviceMemory | Self::SkipDespiteAts | Self::Off | Self::Trapped => false,
+            Self::SkipDeviceMemory | Self::SkipDespiteAts | Self::SkipAndUnmap => false,
+            Self::Off | Self::Trapped => false,
         }
     }
 }
@@ -165,7 +170,13 @@ pub(super) fn decide(machine: &Machine, devices: &[Device], map: &[Placed], smmu
         let of_device = map.iter().filter_map(|placed| {
             let (memory, can_be_mapped) = memory(placed, devices)?;
             let decision = machine.dma.decide(memory, device.ats, true);
-            let decision = if can_be_mapped { decision } else { Decision::Trapped };
+            let decision = match decision {
+                _ if !can_be_mapped => Decision::Trapped,
+                Decision::SkipDeviceMemory if machine.has(Defect::UnmapsWhatItSkipped) => {
+                    Decision::SkipAndUnmap
+                }
+                decision => decision,
+            };
             let (device, name) = (device.name.clone(), placed.name.clone());
             let through = through.map(|smmu| smmu.name.clone());
             Some(Dma { device, name, span: placed.span, decision, through })
@@ -255,8 +266,9 @@ mod tests {
     fn only_what_is_mapped_or_tried_maps() {
         let maps = [Map, MapOther, MapDeviceMemory, Tolerate].map(|one| (one.name(), one.maps()));
         assert_eq!(maps, [("map", true), ("map", true), ("map", true), ("tolerate", true)]);
-        let rests = [SkipDeviceMemory, SkipDespiteAts, Off, Decision::Trapped];
+        let rests = [SkipDeviceMemory, SkipDespiteAts, Decision::SkipAndUnmap, Off, Decision::Trapped];
         let rests = rests.map(|one| (one.name(), one.maps()));
-        assert_eq!(rests, [("skip", false), ("skip", false), ("nothing", false), ("nothing", false)]);
+        let [skip, nothing] = [("skip", false), ("nothing", false)];
+        assert_eq!(rests, [skip, skip, skip, nothing, nothing]);
     }
 }

@@ -9,6 +9,7 @@ use cxl_spec::address::Span;
 
 use super::PlanError;
 use super::aarch64;
+use super::defect::Defect;
 use super::dma::Wish;
 use super::firmware::Telling;
 use super::iommu::SmmuIntent;
@@ -39,6 +40,8 @@ pub struct Machine {
     pub telling: Telling,
     /// Who commits decoders, and what follows a reset.
     pub life: Life,
+    /// What is wrong with it on purpose.
+    pub defects: Vec<Defect>,
 }
 
 /// Whose layout a machine has.
@@ -131,6 +134,7 @@ impl Default for Machine {
             smmus: Vec::new(),
             telling: Telling::default(),
             life: Life::default(),
+            defects: Vec::new(),
         }
     }
 }
@@ -139,6 +143,11 @@ impl Machine {
     /// The first address that no guest physical address has.
     pub(super) fn limit(&self) -> u64 {
         1u64.checked_shl(self.address_bits).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it has this defect.
+    pub(crate) fn has(&self, defect: Defect) -> bool {
+        self.defects.contains(&defect)
     }
 
     /// Whether there can be such a machine.

@@ -12,6 +12,7 @@
 
 pub mod aarch64;
 pub mod bar;
+pub mod defect;
 pub mod dma;
 pub mod firmware;
 pub mod iommu;
@@ -230,7 +231,7 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
         .iter()
         .map(|(name, inventory)| Candidate::new(machine, name, inventory))
         .collect::<Result<_, _>>()?;
-    let wiring = topology::wire(&machine.topology, &candidates)?;
+    let wiring = topology::wire(machine, &candidates)?;
     let mut map = std::mem::take(&mut layout.fixed);
     let mut bridges = Vec::new();
     let mut places = Vec::new();
@@ -252,7 +253,7 @@ pub fn plan(machine: &Machine, devices: &[(&str, &Inventory)]) -> Result<Plan, P
     for (index, candidate) in candidates.iter().enumerate() {
         let found = bridges.iter().zip(&places).enumerate();
         let mut found = found.filter(|(_, (bridge, _))| bridge.port.device == Some(index));
-        let window = windows.iter_mut().find(|window| window.device == Some(index));
+        let window = wiring.window_of.get(index).and_then(|window| windows.get_mut(*window));
         // The wiring has given each device a bridge and a window.
         let Some(((number, (bridge, places)), window)) = found.next().zip(window) else { continue };
         window.back_invalidate = candidate.back_invalidates();

@@ -20,6 +20,7 @@ use super::Window;
 use super::bar;
 use super::bar::Reach;
 use super::bridge::Wanted;
+use super::defect::Defect;
 use super::life::Committer;
 use super::life::OnLoss;
 use super::machine::Machine;
@@ -53,8 +54,11 @@ fn refused(device: &str, why: Refusal) -> PlanError {
 impl<'a> Candidate<'a> {
     /// The device, if it can be attached.
     pub(super) fn new(machine: &Machine, name: &'a str, inventory: &'a Inventory) -> Result<Self, PlanError> {
-        let committer = machine.life.committer(name);
         let cxl = inventory.cxl.as_ref().ok_or_else(|| refused(name, Refusal::NotCxl))?;
+        let committer = match machine.has(Defect::UncommittedTaken) && !cxl.firmware_committed {
+            true => Committer::Guest,
+            false => machine.life.committer(name),
+        };
         if !cxl.firmware_committed && committer == Committer::Machine {
             let flag = match cxl.description.committed {
                 Committed::Flag { name, .. } => name,

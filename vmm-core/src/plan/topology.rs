@@ -15,6 +15,8 @@ use cxl_spec::pci::bridge::WINDOW_GRANULE;
 
 use super::PlanError;
 use super::Refusal;
+use super::defect::Defect;
+use super::machine::Machine;
 use super::place::Candidate;
 
 /// What somebody says about bridges and windows. What is left out is made up: each device that names no bridge has
@@ -81,6 +83,8 @@ const WAYS: [usize; 8] = [1, 2, 3, 4, 6, 8, 12, 16];
 pub(super) struct Wiring {
     pub(super) bridges: Vec<WiredBridge>,
     pub(super) windows: Vec<WiredWindow>,
+    /// The window of each device.
+    pub(super) window_of: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -111,27 +115,23 @@ fn wrong<T>(what: &str, field: &'static str, value: impl ToString, why: String) 
 ///
 /// # Errors
 /// If an intent cannot be, or a device has no bridge or no window of its own.
-pub(super) fn wire(topology: &Topology, devices: &[Candidate<'_>]) -> Result<Wiring, PlanError> {
+pub(super) fn wire(machine: &Machine, devices: &[Candidate<'_>]) -> Result<Wiring, PlanError> {
+    let topology = &machine.topology;
     let mut bridges = named(&topology.bridges)?;
     let mut buses: Vec<Option<u8>> = topology.bridges.iter().map(|bridge| bridge.bus).collect();
     for (index, device) in devices.iter().enumerate() {
         let below = topology.below.iter().find(|(name, _)| name == device.name());
-        let taken = |bridge: &WiredBridge| bridge.device.and_then(|other| devices.get(other));
-        match below {
+        let slot = match below {
+            None => None,
+            Some((_, name)) => slot(machine, &mut bridges, name, (device, devices))?,
+        };
+        match slot {
+            Some(bridge) => bridge.device = Some(index),
             None => {
                 let name = format!("{} bridge", device.name());
                 let reserve = Reserve::default();
                 bridges.push(WiredBridge { name, bus: 0, last_bus: 0, reserve, device: Some(index) });
                 buses.push(None);
-            }
-            Some((_, name)) => {
-                let bridge = bridges.iter_mut().find(|bridge| bridge.name == *name);
-                let bridge = bridge.ok_or_else(|| device.refused(Refusal::NoBridge(name.clone())))?;
-                if let Some(other) = taken(bridge) {
-                    let why = Refusal::BridgeTaken { bridge: name.clone(), other: other.name().to_owned() };
-                    return Err(device.refused(why));
-                }
-                bridge.device = Some(index);
             }
         }
     }
@@ -139,8 +139,28 @@ pub(super) fn wire(topology: &Topology, devices: &[Candidate<'_>]) -> Result<Wir
         return wrong("machine", "bridges", bridges.len(), format!("must be 1 to {MOST_BRIDGES}"));
     }
     number(&mut bridges, &buses)?;
-    let windows = windows(topology, &bridges, devices)?;
-    Ok(Wiring { bridges, windows })
+    let (windows, window_of) = windows(machine, &bridges, devices)?;
+    Ok(Wiring { bridges, windows, window_of })
+}
+
+/// The bridge that a device is below by name. Nothing where another one is there and that goes unnoticed: the device is
+/// below a bridge that nobody has named then.
+fn slot<'a>(
+    machine: &Machine,
+    bridges: &'a mut [WiredBridge],
+    name: &str,
+    (device, devices): (&Candidate<'_>, &[Candidate<'_>]),
+) -> Result<Option<&'a mut WiredBridge>, PlanError> {
+    let bridge = bridges.iter_mut().find(|bridge| bridge.name == name);
+    let bridge = bridge.ok_or_else(|| device.refused(Refusal::NoBridge(name.to_owned())))?;
+    match bridge.device.and_then(|other| devices.get(other)) {
+        None => Ok(Some(bridge)),
+        Some(_) if machine.has(Defect::SecondEndpointTaken) => Ok(None),
+        Some(other) => {
+            let (bridge, other) = (name.to_owned(), other.name().to_owned());
+            Err(device.refused(Refusal::BridgeTaken { bridge, other }))
+        }
+    }
 }
 
 fn named(intents: &[BridgeIntent]) -> Result<Vec<WiredBridge>, PlanError> {
@@ -204,11 +224,13 @@ fn number(bridges: &mut [WiredBridge], wanted: &[Option<u8>]) -> Result<(), Plan
     Ok(())
 }
 
+/// The windows, and which of them each device has.
 fn windows(
-    topology: &Topology,
+    machine: &Machine,
     bridges: &[WiredBridge],
     devices: &[Candidate<'_>],
-) -> Result<Vec<WiredWindow>, PlanError> {
+) -> Result<(Vec<WiredWindow>, Vec<usize>), PlanError> {
+    let topology = &machine.topology;
     let mut windows = match topology.windows.as_slice() {
         [] => own(bridges, devices),
         intents => wanted(intents, bridges)?,
@@ -216,16 +238,27 @@ fn windows(
     for window in &windows {
         check_size(window)?;
     }
+    let mut window_of = Vec::new();
     for (index, device) in devices.iter().enumerate() {
         if topology.without_windows {
             return Err(device.refused(Refusal::WindowsOff));
         }
-        let found = find(&windows, index, bridges, device)?;
-        if let Some(window) = windows.get_mut(found) {
-            window.device = Some(index);
-        }
+        let below = topology.below.iter().find(|(name, _)| name == device.name());
+        let own = bridges.iter().position(|bridge| match below {
+            None => bridge.device == Some(index),
+            Some((_, name)) => bridge.name == *name,
+        });
+        let found = match machine.has(Defect::FirstWindowForAll) {
+            true => 0,
+            false => find(&windows, own, bridges, device)?,
+        };
+        windows.get_mut(found).into_iter().for_each(|window| window.device = window.device.or(Some(index)));
+        window_of.push(found);
     }
-    if topology.without_windows { Ok(Vec::new()) } else { Ok(windows) }
+    if topology.without_windows {
+        windows.clear();
+    }
+    Ok((windows, window_of))
 }
 
 /// A window for each device, as long as its memory.
@@ -277,14 +310,13 @@ fn check_size(window: &WiredWindow) -> Result<(), PlanError> {
     Ok(())
 }
 
-/// The window whose only target is the bridge of this device.
+/// The window whose only target is this device's `own` bridge.
 fn find(
     windows: &[WiredWindow],
-    index: usize,
+    own: Option<usize>,
     bridges: &[WiredBridge],
     device: &Candidate<'_>,
 ) -> Result<usize, PlanError> {
-    let own = bridges.iter().position(|bridge| bridge.device == Some(index));
     let bridge = || own.and_then(|own| bridges.get(own)).map_or_else(String::new, |own| own.name.clone());
     let leads = |window: &&WiredWindow| own.is_some_and(|own| window.targets.contains(&own));
     let mut alone =

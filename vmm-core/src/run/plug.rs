@@ -9,9 +9,11 @@
 //! A device that comes and cannot be attached leaves the machine as it was.
 
 use super::Running;
+use super::guest::Stopped;
 use crate::irq::IrqError;
 use crate::map::Attached;
 use crate::plan::PlanError;
+use crate::plan::defect::Defect;
 use crate::program::ProgramError;
 
 /// Why a device did not come, or go.
@@ -45,6 +47,14 @@ impl Running {
     /// # Errors
     /// If something is in the slot, the device does not fit, or anything on the way fails. The machine is as before.
     pub fn plug(&mut self, bridge: &str, name: &str, device: Attached) -> Result<usize, PlugError> {
+        let outcome = self.put_in(bridge, name, device);
+        if outcome.is_err() && self.plan().machine.has(Defect::EndsOverARefusedDevice) {
+            self.guest = Box::new(Stopped);
+        }
+        outcome
+    }
+
+    fn put_in(&mut self, bridge: &str, name: &str, device: Attached) -> Result<usize, PlugError> {
         let (plan, number) = self.plan().with_device(bridge, name, &device.inventory)?;
         if self.is_present(number) {
             let taken = self.plan().devices.get(number).map(|device| device.name.clone());

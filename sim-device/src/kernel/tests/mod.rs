@@ -95,6 +95,17 @@ fn a_device_that_is_not_vfio_cxls_is_a_plain_pci_device(
 }
 
 #[rstest]
+fn a_decoder_that_covers_nothing_counts_where_the_profile_says_so(#[values("v2", "v3", "next")] abi: &str) {
+    for (text, regions) in [
+        ("[firmware]\nzero_size = true", 9),
+        ("[firmware]\nzero_size = true\n[kernel]\nzero_size_counts = true", 11),
+        ("[firmware]\ncommitted = false\n[kernel]\nzero_size_counts = true", 9),
+    ] {
+        assert_eq!(bound(text, abi).device_info().num_regions, regions, "{text}");
+    }
+}
+
+#[rstest]
 fn an_access_of_no_bytes_is_none(#[values("v2", "v3", "next", "plain")] abi: &str) {
     let mut kernel = bound("", abi);
     for region in 0..12 {

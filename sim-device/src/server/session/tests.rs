@@ -353,6 +353,47 @@ fn the_profile_can_refuse_a_message_with_a_number_that_nobody_expects() {
     assert!(client.ask(&Request::DeviceReset).is_ok());
 }
 
+fn dma_map(address: u64, size: u64) -> Request<'static> {
+    let [argsz, flags] = [32.into(), 3.into()];
+    Request::DmaMap(DmaMap { argsz, flags, offset: 0.into(), address: address.into(), size: size.into() })
+}
+
+fn dma_unmap(address: u64, size: u64) -> Request<'static> {
+    let [argsz, flags] = [24.into(), 0.into()];
+    Request::DmaUnmap(DmaUnmap { argsz, flags, address: address.into(), size: size.into() })
+}
+
+#[test]
+fn the_profile_can_refuse_what_is_mapped_from_an_address_on() {
+    let mut client = Client::new("[faults]\nmap_efault_from = 0x8000");
+    client.negotiate(0, 0, QEMU).unwrap();
+    assert!(client.ask(&dma_map(0x7000, 0x1000)).is_ok());
+    assert_eq!(client.ask(&dma_map(0x8000, 0x1000)), Err(Errno::EFAULT));
+    assert_eq!(client.ask(&dma_unmap(0x8000, 0x1000)), Err(Errno::ENOENT), "it is not mapped");
+    assert!(client.ask(&dma_unmap(0x7000, 0x1000)).is_ok());
+}
+
+#[test]
+fn the_profile_can_let_a_range_take_the_place_of_those_that_it_overlaps() {
+    let mut client = Client::new("[faults]\nmaps_may_overlap = true");
+    client.negotiate(0, 0, QEMU).unwrap();
+    for (address, size) in [(0x1000, 0x1000), (0x2000, 0x1000), (0x4000, 0x1000), (0x1000, 0x2000)] {
+        assert!(client.ask(&dma_map(address, size)).is_ok(), "{address:#x}");
+    }
+    assert_eq!(client.ask(&dma_unmap(0x2000, 0x1000)), Err(Errno::EINVAL), "it is inside the last one");
+    assert!(client.ask(&dma_unmap(0x1000, 0x2000)).is_ok());
+    assert!(client.ask(&dma_unmap(0x4000, 0x1000)).is_ok(), "nothing is over it");
+}
+
+#[test]
+fn the_profile_can_keep_what_is_unmapped() {
+    let mut client = Client::new("[faults]\nunmaps_forget_nothing = true");
+    client.negotiate(0, 0, QEMU).unwrap();
+    assert!(client.ask(&dma_map(0x1000, 0x1000)).is_ok());
+    assert!(client.ask(&dma_unmap(0x1000, 0x1000)).is_ok());
+    assert_eq!(client.ask(&dma_map(0x1000, 0x1000)), Err(Errno::EEXIST));
+}
+
 /// The structures of the kernel, told to fit in any room: too small a room is refused, but for the device's own
 /// structure, whose sixteen bytes are sent to everybody.
 #[test]

@@ -10,6 +10,7 @@ use crate::backend::fake::Fake;
 use crate::backend::recording::Recording;
 use crate::map::MapError;
 use crate::map::map;
+use crate::plan::defect::Defect;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
 use crate::plan::machine::Machine;
@@ -40,6 +41,29 @@ fn done(fakes: &[Fake], policy: Policy) -> Result<Programmed, ProgramError> {
     let machine = Machine { dma: Wish { policy, ats: false }, ..Machine::default() };
     let plan = plan(&machine, &named).unwrap();
     map(plan, devices, Arc::new(CountedSlots::default()))?.machine_done()
+}
+
+#[test]
+fn what_is_skipped_is_taken_back_only_by_a_machine_with_that_defect() {
+    for (defects, taken_back) in [
+        (Vec::new(), signed('-', &[RAM])),
+        (vec![Defect::UnmapsWhatItSkipped], signed('-', &[RAM, BAR[0], BAR[1], WINDOW])),
+    ] {
+        let fake = Fake::committed();
+        let device = fake.attached(Recording::default());
+        let machine = Machine { defects, ..Machine::default() };
+        let plan = plan(&machine, &[("gpu0", &device.inventory)]).unwrap();
+        let mapped = map(plan, vec![device], Arc::new(CountedSlots::default())).unwrap();
+        let programmed = mapped.machine_done().unwrap();
+        assert_eq!(told(&fake), signed('+', &[RAM]));
+        // A device that is there has never been given so much.
+        let lost = Failure::Lost("gone".to_owned());
+        let fake = fake.with(|state| state.fail_at = Some((state.calls.len() + 1, lost)));
+        drop(programmed);
+        let mut unmapped = told(&fake).split_off(1);
+        unmapped.sort_unstable();
+        assert_eq!(unmapped, taken_back);
+    }
 }
 
 fn signed(sign: char, ranges: &[(u64, u64)]) -> Vec<(char, u64, u64)> {

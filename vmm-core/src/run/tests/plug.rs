@@ -6,6 +6,7 @@ use super::*;
 use crate::backend::Call;
 use crate::backend::fake::CountedSlots;
 use crate::map::Attached;
+use crate::plan::defect::Defect;
 use crate::plan::dma::Policy;
 use crate::plan::dma::Wish;
 use crate::plan::iommu::SmmuIntent;
@@ -213,6 +214,29 @@ fn what_does_not_fit_is_refused_and_nothing_is_different(
     assert!(error.starts_with(why), "{error}");
     assert_eq!((held(&running, &slots), running.plan(), traces(&fake)), (before, &plan, clean));
     assert_eq!(slot(&mut running), EMPTY);
+}
+
+/// A device without room, and one that has it, in a machine with the defect and in one without it.
+#[test]
+fn a_device_that_is_refused_ends_only_a_machine_with_that_defect() {
+    for defects in [Vec::new(), vec![Defect::EndsOverARefusedDevice]] {
+        let ends = !defects.is_empty();
+        let (mut running, _) = started(&Machine { defects, ..machine() }, &Fake::committed());
+        let ram = Gpa::new(0x20_0000);
+        assert_eq!(running.load(ram, Width::Dword), Ok(0));
+        let error = running.plug("c", "gpu1", attached(&Fake::committed()).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("the machine has no such bridge"), "{error}");
+        let expected = if ends { Err(GuestError::Stopped) } else { Ok(0) };
+        assert_eq!(running.load(ram, Width::Dword), expected);
+    }
+}
+
+#[test]
+fn a_device_that_comes_ends_no_machine() {
+    let defects = vec![Defect::EndsOverARefusedDevice];
+    let (mut running, _) = started(&Machine { defects, ..machine() }, &Fake::committed());
+    assert_eq!(try_plug(&mut running, &Fake::committed()), Ok(1));
+    assert_eq!(running.load(Gpa::new(0x20_0000), Width::Dword), Ok(0));
 }
 
 #[test]
