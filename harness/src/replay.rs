@@ -12,6 +12,7 @@ use sim_device::profile;
 use sim_device::server;
 use sim_device::silicon;
 use sim_device::silicon::drive::Area;
+use vmm_core::acpi;
 use vmm_core::drive::hostile_device;
 use vmm_core::map::tree;
 use vmm_core::smmu;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     of_bytes("wire_frame", "any bytes as a stream of messages, both ways", vfio_abi::drive::wire_frame),
     of_bytes(
         "capability_chain",
@@ -81,6 +82,14 @@ pub const TARGETS: [Target; 14] = [
     of_bytes("smmu", "a guest that may do anything with an SMMU", |bytes| {
         smmu::drive::hostile_guest(bytes);
     }),
+    Target {
+        name: "acpi",
+        about: "any machine told in ACPI tables, and taken apart again",
+        run: |bytes| {
+            acpi::drive::any_machine(bytes);
+        },
+        tell: acpi::drive::told,
+    },
     of_bytes("life", "lives of machines whose devices have accidents", soak::drive::any_life),
     of_text("scenario_file", "any text as a scenario", |bytes| text(bytes, scenario::drive::any_text)),
     of_text("profile_file", "any text as a profile", |bytes| text(bytes, profile::drive::any_text)),

@@ -7,20 +7,21 @@ use crate::acpi::system::Platform;
 use crate::acpi::system::System;
 
 /// The most changes of a machine: more tell nothing new.
-const MOST_CHANGES: usize = 16;
+pub(super) const MOST_CHANGES: usize = 6;
 
-/// How often something is repeated at most: more than there may be of anything.
-const MOST_TIMES: u16 = 600;
+/// How often something is there at most: more than there may be of anything.
+const MOST_TIMES: usize = 600;
+
+/// From this number on, which few are, something is there so often; otherwise only a few times.
+const MANY: u8 = 240;
 
 /// A change.
 #[derive(Clone, Copy, Debug, Arbitrary)]
 pub(super) enum Change {
     /// A number is another one. What is not there counts on from the first.
     Number { which: u16, to: To },
-    /// Something of a list is there more than once.
-    Repeat { list: List, index: u8, times: u16 },
-    /// Something of a list is gone.
-    Remove { list: List, index: u8 },
+    /// Something of a list is gone, or is there so often.
+    Repeat { list: List, index: u8, times: u8 },
 }
 
 /// What a number becomes.
@@ -51,11 +52,13 @@ pub(super) enum List {
 
 /// Makes changes to a machine.
 pub(super) fn make(system: &mut System, changes: &[Change]) {
-    for change in changes.iter().take(MOST_CHANGES) {
+    for change in changes {
         match *change {
             Change::Number { which, to } => set(system, which.into(), to),
-            Change::Repeat { list, index, times } => edit(system, list, index, (times % MOST_TIMES).into()),
-            Change::Remove { list, index } => edit(system, list, index, 0),
+            Change::Repeat { list, index, times } => {
+                let times = if times < MANY { usize::from(times % 4) } else { MOST_TIMES };
+                edit(system, list, index, times);
+            }
         }
     }
 }

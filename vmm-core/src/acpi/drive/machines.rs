@@ -6,6 +6,7 @@ use arbitrary::Arbitrary;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 
+use super::up_to;
 use crate::acpi::sample;
 use crate::acpi::system::Bridge;
 use crate::acpi::system::BridgeKind;
@@ -39,9 +40,12 @@ pub(super) struct Choices {
     flags: Flags,
     segment: u16,
     /// IDs and proximity domains.
+    #[arbitrary(with = up_to::<_, MOST_CPUS>)]
     cpus: Vec<(u8, u8)>,
     /// Sizes and proximity domains.
+    #[arbitrary(with = up_to::<_, MOST_RAM>)]
     ram: Vec<(u8, u8)>,
+    #[arbitrary(with = up_to::<_, MOST_BRIDGES>)]
     bridges: Vec<Choice>,
 }
 
@@ -74,6 +78,7 @@ struct Choice {
     node: Option<u8>,
     /// An SMMU serves it: those with small numbers come first.
     smmu: Option<u8>,
+    #[arbitrary(with = up_to::<_, MOST_WINDOWS>)]
     windows: Vec<Window>,
 }
 
@@ -109,7 +114,7 @@ impl Choices {
     /// Processors whose IDs are all different, or a single one.
     fn cpus(&self, is_arm: bool) -> Vec<Cpu> {
         let mut taken = BTreeSet::from([0xff]);
-        let chosen = self.cpus.iter().take(MOST_CPUS).filter(|(id, _)| taken.insert(*id));
+        let chosen = self.cpus.iter().filter(|(id, _)| taken.insert(*id));
         let cpus = chosen.map(|(id, node)| {
             let (high, low) = (u64::from(id >> 4), u64::from(id & 0xf));
             let id = if is_arm { high << 8 | low } else { (*id).into() };
@@ -121,7 +126,7 @@ impl Choices {
 
     fn ram(&self) -> impl Iterator<Item = Ram> {
         let places = (0..).map(|index| 32 * GIB + index * GIB);
-        places.zip(self.ram.iter().take(MOST_RAM)).filter_map(|(base, (size, node))| {
+        places.zip(&self.ram).filter_map(|(base, (size, node))| {
             let span = Span::new(Gpa::new(base), (1 + u64::from(*size)) * MIB)?;
             Some(Ram { span, node: (node % 6).into() })
         })
@@ -131,11 +136,11 @@ impl Choices {
         let nodes: Vec<u32> = system.cpus.iter().map(|cpu| cpu.node).collect();
         let mut free = Free::of(self.flags.is_arm);
         (system.bridges, system.windows) = (Vec::new(), Vec::new());
-        for (index, choice) in (0..).zip(self.bridges.iter().take(MOST_BRIDGES)) {
+        for (index, choice) in (0..).zip(&self.bridges) {
             let mut bridge = free.bridge(index, choice);
             let node = choice.node.and_then(|node| nodes.iter().cycle().nth(node.into()));
             bridge.node = node.copied();
-            let windows = choice.windows.iter().take(MOST_WINDOWS).filter(|_| choice.is_cxl);
+            let windows = choice.windows.iter().filter(|_| choice.is_cxl);
             system.windows.extend(windows.filter_map(|window| free.window(bridge.bus, *window)));
             system.bridges.push(bridge);
         }
@@ -168,7 +173,7 @@ impl Choices {
     /// When a bridge's SMMU comes, and its bus.
     fn served(&self, bridge: &Bridge) -> Option<(u8, u8)> {
         let mut bus = 0;
-        for (index, choice) in (0..).zip(self.bridges.iter().take(MOST_BRIDGES)) {
+        for (index, choice) in (0..).zip(&self.bridges) {
             if bus == bridge.bus {
                 return choice.smmu.map(|rank| (rank, bus));
             }

@@ -30,6 +30,7 @@ use super::system::Platform;
 use super::system::System;
 use super::tables;
 use changes::Change;
+use changes::MOST_CHANGES;
 use machines::Choices;
 
 /// What comes of a machine.
@@ -48,6 +49,7 @@ pub enum Outcome {
 struct Sketch {
     is_changed: bool,
     choices: Choices,
+    #[arbitrary(with = up_to::<_, MOST_CHANGES>)]
     changes: Vec<Change>,
 }
 
@@ -64,6 +66,17 @@ impl Sketch {
         }
         system
     }
+}
+
+/// A list: how many come first, of which any number up to this is as likely as another, and no more than there are
+/// bytes for.
+fn up_to<'a, T: Arbitrary<'a>, const MOST: usize>(bytes: &mut Unstructured<'a>) -> arbitrary::Result<Vec<T>> {
+    let count = bytes.int_in_range(0..=MOST)?;
+    let mut list = Vec::new();
+    while list.len() < count && !bytes.is_empty() {
+        list.push(bytes.arbitrary()?);
+    }
+    Ok(list)
 }
 
 /// Checks what must hold of the machine that these bytes mean.

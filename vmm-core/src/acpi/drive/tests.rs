@@ -9,7 +9,7 @@ use super::*;
 use crate::acpi::check::SystemError;
 use crate::acpi::sample;
 
-/// Bytes that look as if thrown: of so many lengths, always the same.
+/// Bytes that look as if thrown, always the same: each run is a byte longer, up to 300.
 fn thrown(count: u64) -> impl Iterator<Item = Vec<u8>> {
     let mut state = 1u64;
     (0..count).map(move |number| {
@@ -24,13 +24,81 @@ fn thrown(count: u64) -> impl Iterator<Item = Vec<u8>> {
 #[test]
 fn every_outcome_comes_and_machines_of_both_architectures() {
     let mut outcomes = BTreeMap::new();
-    let mut tables = BTreeSet::new();
+    let mut shapes = BTreeSet::new();
     for bytes in thrown(3000) {
         *outcomes.entry(any_machine(&bytes)).or_insert(0) += 1;
         let system = Sketch::of(&bytes).machine();
-        tables.insert((matches!(system.platform, Platform::Aarch64 { .. }), system.bridges.len().min(4)));
+        shapes.insert((matches!(system.platform, Platform::Aarch64 { .. }), system.bridges.len().min(4)));
     }
-    println!("{outcomes:?}");
     assert!(outcomes.len() == 3 && outcomes.values().all(|count| *count > 100), "{outcomes:?}");
-    assert_eq!(tables.len(), 10, "{tables:?}");
+    assert_eq!(shapes.len(), 10, "{shapes:?}");
+}
+
+#[test]
+fn machines_are_refused_for_most_of_the_reasons_there_are() {
+    let refusals = thrown(6000).filter_map(|bytes| Sketch::of(&bytes).machine().check().err());
+    let reasons = refusals.map(|error| match error {
+        SystemError::Field { why, .. } => why,
+        SystemError::Overlap { .. } => "overlap",
+    });
+    let reasons: BTreeSet<_> = reasons.collect();
+    // There are 39.
+    assert!(reasons.len() >= 30, "{} {reasons:#?}", reasons.len());
+}
+
+#[test]
+fn no_bytes_are_a_machine_that_is_told() {
+    assert_eq!(any_machine(&[]), Outcome::Told);
+    let told = told(&[]);
+    assert!(told[0].starts_with("x86-64") && told.last().unwrap() == "can be told", "{told:?}");
+}
+
+/// The machine with another number: the `index`th of them all.
+fn with(system: &System, index: usize, value: u64) -> System {
+    let (mut system, mut next) = (system.clone(), 0);
+    numbers::visit(&mut system, &mut |_, old| {
+        next += 1;
+        if next - 1 == index { value } else { old }
+    });
+    system
+}
+
+/// Another value of a number with which the machine can be told.
+fn changed(system: &System, index: usize, value: u64) -> Option<System> {
+    let steps = [1, 8, 12, 0x10, 0x1000, 0x1_0000, 0x10_0000, 0x1000_0000, value, value / 2];
+    let values = steps.iter().flat_map(|step| [value.wrapping_add(*step), value.wrapping_sub(*step)]);
+    let mut others = values.map(|value| with(system, index, value)).filter(|other| other != system);
+    others.find(|other| other.clone().check().is_ok())
+}
+
+/// Whatever number of a machine is another one, its tables are not those of the machine as it was.
+#[test]
+fn every_number_of_a_machine_is_told() {
+    let others = thrown(300).skip(100).step_by(10).map(|bytes| Sketch::of(&bytes).choices.machine());
+    let (mut found, mut all) = (BTreeSet::new(), BTreeSet::new());
+    for (nth, system) in [sample::virt(), sample::q35()].into_iter().chain(others).enumerate() {
+        for (index, (name, value)) in numbers::list(&system).into_iter().enumerate() {
+            let kind = name.replace(|letter: char| letter.is_ascii_digit(), "");
+            // A machine that is one proximity domain need not tell how far away others are. The samples have several.
+            let need_not = nth >= 2 && name.starts_with("access");
+            if let Some(other) = changed(&system, index, value).filter(|_| !need_not) {
+                let other = laws::read(&tables(&other.check().unwrap())).unwrap();
+                let same = catch_unwind(AssertUnwindSafe(|| same::check(&system, &other)));
+                assert!(same.is_err(), "{name} is not told");
+                found.insert(kind.clone());
+            }
+            all.insert(kind);
+        }
+    }
+    assert_eq!(found, all, "numbers that were never changed");
+}
+
+#[rstest]
+#[case::no_such_field("bridges[9].bus", 0)]
+#[case::another_value("ecam.buses", 255)]
+#[case::part_of_a_name("eca", u64::MAX)]
+#[should_panic(expected = "the machine has no such number")]
+fn a_refusal_for_what_a_machine_has_not_is_seen(#[case] field: &str, #[case] value: u64) {
+    let error = SystemError::Field { field: field.to_owned(), value, why: "is wrong" };
+    refusal::check(&sample::virt(), &error);
 }
