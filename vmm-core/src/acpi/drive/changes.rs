@@ -94,7 +94,7 @@ fn edit(system: &mut System, list: List, index: u8, times: usize) {
         (List::Bridges, _) => repeat(&mut system.bridges, index, times),
         (List::Windows, _) => repeat(&mut system.windows, index, times),
         (List::Redistributors, Platform::Aarch64 { gic, .. }) => {
-            repeat(&mut gic.redistributors, index, times)
+            repeat(&mut gic.redistributors, index, times);
         }
         (List::Smmus, Platform::Aarch64 { smmus, .. }) => repeat(smmus, index, times),
         (List::Redistributors | List::Smmus, Platform::X86_64 { .. }) => {}

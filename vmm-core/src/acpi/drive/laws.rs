@@ -93,9 +93,12 @@ pub(in crate::acpi) fn read(tables: &[Table]) -> Read<Seen> {
     Ok(seen)
 }
 
+/// Tables by their names.
+type Named<'a> = BTreeMap<&'a str, &'a Table>;
+
 /// Every table by its name, and where all but the root pointer are: signature, length, checksum, places that are
 /// apart. The tables are in order; the root pointer may be before or behind them.
-fn framed(tables: &[Table]) -> Read<(BTreeMap<&str, &Table>, (u64, u64))> {
+fn framed(tables: &[Table]) -> Read<(Named<'_>, (u64, u64))> {
     let mut named = BTreeMap::new();
     let mut spans = Vec::new();
     for table in tables {
@@ -129,7 +132,7 @@ pub(super) fn overlap(spans: &[(u64, u64)]) -> Option<((u64, u64), (u64, u64))> 
 }
 
 /// Where the root pointer is, from which all tables can be found.
-fn pointers(tables: &[Table], named: &BTreeMap<&str, &Table>) -> Read<u64> {
+fn pointers(tables: &[Table], named: &Named<'_>) -> Read<u64> {
     let at = |name: &str| named.get(name).map_or(0, |table| table.address.get());
     let bytes =
         |name: &'static str| Bytes { name, bytes: named.get(name).map_or(&[][..], |table| &table.bytes) };
