@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+use cxl_spec::address::Gpa;
+use cxl_spec::address::Span;
 use rstest::rstest;
 
 use super::*;
@@ -97,8 +99,35 @@ fn every_number_of_a_machine_is_told() {
 #[case::no_such_field("bridges[9].bus", 0)]
 #[case::another_value("ecam.buses", 255)]
 #[case::part_of_a_name("eca", u64::MAX)]
-#[should_panic(expected = "the machine has no such number")]
 fn a_refusal_for_what_a_machine_has_not_is_seen(#[case] field: &str, #[case] value: u64) {
-    let error = SystemError::Field { field: field.to_owned(), value, why: "is wrong" };
-    refusal::check(&sample::virt(), &error);
+    let refused = |field: &str, value| {
+        let error = SystemError::Field { field: field.to_owned(), value, why: "is wrong" };
+        catch_unwind(|| refusal::check(&sample::virt(), &error))
+    };
+    assert!(refused(field, value).is_err());
+    assert!(refused("ecam.buses", 256).is_ok());
+}
+
+/// Of two spans, the field and where it is.
+type Placed = (&'static str, u64);
+
+#[rstest]
+#[case::as_it_is(("bridges[1].memory32", 0x3000_0000), ("uart", 0x0900_0000), true)]
+#[case::no_such_field(("bridges[1].memory33", 0x3000_0000), ("uart", 0x0900_0000), false)]
+#[case::at_another_place(("bridges[1].memory32", 0x3000_0001), ("uart", 0x0900_0000), false)]
+#[case::with_itself(("uart", 0x0900_0000), ("uart", 0x0900_0000), false)]
+#[case::in_the_wrong_order(("uart", 0x0900_0000), ("bridges[1].memory32", 0x3000_0000), false)]
+fn an_overlap_is_of_two_fields_where_they_are(
+    #[case] field: Placed,
+    #[case] other: Placed,
+    #[case] holds: bool,
+) {
+    let span = |at| Span::new(Gpa::new(at), 1 << 30).unwrap();
+    let error = SystemError::Overlap {
+        field: field.0.to_owned(),
+        span: span(field.1),
+        other: other.0.to_owned(),
+        other_span: span(other.1),
+    };
+    assert_eq!(catch_unwind(|| refusal::check(&sample::virt(), &error)).is_ok(), holds);
 }
