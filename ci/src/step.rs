@@ -16,7 +16,8 @@ use crate::workspace::Workspace;
 /// The subcommand that takes every step; also what is done without a subcommand.
 pub(crate) const ALL: &str = "all";
 
-/// Every step, in the order in which they are taken: quick ones first; those that are aside have their own subcommands only.
+/// Every step, in the order in which they are taken: quick ones first. Those that are aside have their own subcommands
+/// only.
 pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "The sources are formatted", commands::format),
     Step::new("tidy", "The sources keep the law of the house", tidy::run),
