@@ -54,7 +54,7 @@ const SECONDS: &str = "seconds";
 fn main() -> ExitCode {
     let matches = arguments().get_matches();
     let chosen = matches.subcommand_name().unwrap_or(ALL);
-    let steps = STEPS.iter().filter(|step| chosen == ALL || chosen == step.command());
+    let steps = STEPS.iter().filter(|step| step.is_taken_by(chosen));
     match Workspace::load() {
         Ok(workspace) => {
             let report = take(steps, &workspace, &matches);

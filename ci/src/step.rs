@@ -18,7 +18,8 @@ use crate::workspace::Workspace;
 /// The subcommand that takes every step; also what is done without a subcommand.
 pub(crate) const ALL: &str = "all";
 
-/// Every step, in the order in which they are taken: quick ones first.
+/// Every step, in the order in which they are taken: quick ones first. Those that are aside have their own subcommands
+/// only.
 pub(crate) const STEPS: &[Step] = &[
     Step::new("fmt", "The sources are formatted", commands::format),
     Step::new("tidy", "The sources keep the law of the house", tidy::run),
@@ -64,7 +65,9 @@ pub(crate) const STEPS: &[Step] = &[
         aarch64::build,
     ),
     Step::new("aarch64 test", "The tests pass for aarch64 in an emulator", aarch64::test),
-    Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke),
+    Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke)
+        .lasting(fuzz::smoke_for),
+    Step::new("fuzz-bench", "How often a second each fuzz target is carried out", fuzz::bench).aside(),
     Step::new(
         "coverage",
         "The tests of the specifications and the device cover their lines",
@@ -85,6 +88,8 @@ pub(crate) struct Step {
     pub(crate) bless: Option<Take>,
     /// Takes the step for so many seconds, where that can be chosen.
     pub(crate) lasting: Option<TakeFor>,
+    /// It is taken only by its own subcommand.
+    pub(crate) aside: bool,
 }
 
 /// How a step is taken.
@@ -106,7 +111,7 @@ pub(crate) enum Outcome {
 
 impl Step {
     const fn new(name: &'static str, about: &'static str, run: Take) -> Self {
-        Self { name, about, run, bless: None, lasting: None }
+        Self { name, about, run, bless: None, lasting: None, aside: false }
     }
 
     const fn blessed_by(self, bless: Take) -> Self {
@@ -115,6 +120,15 @@ impl Step {
 
     const fn lasting(self, lasting: TakeFor) -> Self {
         Self { lasting: Some(lasting), ..self }
+    }
+
+    const fn aside(self) -> Self {
+        Self { aside: true, ..self }
+    }
+
+    /// Whether this subcommand takes the step.
+    pub(crate) fn is_taken_by(&self, subcommand: &str) -> bool {
+        subcommand == self.command() || subcommand == ALL && !self.aside
     }
 
     /// The subcommand that takes this step.

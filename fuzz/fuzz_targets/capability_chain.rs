@@ -1,5 +1,5 @@
-//! Any bytes as what a hostile kernel or server says of a device or a region.
+//! The target `capability_chain` of `harness::replay`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vfio_abi::drive::capability_chain(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("capability_chain", bytes));

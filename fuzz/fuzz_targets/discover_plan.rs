@@ -1,9 +1,5 @@
-//! Any device, as a hostile server makes one, through every stage of the machine.
+//! The target `discover_plan` of `harness::replay`.
 
 #![no_main]
 
-use vmm_core::drive::hostile_device;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    hostile_device(bytes);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("discover_plan", bytes));

@@ -1,7 +1,5 @@
-//! Any client against a whole server, in process.
+//! The target `session` of `harness::replay`.
 
 #![no_main]
 
-use sim_device::server::drive;
-
-libfuzzer_sys::fuzz_target!(|steps: Vec<drive::Step>| drive::run(&steps));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("session", bytes));

@@ -1,5 +1,5 @@
-//! Any bytes as a stream of vfio-user messages.
+//! The target `wire_frame` of `harness::replay`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| vfio_abi::drive::wire_frame(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("wire_frame", bytes));

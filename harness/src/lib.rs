@@ -10,7 +10,7 @@
 //!   attached to.
 //! - [`reach`]: where devices come from, and the connection to one.
 //! - [`lent`]: scenarios to which their device is lent, each run by another process.
-//! - [`fused`]: a device whose calls can be made to fail.
+//! - [`fused`]: a device whose calls can be made to fail; [`within`]: one that is served in this thread.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`likeness`]: what a device is like: as a profile, and compared with another.
 //! - [`acpi`]: what the tables in guest memory say.
@@ -30,10 +30,12 @@ pub mod likeness;
 pub mod opened;
 pub mod process;
 pub mod reach;
+pub mod replay;
 pub mod report;
 pub mod requires;
 pub mod runner;
 pub mod scenario;
 pub mod soak;
 pub mod step;
+pub mod within;
 pub mod world;

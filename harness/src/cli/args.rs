@@ -51,6 +51,8 @@ pub(super) enum Command {
     Schema(Schema),
     /// Live many lives of machines with accidents, and look what is left of each
     Soak(Soak),
+    /// Tell in words what a fuzzer found, and try it again
+    Replay(Replay),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
     /// Run a program with the kernel's VFIO interface answered by a simulated device
@@ -61,6 +63,17 @@ pub(super) enum Command {
     /// Be what a device is compared with
     #[command(hide = true)]
     BenchPeer(Peer),
+}
+
+/// `cxl-sim replay`.
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// The input, as a fuzzer left it
+    pub(super) file: PathBuf,
+
+    /// What was fuzzed. Without it, the name of the folder of the file
+    #[arg(long, value_name = "NAME")]
+    pub(super) target: Option<String>,
 }
 
 impl Default for Command {

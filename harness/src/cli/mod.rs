@@ -10,6 +10,7 @@ mod lend;
 mod likeness;
 mod list;
 mod plan;
+mod replay;
 mod run;
 mod schema;
 mod serve;
@@ -98,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Lend(args) => lend::lend(&args),

@@ -23,6 +23,7 @@
 pub mod accident;
 pub mod acpi;
 pub mod dma;
+pub mod drive;
 pub mod find;
 pub mod interrupts;
 pub mod life;

@@ -6,9 +6,9 @@ use cxl_spec::component::hdm;
 use cxl_spec::dvsec::device;
 use cxl_spec::pci::express;
 use cxl_spec::pci::header;
-use fastrand::Rng;
 use sim_device::silicon::engine;
 
+use super::dice::Dice;
 use super::life::Life;
 use super::life::same;
 
@@ -63,7 +63,7 @@ const KINDS: [(Kind, &str); 17] = [
 
 impl Accident {
     /// Something that can happen now.
-    pub(super) fn choose(life: &Life<'_>, dice: &mut Rng) -> Self {
+    pub(super) fn choose(life: &Life<'_>, dice: &mut Dice) -> Self {
         let places = life.places.iter().enumerate();
         let can = places.flat_map(|(place, _)| KINDS.map(|(kind, _)| Self { kind, place }));
         let can: Vec<_> = can.filter(|accident| accident.can_happen(life)).collect();
@@ -71,7 +71,7 @@ impl Accident {
         // Where a guest has a decoder of its own, it uses it: else little would happen to what it has committed.
         let is_guests = |accident: &&Self| matches!(accident.kind, Kind::Commit | Kind::Uncommit);
         let guests = can.iter().find(is_guests).filter(|_| dice.bool());
-        guests.copied().or_else(|| dice.choice(can.iter().copied())).unwrap_or(reset)
+        guests.copied().or_else(|| dice.choice(&can)).unwrap_or(reset)
     }
 
     /// Its name in summaries.
@@ -95,7 +95,7 @@ impl Accident {
     }
 
     /// It happens, and the machine recovers.
-    pub(super) fn happen(self, life: &mut Life<'_>, dice: &mut Rng) -> Result<(), String> {
+    pub(super) fn happen(self, life: &mut Life<'_>, dice: &mut Dice) -> Result<(), String> {
         let place = self.place;
         match self.kind {
             Kind::MachineReset => machine_reset(life),
@@ -197,10 +197,10 @@ fn decode_off(life: &mut Life<'_>, place: usize) -> Result<(), String> {
 }
 
 /// The device's engine copies from its memory to RAM.
-fn copy(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
+fn copy(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
     let (number, planned) = life.planned(place)?;
-    let (from, to) = (dice.u64(0..0x1_0000) * 8, life.ram().saturating_add(dice.u64(0..0x1_0000) * 8));
-    let value = dice.u64(..);
+    let (from, to) = (dice.below(0..0x1_0000) * 8, life.ram().saturating_add(dice.below(0..0x1_0000) * 8));
+    let value = dice.any();
     let region = planned.window.region;
     life.running
         .device_write(number, region, from, &value.to_le_bytes())
@@ -262,11 +262,11 @@ fn put_out(life: &Life<'_>) {
 }
 
 /// Things happen while a call is refused; then the machine is reset, and everything is well again.
-fn refusal(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
-    light(life, place, dice.u64(0..40), false);
+fn refusal(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
+    light(life, place, dice.below(0..40), false);
     // What comes of these is not said: any of their calls may be the one.
-    for _ in 0..dice.usize(1..4) {
-        let _ = match dice.u8(0..6) {
+    for _ in 0..dice.below(1..4) {
+        let _ = match dice.below(0..6) {
             0 => vfio_reset(life, place),
             1 => function_level_reset(life, place),
             2 => cxl_reset(life, place),
@@ -280,10 +280,10 @@ fn refusal(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), Stri
 }
 
 /// The device is lost at some call of the guest's, which is told; it goes, and another one comes.
-fn loss(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
+fn loss(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
     let (_, planned) = life.planned(place)?;
-    light(life, place, dice.u64(0..6), true);
-    for _ in 0..dice.usize(0..3) {
+    light(life, place, dice.below(0..6), true);
+    for _ in 0..dice.below(0..3) {
         let _ = if dice.bool() { decode_off(life, place) } else { vfio_reset(life, place) };
     }
     for _ in 0..8 {
@@ -293,7 +293,7 @@ fn loss(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String>
 }
 
 /// The device that is lost is told of; it goes, and perhaps another one comes.
-fn replaced(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
+fn replaced(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
     let (_, planned) = life.planned(place)?;
     same("what is lost", life.load(planned.config.start(), Width::Dword)?, 0xffff_ffff)?;
     life.running.lost().ok_or("nobody says that the device is lost")?;
@@ -305,8 +305,8 @@ fn replaced(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), Str
 }
 
 /// The device is lost while the machine is reset: the machine does not come back, and its end is orderly.
-fn failed_reset(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
-    light(life, place, dice.u64(0..3), true);
+fn failed_reset(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
+    light(life, place, dice.below(0..3), true);
     if life.running.reset().is_ok() {
         return Err("the machine came back without its device".to_owned());
     }
@@ -318,7 +318,7 @@ fn failed_reset(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(),
     Ok(())
 }
 
-fn kill(life: &mut Life<'_>, place: usize, dice: &mut Rng) -> Result<(), String> {
+fn kill(life: &mut Life<'_>, place: usize, dice: &mut Dice) -> Result<(), String> {
     let device = life.places.get(place).and_then(|slot| slot.device.as_ref());
     device.into_iter().for_each(|device| device.kill());
     replaced(life, place, dice)

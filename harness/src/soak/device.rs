@@ -1,7 +1,6 @@
 //! A device that is served by a thread of ours or by a process, behind a fuse.
 
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,10 +20,12 @@ use vmm_core::backend::Shared;
 use vmm_core::backend::vfio_user::VfioUser;
 use vmm_core::map::Attached;
 
+use super::Servers;
 use super::Setting;
 use crate::fused::Fuse;
 use crate::fused::Fused;
 use crate::process::DeviceProcess;
+use crate::within::Within;
 
 /// A device that is served. Dropping it ends its server.
 #[derive(Debug)]
@@ -36,7 +37,11 @@ pub(super) struct Served {
 #[derive(Debug)]
 enum Server {
     Process(DeviceProcess),
-    Thread(Thread),
+    Thread {
+        _held: Thread,
+    },
+    /// The client serves itself.
+    Within,
 }
 
 /// A server in this process.
@@ -57,16 +62,24 @@ impl Served {
         as_process: bool,
     ) -> Result<(Self, Attached), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let server = if as_process {
-            let started = DeviceProcess::start(&setting.program, Some(profile), abi, setting.timeout);
-            Server::Process(started.map_err(|error| text(&error))?)
-        } else {
-            Server::Thread(Thread::start(setting, profile, abi).map_err(|error| text(&error))?)
-        };
         let fuse = Arc::new(Fuse::default());
-        let connected = VfioUser::connect(server.socket(), setting.timeout).map_err(|error| text(&error))?;
-        let attached = Attached::discovered(Shared::new(Fused::new(connected, fuse.clone())));
-        Ok((Self { server, fuse }, attached.map_err(|error| text(&error))?))
+        if setting.servers == Servers::Within {
+            let attached = attach(Within::client(profile, abi)?, &fuse)?;
+            return Ok((Self { server: Server::Within, fuse }, attached));
+        }
+        let (server, socket) = if as_process {
+            let started = DeviceProcess::start(&setting.program, Some(profile), abi, setting.timeout);
+            let process = started.map_err(|error| text(&error))?;
+            let socket = process.socket().to_owned();
+            (Server::Process(process), socket)
+        } else {
+            let thread = Thread::start(setting, profile, abi).map_err(|error| text(&error))?;
+            let socket = thread.socket.clone();
+            (Server::Thread { _held: thread }, socket)
+        };
+        let connected = VfioUser::connect(&socket, setting.timeout).map_err(|error| text(&error))?;
+        let attached = attach(connected, &fuse)?;
+        Ok((Self { server, fuse }, attached))
     }
 
     /// Kills the server, if it is a process.
@@ -82,13 +95,10 @@ impl Served {
     }
 }
 
-impl Server {
-    fn socket(&self) -> &Path {
-        match self {
-            Self::Process(process) => process.socket(),
-            Self::Thread(thread) => &thread.socket,
-        }
-    }
+/// Puts a fuse before a device, and finds out what it is.
+fn attach(client: VfioUser, fuse: &Arc<Fuse>) -> Result<Attached, String> {
+    let attached = Attached::discovered(Shared::new(Fused::new(client, fuse.clone())));
+    attached.map_err(|error| error.to_string())
 }
 
 impl Thread {

@@ -9,7 +9,6 @@ use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 use cxl_spec::component::hdm;
-use fastrand::Rng;
 use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use vmm_core::backend::kvm;
@@ -36,6 +35,7 @@ use vmm_core::run::Running;
 
 use super::Setting;
 use super::device::Served;
+use super::dice::Dice;
 use crate::world::GuestKind;
 
 /// The devices and the bridges that they are below. The second may come later.
@@ -99,22 +99,23 @@ fn text(error: impl fmt::Display) -> String {
 }
 
 /// A device of some kernel, served by a thread or by a process.
-pub(super) fn device(setting: &Setting, dice: &mut Rng, size: &str) -> Result<(Served, Attached), String> {
-    let name = dice.choice(ABIS).unwrap_or("v2");
+pub(super) fn device(setting: &Setting, dice: &mut Dice, size: &str) -> Result<(Served, Attached), String> {
+    let name = dice.choice(&ABIS).unwrap_or("v2");
     let abi = Abi::named(name).ok_or_else(|| format!("no kernel {name}"))?;
     let profile: Profile = toml::from_str(&format!("[memory]\nsize = \"{size}\"\n")).map_err(text)?;
     // Processes are dear: one of eight is enough to be killed.
-    Served::start(setting, &profile, abi, dice.u8(0..8) == 0)
+    Served::start(setting, &profile, abi, dice.below(0..8) == 0)
 }
 
 impl<'a> Life<'a> {
     /// A machine with one or two devices.
-    pub(super) fn begin(setting: &'a Setting, dice: &mut Rng) -> Result<Self, String> {
-        let is_kvm = setting.guest == GuestKind::Kvm && dice.u8(0..4) == 0;
+    pub(super) fn begin(setting: &'a Setting, dice: &mut Dice) -> Result<Self, String> {
+        let is_kvm = setting.guest == GuestKind::Kvm && dice.below(0..4) == 0;
         let machine = machine(dice, is_kvm);
         let mut places: Vec<_> = PLACES.into_iter().map(|place| Place::new(place, &machine)).collect();
         let (mut devices, mut names) = (Vec::new(), Vec::new());
-        for place in places.iter_mut().take(dice.usize(1..3)) {
+        let count = if dice.bool() { 2 } else { 1 };
+        for place in places.iter_mut().take(count) {
             let (served, attached) = device(setting, dice, "256MiB")?;
             place.device = Some(served);
             devices.push(attached);
@@ -162,7 +163,7 @@ impl<'a> Life<'a> {
     }
 
     /// A device comes into an empty slot.
-    pub(super) fn plug(&mut self, place: usize, dice: &mut Rng) -> Result<(), String> {
+    pub(super) fn plug(&mut self, place: usize, dice: &mut Dice) -> Result<(), String> {
         let (served, attached) = device(self.setting, dice, "256MiB")?;
         let slot = self.places.get_mut(place).ok_or("no such slot")?;
         self.running.plug(slot.bridge, slot.name, attached).map_err(text)?;
@@ -171,10 +172,10 @@ impl<'a> Life<'a> {
     }
 
     /// A device comes, and one of the calls that are made for it fails; it may be one that is made too late.
-    pub(super) fn plug_that_fails(&mut self, place: usize, dice: &mut Rng) -> Result<(), String> {
+    pub(super) fn plug_that_fails(&mut self, place: usize, dice: &mut Dice) -> Result<(), String> {
         let (served, attached) = device(self.setting, dice, "256MiB")?;
         let slot = self.places.get_mut(place).ok_or("no such slot")?;
-        served.fuse.light(dice.u64(0..30), dice.bool());
+        served.fuse.light(dice.below(0..30), dice.bool());
         let came = self.running.plug(slot.bridge, slot.name, attached);
         served.fuse.put_out();
         if came.is_ok() {
@@ -184,7 +185,7 @@ impl<'a> Life<'a> {
     }
 
     /// A device that the slot has no room for.
-    pub(super) fn misfit(&mut self, place: usize, dice: &mut Rng) -> Result<(), String> {
+    pub(super) fn misfit(&mut self, place: usize, dice: &mut Dice) -> Result<(), String> {
         let (_served, attached) = device(self.setting, dice, "512MiB")?;
         let slot = self.places.get_mut(place).ok_or("no such slot")?;
         match self.running.plug(slot.bridge, slot.name, attached) {
@@ -203,7 +204,7 @@ impl<'a> Life<'a> {
     }
 
     /// What must hold at any time: memory is where it should be and nowhere else, and nobody is lost.
-    pub(super) fn check(&mut self, dice: &mut Rng) -> Result<(), String> {
+    pub(super) fn check(&mut self, dice: &mut Dice) -> Result<(), String> {
         if self.is_over {
             return Ok(());
         }
@@ -218,8 +219,8 @@ impl<'a> Life<'a> {
                 if is_there { self.check_device(place, is_placed, dice) } else { self.check_empty(place) };
             checked.map_err(|why| format!("{name}: {why}"))?;
         }
-        let ram = Gpa::new(self.ram().saturating_add(dice.u64(0..0x1000) * 8));
-        let value = dice.u64(..);
+        let ram = Gpa::new(self.ram().saturating_add(dice.below(0..0x1000) * 8));
+        let value = dice.any();
         self.store(ram, Width::Qword, value)?;
         same("RAM", self.load(ram, Width::Qword)?, value)
     }
@@ -231,7 +232,7 @@ impl<'a> Life<'a> {
         ram.saturating_add(2 << 20)
     }
 
-    fn check_device(&mut self, place: usize, is_placed: bool, dice: &mut Rng) -> Result<(), String> {
+    fn check_device(&mut self, place: usize, is_placed: bool, dice: &mut Dice) -> Result<(), String> {
         let (number, planned) = self.planned(place)?;
         if let Some(why) = self.running.unplaced(number) {
             return Err(format!("its memory is not in place: {why}"));
@@ -239,9 +240,9 @@ impl<'a> Life<'a> {
         if self.load(planned.config.start(), Width::Word)? == 0xffff {
             return Err("it has no IDs".to_owned());
         }
-        let offset = dice.u64(0..planned.window.span.size() / 8) * 8;
+        let offset = dice.below(0..planned.window.span.size() / 8) * 8;
         let at = planned.window.span.start().checked_add(offset).ok_or("no such address")?;
-        let (before, value) = (self.held(number, &planned, offset)?, dice.u64(..) >> 1);
+        let (before, value) = (self.held(number, &planned, offset)?, dice.any() >> 1);
         self.store(at, Width::Qword, value)?;
         let expected = if is_placed { value } else { u64::MAX };
         same("the window", self.load(at, Width::Qword)?, expected)?;
@@ -303,7 +304,7 @@ impl Place {
 }
 
 /// Some machine: two bridges, each with room for one device.
-fn machine(dice: &mut Rng, is_kvm: bool) -> Machine {
+fn machine(dice: &mut Dice, is_kvm: bool) -> Machine {
     let arch = if is_kvm || dice.bool() { Arch::X86_64 } else { Arch::Aarch64 };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 4 << 20 };
     let bridge =
@@ -316,9 +317,9 @@ fn machine(dice: &mut Rng, is_kvm: bool) -> Machine {
         below: PLACES.into_iter().map(below).collect(),
         ..Topology::default()
     };
-    let policy = dice.choice(Policy::ALL).unwrap_or_default();
-    let way = dice.choice(Way::ALL).unwrap_or_default();
-    let smmu = (dice.u8(0..4) == 0).then(|| SmmuIntent { bus: "b".to_owned(), reach: way });
+    let policy = dice.choice(&Policy::ALL).unwrap_or_default();
+    let way = dice.choice(&Way::ALL).unwrap_or_default();
+    let smmu = (dice.below(0..4) == 0).then(|| SmmuIntent { bus: "b".to_owned(), reach: way });
     let default = Machine::default();
     let life = plan::life::Life {
         after_reset: AfterReset::Reprogram,

@@ -10,9 +10,12 @@
 //! - `life`: a machine with such devices, and what must hold of it at any time.
 //! - `accident`: what can happen to it, and what comes of it.
 //! - `left`: what this process holds.
+//! - `dice`: what chooses, and [`drive`]: a life that a fuzzer chooses.
 
 mod accident;
 mod device;
+mod dice;
+pub mod drive;
 mod left;
 mod life;
 
@@ -23,7 +26,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 pub use accident::Accident;
-use fastrand::Rng;
+use dice::Dice;
 pub use left::Left;
 use life::Life;
 
@@ -38,6 +41,17 @@ pub struct Setting {
     pub guest: GuestKind,
     /// How long any one wait may take.
     pub timeout: Duration,
+    /// Who serves the devices.
+    pub servers: Servers,
+}
+
+/// Who serves devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Servers {
+    /// Threads of this process, and some processes.
+    Others,
+    /// Nobody: the thread that asks answers, too. A life goes the same way every time then.
+    Within,
 }
 
 /// When to end.
@@ -95,7 +109,7 @@ pub fn soak(
     while goes_on(summary.lives) {
         let seed = seed.wrapping_add(summary.lives);
         let before = Left::now();
-        let lived = live(setting, seed, &mut summary.accidents);
+        let lived = live(setting, &mut Dice::seeded(seed), &mut summary.accidents);
         summary.lives += 1;
         lived.map_err(|why| Broken { seed, why })?;
         let left = Left::since(&before, setting.timeout);
@@ -119,19 +133,22 @@ pub fn soak(
 }
 
 /// One life.
-fn live(setting: &Setting, seed: u64, accidents: &mut BTreeMap<&'static str, u64>) -> Result<(), String> {
-    let mut dice = Rng::with_seed(seed);
-    let mut life = Life::begin(setting, &mut dice)?;
-    life.check(&mut dice)?;
-    for _ in 0..dice.usize(1..4) {
+fn live(
+    setting: &Setting,
+    dice: &mut Dice,
+    accidents: &mut BTreeMap<&'static str, u64>,
+) -> Result<(), String> {
+    let mut life = Life::begin(setting, dice)?;
+    life.check(dice)?;
+    for _ in 0..dice.below(1..4) {
         if life.is_over {
             break;
         }
-        let accident = Accident::choose(&life, &mut dice);
+        let accident = Accident::choose(&life, dice);
         *accidents.entry(accident.name()).or_default() += 1;
         let told = |why: String| format!("{}: {why}", accident.name());
-        accident.happen(&mut life, &mut dice).map_err(told)?;
-        life.check(&mut dice).map_err(|why| format!("after {}: {why}", accident.name()))?;
+        accident.happen(&mut life, dice).map_err(told)?;
+        life.check(dice).map_err(|why| format!("after {}: {why}", accident.name()))?;
     }
     life.end()
 }

@@ -6,6 +6,7 @@ fn setting() -> Setting {
         program: PathBuf::from("/nonexistent"),
         guest: GuestKind::Soft,
         timeout: Duration::from_secs(30),
+        servers: Servers::Others,
     }
 }
 

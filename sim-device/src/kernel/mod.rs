@@ -11,6 +11,8 @@
 //! A [`Kernel`] is a bound driver: it is opened, read, written, reset and released, and it answers as the kernel
 //! does, errno by errno. It owns the silicon; nobody reaches that around it.
 
+pub mod drive;
+
 mod claim;
 mod interrupts;
 mod lies;

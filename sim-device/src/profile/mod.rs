@@ -4,6 +4,7 @@
 //! states what is different. [`Profile::check`] turns a profile into [`Checked`], which is the only way to a
 //! device: a geometry that cannot be is refused there, by field and value.
 
+pub mod drive;
 pub mod quantity;
 pub mod source;
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
-use std::rc::Weak;
+use std::sync::Arc;
+use std::sync::Weak;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -40,7 +40,7 @@ struct Mapping {
     /// What the device may do: what the client said, as far as the file allows it.
     allowed: DmaFlags,
     /// The file, and where in it the range begins.
-    file: Option<(Rc<OwnedFd>, u64)>,
+    file: Option<(Arc<OwnedFd>, u64)>,
 }
 
 /// What is mapped from an address on, up to the end of its mapping.
@@ -137,7 +137,7 @@ impl DmaTable {
     }
 
     /// The file, held once however often it comes, and what may be done with it. A regular file must be long enough.
-    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<(Rc<OwnedFd>, DmaFlags), Refusal> {
+    fn hold(&mut self, file: OwnedFd, request: &DmaMap) -> Result<(Arc<OwnedFd>, DmaFlags), Refusal> {
         let status = rustix::fs::fstat(&file).map_err(|_| Errno::EINVAL)?;
         let mode = rustix::fs::fcntl_getfl(&file).map_err(|_| Errno::EINVAL)? & OFlags::RWMODE;
         let end = request.offset.get().checked_add(request.size.get()).ok_or(Errno::EINVAL)?;
@@ -154,8 +154,8 @@ impl DmaTable {
         if self.files.len() >= self.limits.dma_files as usize {
             return Err(Wrong::OverLimit.refused());
         }
-        let held = Rc::new(file);
-        self.files.insert(identity, Rc::downgrade(&held));
+        let held = Arc::new(file);
+        self.files.insert(identity, Arc::downgrade(&held));
         Ok((held, allowed))
     }
 }
@@ -265,9 +265,9 @@ mod tests {
             table.map(&request(3, page << 12, 0x1000), copy()).unwrap();
         }
         let held = table.files.values().filter_map(Weak::upgrade).next().unwrap();
-        assert_eq!((table.files.len(), Rc::strong_count(&held)), (1, 101));
+        assert_eq!((table.files.len(), Arc::strong_count(&held)), (1, 101));
         table.unmap(&unmapping(2, 0, 0)).unwrap();
-        assert_eq!(Rc::strong_count(&held), 1);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[test]

@@ -33,6 +33,7 @@
 pub mod component;
 pub mod config;
 pub mod decoder;
+pub mod drive;
 pub mod engine;
 pub mod memory;
 pub mod register;

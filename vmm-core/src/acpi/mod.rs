@@ -13,6 +13,7 @@
 //! needs no FACS either. Interrupts of PCI devices are messages: there is no `_PRT`.
 
 pub mod check;
+pub mod drive;
 pub mod of_plan;
 pub mod read;
 pub mod sample;

@@ -17,6 +17,8 @@
 //! it adds, and an access that comes during a step that [replaces](Step::replaces) must wait for its end; all other
 //! steps only add or only remove, and touch no byte that stays.
 
+pub mod drive;
+
 use cxl_spec::address::Gpa;
 use cxl_spec::address::Span;
 

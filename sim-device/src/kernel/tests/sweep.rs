@@ -47,38 +47,14 @@ fn pieces(mut offset: u64, mut length: u64, widest: u64) -> Vec<(u64, u64)> {
 
 mod component_registers {
     use super::*;
+    use crate::kernel::drive::shape::Shape;
 
-    /// Index of the region, its length and where in the block it begins.
-    fn place(abi: &str) -> (u32, u64, u64) {
-        match abi {
-            "v2" => (10, 0x140, 0x1000),
-            "v3" => (9, 0x1_0000, 0),
-            _ => (10, 0x30, 0x1110),
-        }
-    }
-
-    /// How many bytes an access moves, in the words of the kernels' own documents.
-    fn moved(abi: &str, offset: u64, length: u64) -> Result<u64, Errno> {
-        let (_, size, _) = place(abi);
-        let cut = length.min(size.saturating_sub(offset));
-        match abi {
-            // At or behind the end: refused. Cut at the end, and exactly four bytes then.
-            "v2" if offset >= size || cut != 4 || !offset.is_multiple_of(4) => Err(Errno::EINVAL),
-            "v2" => Ok(4),
-            // Whole dwords, all of them inside.
-            "v3" if offset + length > size || !offset.is_multiple_of(4) || !length.is_multiple_of(4) => {
-                Err(Errno::EINVAL)
-            }
-            "v3" => Ok(length),
-            // Cut at the end, and whole dwords then.
-            _ if offset >= size || !offset.is_multiple_of(4) || !cut.is_multiple_of(4) => Err(Errno::EINVAL),
-            _ => Ok(cut),
-        }
+    fn shape(abi: &str) -> Shape {
+        Shape::ALL.into_iter().find(|shape| shape.abi == abi).unwrap()
     }
 
     fn byte(abi: &str, offset: u64) -> u8 {
-        let (_, _, origin) = place(abi);
-        let at = origin + offset;
+        let at = shape(abi).origin + offset;
         match (abi, at) {
             // The base and the lock of firmware's decoder are hidden.
             ("v2", 0x1120..=0x1127) => 0,
@@ -90,11 +66,13 @@ mod component_registers {
     #[rstest]
     fn every_read_agrees(#[values("v2", "v3", "next")] abi: &str) {
         let kernel = bound("", abi);
-        let (region, size, origin) = place(abi);
+        let shape = shape(abi);
+        let Shape { region, size, origin, .. } = shape;
         let ends = (size - 16..size + 16).chain([u64::MAX - 16]);
         for offset in (0..0x20).chain(0x1000 - origin.min(0x1000)..0x1160 - origin).chain(ends) {
             for length in 1..=16 {
-                let expected = if offset > 1 << 40 { Err(Errno::EINVAL) } else { moved(abi, offset, length) };
+                let expected =
+                    if offset > 1 << 40 { Err(Errno::EINVAL) } else { shape.moved(offset, length) };
                 let bytes = expected.map(|count| (offset..offset + count).map(|at| byte(abi, at)).collect());
                 let seen: Result<Vec<u8>, Errno> = read_n(&kernel, region, offset, length as usize);
                 assert_eq!(seen, bytes, "{offset:#x} {length}");
@@ -106,14 +84,15 @@ mod component_registers {
     #[rstest]
     fn every_write_is_taken_or_refused(#[values("v2", "v3", "next")] abi: &str) {
         let mut kernel = bound("", abi);
-        let (region, size, origin) = place(abi);
+        let shape = shape(abi);
+        let Shape { region, size, origin, .. } = shape;
         let all = |kernel: &Kernel| {
             (0..size.min(0x1140)).step_by(4).map(|at| dword(kernel, region, at)).collect::<Vec<_>>()
         };
         let before = all(&kernel);
         for offset in (0x1000 - origin.min(0x1000)..0x1160 - origin).chain(size - 16..size + 16) {
             for length in 1..=16 {
-                let expected = moved(abi, offset, length);
+                let expected = shape.moved(offset, length);
                 // What is there already is written, so that what is taken changes nothing either.
                 let count = expected.unwrap_or(length);
                 let same: Vec<u8> = (offset..offset + count).map(|at| byte(abi, at)).collect();

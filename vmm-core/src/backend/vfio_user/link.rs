@@ -1,6 +1,6 @@
 //! The connection while it is good: one request out, its answer in, and what the device asks meanwhile answered.
 //!
-//! Dropping it closes the socket, and with it whatever came and was not taken.
+//! Dropping it closes it, and with it whatever came and was not taken.
 
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
@@ -17,13 +17,13 @@ use vfio_abi::request::Request;
 
 use super::MAX_PAYLOAD;
 use super::ram::Ram;
-use super::socket::Awaited;
-use super::socket::Socket;
+use super::wire::Awaited;
+use super::wire::Wire;
 
 /// A connection on which the next message is one that we understand.
 #[derive(Debug)]
 pub(super) struct Link {
-    socket: Socket,
+    wire: Box<dyn Wire>,
     inbox: Inbox<OwnedFd>,
     out: Vec<u8>,
     next_id: u16,
@@ -40,7 +40,7 @@ struct Answer<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Wrong {
     #[error("{0}")]
-    Socket(String),
+    Wire(String),
     #[error("the server refused with {0}")]
     Refused(Errno),
     #[error("{done} of {asked} bytes")]
@@ -59,8 +59,8 @@ pub(super) enum Wrong {
 
 impl Link {
     /// A connection on which nothing was said.
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, inbox: Inbox::new(MAX_PAYLOAD), out: Vec::new(), next_id: 0 }
+    pub(super) fn new(wire: Box<dyn Wire>) -> Self {
+        Self { wire, inbox: Inbox::new(MAX_PAYLOAD), out: Vec::new(), next_id: 0 }
     }
 
     /// Asks, waits for the answer and hands it to `done`. What the device asks meanwhile `ram` answers.
@@ -74,7 +74,7 @@ impl Link {
         self.next_id = self.next_id.wrapping_add(1);
         let id = self.next_id;
         frame::encode_request(&mut self.out, id, request);
-        self.socket.send(&self.out, files).map_err(Wrong::Socket)?;
+        self.wire.send(&self.out, files).map_err(Wrong::Wire)?;
         // Only what describes a region comes with files.
         let awaited = match request {
             Request::DeviceGetRegionInfo { .. } | Request::DeviceGetRegionIoFds { .. } => {
@@ -95,13 +95,13 @@ impl Link {
     pub(super) fn post(&mut self, request: &Request<'_>) -> Result<(), Wrong> {
         self.next_id = self.next_id.wrapping_add(1);
         frame::encode_posted(&mut self.out, self.next_id, request);
-        self.socket.send(&self.out, &[]).map_err(Wrong::Socket)
+        self.wire.send(&self.out, &[]).map_err(Wrong::Wire)
     }
 
     /// Answers what has come by itself. Waits for nothing.
     pub(super) fn answer_all(&mut self, ram: &Ram) -> Result<(), Wrong> {
         let mut begun = None;
-        while self.inbox.is_ready()? || self.socket.has_something().map_err(Wrong::Socket)? {
+        while self.inbox.is_ready()? || self.wire.has_something().map_err(Wrong::Wire)? {
             if let Some(Answer { header, .. }) = self.next(ram, Awaited::Nothing, &mut begun)? {
                 return Err(Wrong::Other { id: header.id.get(), command: header.command.get() });
             }
@@ -117,7 +117,7 @@ impl Link {
         awaited: Awaited,
         begun: &mut Option<Instant>,
     ) -> Result<Option<Answer<'_>>, Wrong> {
-        self.socket.fill(&mut self.inbox, awaited).map_err(Wrong::Socket)?;
+        self.wire.fill(&mut self.inbox, awaited).map_err(Wrong::Wire)?;
         match self.inbox.take()? {
             Some(Taken::Message { header, payload, files }) if header.is_reply() => {
                 return Ok(Some(Answer { header, payload, files }));
@@ -131,8 +131,8 @@ impl Link {
             // `fill` returns when there is a message.
             None => return Err(Wrong::Reply),
         }
-        self.socket.send(&self.out, &[]).map_err(Wrong::Socket)?;
-        self.socket.must_have_time(begun).map_err(Wrong::Socket)?;
+        self.wire.send(&self.out, &[]).map_err(Wrong::Wire)?;
+        self.wire.must_have_time(begun).map_err(Wrong::Wire)?;
         Ok(None)
     }
 }

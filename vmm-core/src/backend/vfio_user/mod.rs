@@ -14,6 +14,7 @@ mod link;
 mod posted;
 mod ram;
 mod socket;
+pub mod wire;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -43,6 +44,7 @@ use vfio_abi::request::VersionNumbers;
 use vfio_abi::socket::MAX_FILES;
 use vfio_abi::version;
 use vfio_abi::version::Capabilities;
+use wire::Wire;
 
 use super::Backend;
 use super::BackendError;
@@ -97,9 +99,17 @@ impl VfioUser {
             failure: Failure::Lost(reason),
         };
         let socket = Socket::connect(path, timeout).map_err(lost)?;
+        Self::over(name, Box::new(socket))
+    }
+
+    /// Agrees on a version with the server at the end of a wire. `name` is how the user names the device.
+    ///
+    /// # Errors
+    /// If the server does not answer, or speaks another version.
+    pub fn over(name: String, wire: Box<dyn Wire>) -> Result<Self, BackendError> {
         let mut client = Self {
             name,
-            link: Ok(Link::new(socket)),
+            link: Ok(Link::new(wire)),
             ram: Ram::default(),
             max_data: MAX_DATA as usize,
             max_files: 1,

@@ -20,22 +20,14 @@ use rustix::net::sockopt::Timeout;
 use vfio_abi::inbox::Inbox;
 use vfio_abi::socket;
 
+use super::wire::Awaited;
+use super::wire::Wire;
+
 /// A connected socket with a time-out.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: OwnedFd,
     timeout: Duration,
-}
-
-/// What somebody waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// Nothing: something has come by itself.
-    Nothing,
-    /// An answer.
-    Answer,
-    /// An answer that may come with a file.
-    AnswerWithFile,
 }
 
 impl Socket {
@@ -57,8 +49,25 @@ impl Socket {
         Ok(Self { stream, timeout })
     }
 
-    /// Sends all bytes, and the files with the first of them.
-    pub(super) fn send(&self, frame: &[u8], files: &[BorrowedFd<'_>]) -> Result<(), String> {
+    /// Whether there is time left, by a clock that starts when it is looked at first.
+    fn has_time(&self, begun: &mut Option<Instant>) -> bool {
+        begun.get_or_insert_with(Instant::now).elapsed() < self.timeout
+    }
+
+    fn out_of_time(&self, what: &str) -> String {
+        format!("{what} within {} s", self.timeout.as_secs_f64())
+    }
+
+    fn broken(&self, error: Errno) -> String {
+        match error {
+            Errno::PIPE | Errno::CONNRESET => "the server hung up".to_owned(),
+            other => format!("the connection broke: {}", io::Error::from(other)),
+        }
+    }
+}
+
+impl Wire for Socket {
+    fn send(&mut self, frame: &[u8], files: &[BorrowedFd<'_>]) -> Result<(), String> {
         let mut begun = None;
         let mut sent = 0;
         while let Some(rest) = frame.get(sent..).filter(|rest| !rest.is_empty()) {
@@ -73,8 +82,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives until the inbox has a message.
-    pub(super) fn fill(&self, inbox: &mut Inbox<OwnedFd>, awaited: Awaited) -> Result<(), String> {
+    fn fill(&mut self, inbox: &mut Inbox<OwnedFd>, awaited: Awaited) -> Result<(), String> {
         let mut begun = None;
         while !inbox.is_ready().map_err(|malformed| malformed.to_string())? {
             let received = match awaited {
@@ -97,8 +105,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether the server has sent something, or hung up. Waits for nothing.
-    pub(super) fn has_something(&self) -> Result<bool, String> {
+    fn has_something(&self) -> Result<bool, String> {
         let mut polled = [PollFd::new(&self.stream, PollFlags::IN)];
         match rustix::event::poll(&mut polled, Some(&Timespec::default())) {
             Ok(count) => Ok(count > 0),
@@ -107,24 +114,7 @@ impl Socket {
         }
     }
 
-    /// Refuses if there is no time left, by a clock that starts when it is looked at first.
-    pub(super) fn must_have_time(&self, begun: &mut Option<Instant>) -> Result<(), String> {
+    fn must_have_time(&self, begun: &mut Option<Instant>) -> Result<(), String> {
         if self.has_time(begun) { Ok(()) } else { Err(self.out_of_time("no answer")) }
-    }
-
-    /// Whether there is time left, by a clock that starts when it is looked at first.
-    fn has_time(&self, begun: &mut Option<Instant>) -> bool {
-        begun.get_or_insert_with(Instant::now).elapsed() < self.timeout
-    }
-
-    fn out_of_time(&self, what: &str) -> String {
-        format!("{what} within {} s", self.timeout.as_secs_f64())
-    }
-
-    fn broken(&self, error: Errno) -> String {
-        match error {
-            Errno::PIPE | Errno::CONNRESET => "the server hung up".to_owned(),
-            other => format!("the connection broke: {}", io::Error::from(other)),
-        }
     }
 }

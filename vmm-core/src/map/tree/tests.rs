@@ -19,24 +19,6 @@ fn region(start: u64, size: u64, priority: i32, shows: char) -> Region<char> {
     Region::new(span(start, size), priority, shows)
 }
 
-/// What is seen at a byte of regions, told from the top: the first region that shows something there.
-fn seen_at(regions: &[Region<char>], at: u64) -> Option<(char, u64)> {
-    let here = regions.iter().enumerate().filter(|(_, region)| region.span.contains(Gpa::new(at)));
-    let mut best_first: Vec<_> = here.collect();
-    best_first.sort_by_key(|(index, region)| std::cmp::Reverse((region.priority, *index)));
-    best_first.into_iter().find_map(|(_, region)| {
-        let own = region.shows.map(|shows| (shows, at - region.span.start().get()));
-        seen_at(&region.inside, at).or(own)
-    })
-}
-
-/// What a list of pieces shows at a byte.
-fn shown_at(pieces: &[Piece<char>], at: u64) -> Option<(char, u64)> {
-    // What was added last is seen.
-    let piece = pieces.iter().rfind(|piece| piece.span.contains(Gpa::new(at)))?;
-    Some((piece.shows, piece.offset + at - piece.span.start().get()))
-}
-
 #[test]
 fn the_higher_priority_is_seen_whatever_came_first() {
     let expected = [piece(0, 4, 'a', 0), piece(4, 4, 'b', 0), piece(8, 8, 'a', 8)];
@@ -135,62 +117,12 @@ fn regions() -> impl Strategy<Value = Vec<Region<char>>> {
 
 proptest! {
     #[test]
-    fn every_byte_shows_what_the_model_sees(regions in regions()) {
-        let pieces = flat(&regions);
-        for pair in pieces.windows(2) {
-            prop_assert!(pair[0].span.end() <= pair[1].span.start(), "in order, and apart");
-            prop_assert!(joined(&pair[0], &pair[1]).is_none(), "as few as there can be");
-        }
-        for at in 0..BYTES {
-            prop_assert_eq!(shown_at(&pieces, at), seen_at(&regions, at), "byte {}", at);
-        }
+    fn two_maps_are_seen_as_the_model_sees_them_and_become_each_other(before in regions(), after in regions()) {
+        drive::check(&before, &after);
     }
 
     #[test]
-    fn every_byte_shows_the_old_or_the_new_at_every_moment(before in regions(), after in regions()) {
-        let (old, new) = (flat(&before), flat(&after));
-        let mut now = old.clone();
-        let check = |now: &[Piece<char>]| {
-            for at in 0..BYTES {
-                let shown = shown_at(now, at);
-                prop_assert!(
-                    shown == seen_at(&before, at) || shown == seen_at(&after, at),
-                    "byte {} shows {:?}", at, shown
-                );
-            }
-            Ok(())
-        };
-        for step in steps(&old, &new) {
-            for piece in step.add {
-                prop_assert!(!old.contains(&piece), "it was there");
-                now.push(piece);
-                check(&now)?;
-            }
-            for piece in step.remove {
-                prop_assert!(!new.contains(&piece), "it stays");
-                let at = now.iter().position(|there| *there == piece);
-                now.remove(at.expect("it is there"));
-                check(&now)?;
-            }
-        }
-        now.sort_by_key(|piece| piece.span.start());
-        prop_assert_eq!(now, new);
-    }
-
-    #[test]
-    fn slots_that_may_not_overlap_never_do_if_a_step_removes_first(before in regions(), after in regions()) {
-        let (old, new) = (flat(&before), flat(&after));
-        let mut now = old.clone();
-        for step in steps(&old, &new) {
-            let kept: Vec<_> = (0..BYTES).filter(|at| shown_at(&now, *at).is_some()).collect();
-            let replaces = step.replaces();
-            now.retain(|piece| !step.remove.contains(piece));
-            let lost = |at: &u64| shown_at(&now, *at).is_none() && seen_at(&after, *at) == seen_at(&before, *at);
-            prop_assert!(replaces || !kept.iter().any(lost), "a byte that stays is gone");
-            for piece in step.add {
-                prop_assert!(now.iter().all(|there| !there.span.overlaps(piece.span)));
-                now.push(piece);
-            }
-        }
+    fn any_bytes_are_two_maps(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        drive::any_regions(&bytes);
     }
 }

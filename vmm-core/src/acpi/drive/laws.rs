@@ -24,50 +24,58 @@ use crate::acpi::read::sum;
 
 /// A host bridge as the DSDT tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bridge {
-    pub(super) uid: u64,
-    pub(super) is_cxl: bool,
-    pub(super) last_bus: u64,
+pub(in crate::acpi) struct Bridge {
+    pub(in crate::acpi) uid: u64,
+    pub(in crate::acpi) is_cxl: bool,
+    pub(in crate::acpi) last_bus: u64,
     /// Ports: first, last, what is added.
-    pub(super) io: Vec<(u64, u64, u64)>,
+    pub(in crate::acpi) io: Vec<(u64, u64, u64)>,
     /// Bits, first and last address.
-    pub(super) memory: Vec<(u8, u64, u64)>,
+    pub(in crate::acpi) memory: Vec<(u8, u64, u64)>,
     /// The interrupts of device 0's pins, in their order.
-    pub(super) pins: Vec<u64>,
+    pub(in crate::acpi) pins: Vec<u64>,
     /// It has a `_DSM`.
-    pub(super) dsm: bool,
+    pub(in crate::acpi) dsm: bool,
+    /// Its proximity domain.
+    pub(in crate::acpi) node: Option<u64>,
 }
 
 /// What the tables say.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
-    pub(super) bridges: Vec<Bridge>,
-    pub(super) cedt: Option<Cedt>,
-    pub(super) srat: Srat,
-    pub(super) hmat: Hmat,
-    pub(super) madt: Madt,
+pub(in crate::acpi) struct Seen {
+    /// Where the root pointer is.
+    pub(in crate::acpi) root: u64,
+    /// Where the first of the others begins, and the last one ends.
+    pub(in crate::acpi) others: (u64, u64),
+    pub(in crate::acpi) bridges: Vec<Bridge>,
+    pub(in crate::acpi) cedt: Option<Cedt>,
+    pub(in crate::acpi) srat: Srat,
+    pub(in crate::acpi) hmat: Hmat,
+    pub(in crate::acpi) madt: Madt,
     /// Base, segment, last bus.
-    pub(super) ecam: (u64, u16, u8),
-    pub(super) iort: Option<Iort>,
-    pub(super) gtdt: Option<[u32; 4]>,
-    pub(super) spcr: Option<(u8, u8, u64, u32)>,
-    pub(super) devices: Vec<Device>,
+    pub(in crate::acpi) ecam: (u64, u16, u8),
+    pub(in crate::acpi) iort: Option<Iort>,
+    pub(in crate::acpi) gtdt: Option<[u32; 4]>,
+    pub(in crate::acpi) spcr: Option<(u8, u8, u64, u32)>,
+    pub(in crate::acpi) devices: Vec<Device>,
 }
 
 /// Takes the tables apart.
 ///
 /// # Errors
 /// If a rule is broken: in which table, and how.
-pub(super) fn read(tables: &[Table]) -> Read<Seen> {
-    let named = framed(tables)?;
+pub(in crate::acpi) fn read(tables: &[Table]) -> Read<Seen> {
+    let (named, others) = framed(tables)?;
     let table = |name: &'static str| {
         let bytes = named.get(name).map(|table| Bytes { name, bytes: &table.bytes });
         bytes.ok_or_else(|| format!("there is no {name}"))
     };
     let has = |name: &str| named.contains_key(name);
-    pointers(tables, &named)?;
+    let root = pointers(tables, &named)?;
     let devices = aml::devices(table("DSDT")?)?;
     let mut seen = Seen {
+        root,
+        others,
         bridges: Vec::new(),
         cedt: has("CEDT").then(|| fixed::cedt(table("CEDT")?)).transpose()?,
         srat: fixed::srat(table("SRAT")?)?,
@@ -87,49 +95,75 @@ pub(super) fn read(tables: &[Table]) -> Read<Seen> {
     Ok(seen)
 }
 
-/// Every table by its name: signature, length, checksum, and places that are apart.
-fn framed(tables: &[Table]) -> Read<BTreeMap<&str, &Table>> {
+/// Tables by their names.
+type Named<'a> = BTreeMap<&'a str, &'a Table>;
+
+/// Every table by its name, and where all but the root pointer are: signature, length, checksum, places that are
+/// apart. The tables are in order; the root pointer may be before or behind them.
+fn framed(tables: &[Table]) -> Read<(Named<'_>, (u64, u64))> {
     let mut named = BTreeMap::new();
-    let mut end = 0;
+    let mut spans = Vec::new();
     for table in tables {
         let bytes = Bytes { name: table.name, bytes: &table.bytes };
         bytes.holds(named.insert(table.name, table).is_none(), "is there twice")?;
         let at = table.address.get();
-        bytes.holds(at >= end && at.is_multiple_of(64), &format!("is at {at:#x}"))?;
-        end = at + table.bytes.len() as u64;
+        let last = at.checked_add((table.bytes.len() as u64).saturating_sub(1));
+        let is_aligned = at.is_multiple_of(if table.name == "RSDP" { 16 } else { 64 });
+        let last = last.filter(|_| is_aligned).ok_or_else(|| format!("{}: is at {at:#x}", table.name))?;
+        spans.push((at, last));
         bytes.is("checksum", sum(&table.bytes), 0)?;
         if table.name != "RSDP" {
             bytes.holds(bytes.run(0, 4)? == table.name.as_bytes(), "signature")?;
             bytes.is("length", bytes.u32(4)? as usize, table.bytes.len())?;
         }
     }
-    Ok(named)
+    let others = spans.get(1..).unwrap_or_default();
+    let ends = others.first().zip(others.last()).map(|(first, last)| (first.0, last.1.saturating_add(1)));
+    let ends = ends.filter(|_| others.is_sorted()).ok_or("tables are not in order")?;
+    spans.sort_unstable();
+    match overlap(&spans) {
+        Some((one, next)) => Err(format!("tables at {one:x?} and {next:x?} overlap")),
+        None => Ok((named, ends)),
+    }
 }
 
-fn pointers(tables: &[Table], named: &BTreeMap<&str, &Table>) -> Read<()> {
+/// The first two of sorted spans, from the first to the last address, that have one in common.
+pub(super) fn overlap(spans: &[(u64, u64)]) -> Option<((u64, u64), (u64, u64))> {
+    let mut pairs = spans.iter().copied().zip(spans.iter().skip(1).copied());
+    pairs.find(|(one, next)| one.1 >= next.0)
+}
+
+/// Where the root pointer is, from which all tables can be found.
+fn pointers(tables: &[Table], named: &Named<'_>) -> Read<u64> {
     let at = |name: &str| named.get(name).map_or(0, |table| table.address.get());
-    let root = Bytes { name: "RSDP", bytes: &tables[0].bytes };
-    root.holds(tables[0].name == "RSDP" && root.run(0, 8)? == b"RSD PTR ", "signature")?;
+    let bytes =
+        |name: &'static str| Bytes { name, bytes: named.get(name).map_or(&[][..], |table| &table.bytes) };
+    let root = bytes("RSDP");
+    let is_first = tables.first().is_some_and(|table| table.name == "RSDP");
+    root.holds(is_first && root.run(0, 8)? == b"RSD PTR ", "signature")?;
     root.is("checksum of the first 20 bytes", sum(root.run(0, 20)?), 0)?;
     root.is("revision", root.u8(15)?, 2)?;
     root.is("length", root.u32(20)?, 36)?;
     root.zero(16, 4)?;
     root.is("address of the XSDT", root.u64(24)?, at("XSDT"))?;
-    let xsdt = Bytes { name: "XSDT", bytes: &named["XSDT"].bytes };
+    let xsdt = bytes("XSDT");
     let entries: Vec<u64> =
         xsdt.parts(36, |_| Ok(8))?.into_iter().map(|(_, entry)| entry.u64(0)).collect::<Read<_>>()?;
     let others = tables.iter().filter(|table| !["RSDP", "XSDT", "DSDT"].contains(&table.name));
     let others: Vec<u64> = others.map(|table| table.address.get()).collect();
-    xsdt.holds(entries == others && entries[0] == at("FACP"), "entries")?;
-    let fadt = Bytes { name: "FACP", bytes: &named["FACP"].bytes };
+    xsdt.holds(entries == others && entries.first() == Some(&at("FACP")), "entries")?;
+    fixed_hardware(bytes("FACP"), at("DSDT"), named.contains_key("GTDT"))?;
+    Ok(at("RSDP"))
+}
+
+fn fixed_hardware(fadt: Bytes<'_>, dsdt: u64, is_arm: bool) -> Read<()> {
     fadt.is("length", fadt.bytes.len(), 276)?;
     fadt.is("revision", fadt.u8(8)?, 6)?;
     fadt.is("reduced hardware", fadt.u32(112)? >> 20 & 1, 1)?;
     // Neither a FACS nor a DSDT by 32 bits, and no FACS by 64.
     fadt.zero(36, 8)?;
     fadt.zero(132, 8)?;
-    fadt.is("address of the DSDT", fadt.u64(140)?, at("DSDT"))?;
-    let is_arm = named.contains_key("GTDT");
+    fadt.is("address of the DSDT", fadt.u64(140)?, dsdt)?;
     fadt.is("x86 boot flags", fadt.u16(109)?, if is_arm { 0 } else { 0x24 })?;
     fadt.is("Arm boot flags", fadt.u16(129)?, if is_arm { 3 } else { 0 })
 }
@@ -188,10 +222,11 @@ fn pins(device: &Device) -> Read<Vec<u64>> {
 }
 
 fn bridge(device: &Device, uid: u64, is_cxl: bool) -> Read<Bridge> {
-    let mut bridge =
-        Bridge { uid, is_cxl, last_bus: 0, io: Vec::new(), memory: Vec::new(), pins: Vec::new(), dsm: false };
-    bridge.pins = pins(device)?;
+    let (io, memory) = (Vec::new(), Vec::new());
+    let pins = pins(device)?;
+    let mut bridge = Bridge { uid, is_cxl, last_bus: 0, io, memory, pins, dsm: false, node: None };
     bridge.dsm = device.methods.contains("_DSM");
+    bridge.node = device.values.contains_key("_PXM").then(|| device.integer("_PXM")).transpose()?;
     for (index, resource) in device.resources()?.into_iter().enumerate() {
         match resource {
             Resource::Range { bits: 16, kind: BUS, consumer: false, first, last, translation: 0 }
@@ -240,47 +275,46 @@ fn ranges(seen: &Seen) -> Read<()> {
     let (base, _, last_bus) = seen.ecam;
     let mut buses: Vec<_> = seen.bridges.iter().map(|bridge| (bridge.uid, bridge.last_bus)).collect();
     buses.sort_unstable();
-    let apart = buses.windows(2).all(|pair| pair[0].1 < pair[1].0);
-    if !apart || buses.iter().any(|(first, last)| first > last || *last > last_bus.into()) {
+    let outside = buses.iter().any(|(first, last)| first > last || *last > last_bus.into());
+    if outside || overlap(&buses).is_some() {
         return wrong(format!("buses {buses:?}"));
     }
+    let ecam = (base, last_of(base, (u64::from(last_bus) + 1) << 20));
     let taken = seen.devices.iter().filter(|device| device.is_called(&Value::Integer(0x020c_d041)));
     let taken = taken.map(Device::resources).collect::<Read<Vec<_>>>()?.concat();
-    let size = (u64::from(last_bus) + 1) << 20;
-    let must = Resource::Range {
-        bits: 64,
-        kind: MEMORY,
-        consumer: true,
-        first: base,
-        last: base + size - 1,
-        translation: 0,
-    };
+    let (first, last) = ecam;
+    let must = Resource::Range { bits: 64, kind: MEMORY, consumer: true, first, last, translation: 0 };
     if taken != [must] {
         return wrong(format!("configuration space is {taken:x?}"));
     }
-    let mut spans = vec![(base, base + size - 1)];
+    let mut spans = vec![ecam];
     let cedt = seen.cedt.clone().unwrap_or_default();
-    spans.extend(cedt.bridges.iter().map(|(_, base)| (*base, base + 0xffff)));
-    spans.extend(seen.srat.memory.iter().map(|(base, size, _)| (*base, base + size - 1)));
+    spans.extend(cedt.bridges.iter().map(|(_, base)| (*base, last_of(*base, 0x1_0000))));
+    spans.extend(seen.srat.memory.iter().map(|(base, size, _)| (*base, last_of(*base, *size))));
     spans.extend(
         seen.bridges.iter().flat_map(|bridge| &bridge.memory).map(|(_, first, last)| (*first, *last)),
     );
     if !announced(seen)? {
-        spans.extend(cedt.windows.iter().map(|one| (one.base, one.base + one.size - 1)));
+        spans.extend(cedt.windows.iter().map(|one| (one.base, one.last())));
     }
     spans.sort_unstable();
-    match spans.windows(2).find(|pair| pair[0].1 >= pair[1].0) {
-        Some(pair) => wrong(format!("{:x?} overlaps {:x?}", pair[0], pair[1])),
+    match overlap(&spans) {
+        Some((one, next)) => wrong(format!("{one:x?} overlaps {next:x?}")),
         None => Ok(()),
     }
 }
 
+/// The last of so many addresses; the very last one if they reach past that.
+fn last_of(base: u64, size: u64) -> u64 {
+    base.saturating_add(size.saturating_sub(1))
+}
+
 /// Whether a bridge's resources name the range of the fixed windows: from the first one's base to the last one's
 /// end, in one descriptor of 64 bits, of the CXL bridge with the lowest bus.
-pub(super) fn announced(seen: &Seen) -> Read<bool> {
+pub(in crate::acpi) fn announced(seen: &Seen) -> Read<bool> {
     let windows = seen.cedt.as_ref().map_or(&[][..], |cedt| &cedt.windows);
     let first = windows.iter().map(|one| one.base).min();
-    let last = windows.iter().map(|one| one.base + one.size - 1).max();
+    let last = windows.iter().map(fixed::Window::last).max();
     let (Some(first), Some(last)) = (first, last) else { return Ok(false) };
     let with = seen.bridges.iter().filter(|bridge| bridge.memory.contains(&(64, first, last)));
     let with: Vec<u64> = with.map(|bridge| bridge.uid).collect();
@@ -304,7 +338,7 @@ fn domains(seen: &Seen) -> Read<()> {
         let seen = |list: &[u32]| list.iter().copied().collect::<BTreeSet<_>>();
         matrix.unit > 0 && seen(&matrix.initiators) == cpus && seen(&matrix.targets) == targets
     });
-    if kinds != [0, 3] || !complete || !hmat.memory.iter().eq(&memory) {
+    if kinds != [0, 3] || !complete || !hmat.memory.iter().map(|one| &one.0).eq(&memory) {
         return Err(format!("HMAT: {hmat:?} for processors in {cpus:?} and targets {targets:?}"));
     }
     if srat.cpus.len() != seen.madt.cpus.len() {

@@ -7,31 +7,32 @@ use crate::acpi::read::Bytes;
 use crate::acpi::read::Read;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Smmu {
-    pub(super) base: u64,
+pub(in crate::acpi) struct Smmu {
+    pub(in crate::acpi) base: u64,
     /// Event, PRI, GERR, sync.
-    pub(super) interrupts: [u32; 4],
+    pub(in crate::acpi) interrupts: [u32; 4],
     /// The requester IDs that go to it, first and last.
-    pub(super) ids: (u32, u32),
+    pub(in crate::acpi) ids: (u32, u32),
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Iort {
-    pub(super) segment: u32,
-    pub(super) ats: bool,
+pub(in crate::acpi) struct Iort {
+    pub(in crate::acpi) segment: u32,
+    pub(in crate::acpi) ats: bool,
     /// The IDs of the interrupt translation services.
-    pub(super) its: Vec<u32>,
-    pub(super) smmus: Vec<Smmu>,
+    pub(in crate::acpi) its: Vec<u32>,
+    pub(in crate::acpi) smmus: Vec<Smmu>,
 }
 
-/// From the first to the last ID, and to which node.
+/// From the first to the last ID, and to which node, of which kind.
 struct Mapping {
     first: u32,
     last: u32,
     to: usize,
+    kind: u8,
 }
 
-pub(super) fn iort(table: Bytes<'_>) -> Read<Iort> {
+pub(in crate::acpi) fn iort(table: Bytes<'_>) -> Read<Iort> {
     table.is("revision", table.u8(8)?, 3)?;
     table.is("offset of the first node", table.u32(40)?, 48)?;
     table.zero(44, 4)?;
@@ -42,10 +43,12 @@ pub(super) fn iort(table: Bytes<'_>) -> Read<Iort> {
         table.holds(ids.insert(node.u32(4)?), "two nodes have one identifier")?;
     }
     let nodes: BTreeMap<usize, Bytes<'_>> = nodes.into_iter().collect();
-    let roots: Vec<_> = nodes.values().filter(|node| node.bytes[0] == 2).collect();
-    table.holds(roots.len() == 1, &format!("{} root complex nodes of one segment", roots.len()))?;
-    let mut seen = Iort { segment: roots[0].u32(28)?, ats: roots[0].u32(24)? == 1, ..Iort::default() };
-    let ways = root_complex(*roots[0], &nodes)?;
+    let roots: Vec<_> = nodes.values().filter(|node| node.u8(0) == Ok(2)).collect();
+    let [root] = roots[..] else {
+        return Err(format!("IORT: {} root complex nodes of one segment", roots.len()));
+    };
+    let mut seen = Iort { segment: root.u32(28)?, ats: root.u32(24)? == 1, ..Iort::default() };
+    let ways = root_complex(*root, &nodes)?;
     for (at, node) in &nodes {
         match node.u8(0)? {
             0 => seen.its.extend(its_group(*node)?),
@@ -78,7 +81,7 @@ fn root_complex(node: Bytes<'_>, nodes: &BTreeMap<usize, Bytes<'_>>) -> Read<Vec
     let mut next = 0;
     for way in &ways {
         node.is("first ID of a mapping", way.first, next)?;
-        let kind = nodes[&way.to].u8(0)?;
+        let kind = way.kind;
         node.holds(kind == 0 || kind == 4, &format!("a mapping leads to a node of kind {kind}"))?;
         next = way.last + 1;
     }
@@ -92,11 +95,11 @@ fn smmu(at: usize, node: Bytes<'_>, nodes: &BTreeMap<usize, Bytes<'_>>, ways: &[
     node.zero(28, 16)?;
     node.zero(60, 8)?;
     let out = mappings(node, 68, nodes)?;
-    let all = out.len() == 1 && out[0].first == 0 && out[0].last == 0xffff;
-    node.holds(all && nodes[&out[0].to].u8(0)? == 0, "an SMMU does not map every ID to the ITS")?;
+    let all = matches!(out[..], [Mapping { first: 0, last: 0xffff, kind: 0, .. }]);
+    node.holds(all, "an SMMU does not map every ID to the ITS")?;
     let here: Vec<_> = ways.iter().filter(|way| way.to == at).collect();
-    node.holds(here.len() == 1, &format!("{} mappings lead to an SMMU", here.len()))?;
-    let ids = (here[0].first, here[0].last);
+    let [way] = here[..] else { return Err(format!("IORT: {} mappings lead to an SMMU", here.len())) };
+    let ids = (way.first, way.last);
     let interrupts = [node.u32(44)?, node.u32(48)?, node.u32(52)?, node.u32(56)?];
     node.holds(interrupts.iter().all(|one| *one != 0), "an SMMU's interrupt is none")?;
     Ok(Smmu { base: node.u64(16)?, interrupts, ids })
@@ -105,17 +108,19 @@ fn smmu(at: usize, node: Bytes<'_>, nodes: &BTreeMap<usize, Bytes<'_>>, ways: &[
 fn mappings(node: Bytes<'_>, size: usize, nodes: &BTreeMap<usize, Bytes<'_>>) -> Read<Vec<Mapping>> {
     let (count, offset) = (node.u32(8)? as usize, node.u32(12)? as usize);
     node.is("offset of mappings", offset, size)?;
-    node.is("length of a node", node.bytes.len(), size + 20 * count)?;
+    let length = count.saturating_mul(20).saturating_add(size);
+    node.is("length of a node", node.bytes.len(), length)?;
     let one = |index: usize| {
         let at = offset + 20 * index;
         let (first, count) = (node.u32(at)?, node.u32(at + 4)?);
         let to = node.u32(at + 12)? as usize;
         node.is("output base", node.u32(at + 8)?, first)?;
         node.is("flags of a mapping", node.u32(at + 16)?, 0)?;
-        node.holds(nodes.contains_key(&to), &format!("a mapping leads to {to}, where no node begins"))?;
+        let there = nodes.get(&to);
+        let there = there.ok_or_else(|| format!("IORT: a mapping leads to {to}, where no node begins"))?;
         let last = first.checked_add(count).filter(|last| *last <= 0xffff);
         let last = last.ok_or_else(|| format!("{}: a mapping ends past the last ID", node.name))?;
-        Ok(Mapping { first, last, to })
+        Ok(Mapping { first, last, to, kind: there.u8(0)? })
     };
     (0..count).map(one).collect()
 }

@@ -7,21 +7,28 @@ use crate::acpi::read::Bytes;
 use crate::acpi::read::Read;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cedt {
+pub(in crate::acpi) struct Cedt {
     /// Unique ID and base.
-    pub(super) bridges: Vec<(u32, u64)>,
-    pub(super) windows: Vec<Window>,
+    pub(in crate::acpi) bridges: Vec<(u32, u64)>,
+    pub(in crate::acpi) windows: Vec<Window>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) base: u64,
-    pub(super) size: u64,
-    pub(super) restrictions: u16,
-    pub(super) target: u32,
+pub(in crate::acpi) struct Window {
+    pub(in crate::acpi) base: u64,
+    pub(in crate::acpi) size: u64,
+    pub(in crate::acpi) restrictions: u16,
+    pub(in crate::acpi) target: u32,
 }
 
-pub(super) fn cedt(table: Bytes<'_>) -> Read<Cedt> {
+impl Window {
+    /// Its last address; the very last one if it reaches past that.
+    pub(in crate::acpi) fn last(&self) -> u64 {
+        self.base.saturating_add(self.size.saturating_sub(1))
+    }
+}
+
+pub(in crate::acpi) fn cedt(table: Bytes<'_>) -> Read<Cedt> {
     let mut cedt = Cedt::default();
     table.is("revision", table.u8(8)?, 1)?;
     for (_, part) in table.parts(36, |part| part.u16(2).map(usize::from))? {
@@ -36,9 +43,9 @@ pub(super) fn cedt(table: Bytes<'_>) -> Read<Cedt> {
     table.holds(uids.len() == cedt.bridges.len(), "two host bridges have one unique ID")?;
     let resolved = cedt.windows.iter().all(|window| uids.contains(&window.target));
     table.holds(resolved, "a window's target is no host bridge")?;
-    let mut spans: Vec<_> = cedt.windows.iter().map(|one| (one.base, one.base + one.size)).collect();
+    let mut spans: Vec<_> = cedt.windows.iter().map(|one| (one.base, one.last())).collect();
     spans.sort_unstable();
-    table.holds(spans.windows(2).all(|pair| pair[0].1 <= pair[1].0), "an address is in two windows")?;
+    table.holds(super::laws::overlap(&spans).is_none(), "an address is in two windows")?;
     Ok(cedt)
 }
 
@@ -69,16 +76,16 @@ fn cfmws(part: Bytes<'_>) -> Read<Window> {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Srat {
+pub(in crate::acpi) struct Srat {
     /// ID (APIC ID or ACPI UID) and domain.
-    pub(super) cpus: Vec<(u32, u32)>,
+    pub(in crate::acpi) cpus: Vec<(u32, u32)>,
     /// Base, length, domain.
-    pub(super) memory: Vec<(u64, u64, u32)>,
+    pub(in crate::acpi) memory: Vec<(u64, u64, u32)>,
     /// Unique ID and domain.
-    pub(super) ports: Vec<(u32, u32)>,
+    pub(in crate::acpi) ports: Vec<(u32, u32)>,
 }
 
-pub(super) fn srat(table: Bytes<'_>) -> Read<Srat> {
+pub(in crate::acpi) fn srat(table: Bytes<'_>) -> Read<Srat> {
     let mut srat = Srat::default();
     table.is("revision", table.u8(8)?, 3)?;
     table.is("the first reserved field", table.u32(36)?, 1)?;
@@ -124,23 +131,23 @@ pub(super) fn srat(table: Bytes<'_>) -> Read<Srat> {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hmat {
-    /// Domains of memory.
-    pub(super) memory: Vec<u32>,
+pub(in crate::acpi) struct Hmat {
+    /// Domains of memory, and those of their nearest processors.
+    pub(in crate::acpi) memory: Vec<(u32, Option<u32>)>,
     /// Kind, unit, initiators, targets, entries by rows.
-    pub(super) matrices: Vec<Matrix>,
+    pub(in crate::acpi) matrices: Vec<Matrix>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Matrix {
-    pub(super) kind: u8,
-    pub(super) unit: u64,
-    pub(super) initiators: Vec<u32>,
-    pub(super) targets: Vec<u32>,
-    pub(super) entries: Vec<u16>,
+pub(in crate::acpi) struct Matrix {
+    pub(in crate::acpi) kind: u8,
+    pub(in crate::acpi) unit: u64,
+    pub(in crate::acpi) initiators: Vec<u32>,
+    pub(in crate::acpi) targets: Vec<u32>,
+    pub(in crate::acpi) entries: Vec<u16>,
 }
 
-pub(super) fn hmat(table: Bytes<'_>) -> Read<Hmat> {
+pub(in crate::acpi) fn hmat(table: Bytes<'_>) -> Read<Hmat> {
     let mut hmat = Hmat::default();
     table.is("revision", table.u8(8)?, 2)?;
     table.zero(36, 4)?;
@@ -149,9 +156,11 @@ pub(super) fn hmat(table: Bytes<'_>) -> Read<Hmat> {
         match part.u16(0)? {
             0 => {
                 part.is("length of attributes", part.bytes.len(), 40)?;
-                part.holds(part.u16(8)? <= 1, "flags of attributes")?;
+                let (flags, initiator) = (part.u16(8)?, part.u32(12)?);
+                part.holds(flags <= 1 && (flags == 1 || initiator == 0), "flags of attributes")?;
+                part.zero(10, 2)?;
                 part.zero(20, 20)?;
-                hmat.memory.push(part.u32(16)?);
+                hmat.memory.push((part.u32(16)?, (flags == 1).then_some(initiator)));
             }
             1 => hmat.matrices.push(matrix(part)?),
             kind => return Err(format!("HMAT: structure {kind}")),
@@ -180,20 +189,23 @@ fn matrix(part: Bytes<'_>) -> Read<Matrix> {
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Madt {
+pub(in crate::acpi) struct Madt {
     /// APIC IDs or MPIDRs, by ACPI UID.
-    pub(super) cpus: Vec<u64>,
-    /// Base of the I/O APIC, or of the distributor.
-    pub(super) controller: Vec<u64>,
+    pub(in crate::acpi) cpus: Vec<u64>,
+    /// Base of every local APIC.
+    pub(in crate::acpi) local_apic: u32,
+    /// Base, ID and first interrupt of the I/O APIC, or of the distributor.
+    pub(in crate::acpi) controller: Vec<(u64, u32, u32)>,
     /// Base and length.
-    pub(super) redistributors: Vec<(u64, u32)>,
+    pub(in crate::acpi) redistributors: Vec<(u64, u32)>,
     /// ID and base.
-    pub(super) its: Vec<(u32, u64)>,
+    pub(in crate::acpi) its: Vec<(u32, u64)>,
 }
 
-pub(super) fn madt(table: Bytes<'_>) -> Read<Madt> {
-    let mut madt = Madt::default();
+pub(in crate::acpi) fn madt(table: Bytes<'_>) -> Read<Madt> {
+    let mut madt = Madt { local_apic: table.u32(36)?, ..Madt::default() };
     table.is("revision", table.u8(8)?, 6)?;
+    table.zero(40, 4)?;
     for (_, part) in table.parts(44, |part| part.u8(1).map(usize::from))? {
         let uid = madt.cpus.len() as u32;
         let must = match part.u8(0)? {
@@ -204,7 +216,8 @@ pub(super) fn madt(table: Bytes<'_>) -> Read<Madt> {
                 8
             }
             1 => {
-                madt.controller.push(part.u32(4)?.into());
+                part.zero(3, 1)?;
+                madt.controller.push((part.u32(4)?.into(), part.u8(2)?.into(), part.u32(8)?));
                 12
             }
             0xb => {
@@ -215,7 +228,7 @@ pub(super) fn madt(table: Bytes<'_>) -> Read<Madt> {
             }
             0xc => {
                 part.is("GIC version", part.u8(20)?, 3)?;
-                madt.controller.push(part.u64(8)?);
+                madt.controller.push((part.u64(8)?, part.u32(4)?, part.u32(16)?));
                 24
             }
             0xe => {
@@ -234,7 +247,7 @@ pub(super) fn madt(table: Bytes<'_>) -> Read<Madt> {
 }
 
 /// Base, segment, last bus.
-pub(super) fn mcfg(table: Bytes<'_>) -> Read<(u64, u16, u8)> {
+pub(in crate::acpi) fn mcfg(table: Bytes<'_>) -> Read<(u64, u16, u8)> {
     table.is("length", table.bytes.len(), 60)?;
     table.zero(36, 8)?;
     table.is("first bus", table.u8(54)?, 0)?;
@@ -243,7 +256,7 @@ pub(super) fn mcfg(table: Bytes<'_>) -> Read<(u64, u16, u8)> {
 }
 
 /// The interrupts of the timers.
-pub(super) fn gtdt(table: Bytes<'_>) -> Read<[u32; 4]> {
+pub(in crate::acpi) fn gtdt(table: Bytes<'_>) -> Read<[u32; 4]> {
     table.is("length", table.bytes.len(), 104)?;
     table.is("revision", table.u8(8)?, 3)?;
     table.is("counter block", table.u64(36)?, u64::MAX)?;
@@ -256,7 +269,7 @@ pub(super) fn gtdt(table: Bytes<'_>) -> Read<[u32; 4]> {
 }
 
 /// Interface, address space, address, interrupt.
-pub(super) fn spcr(table: Bytes<'_>) -> Read<(u8, u8, u64, u32)> {
+pub(in crate::acpi) fn spcr(table: Bytes<'_>) -> Read<(u8, u8, u64, u32)> {
     table.is("revision", table.u8(8)?, 4)?;
     table.is("length", table.bytes.len(), 99)?;
     table.is("offset of the name", table.u16(86)?, 88)?;

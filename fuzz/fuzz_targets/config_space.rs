@@ -1,0 +1,5 @@
+//! The target `config_space` of `harness::replay`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("config_space", bytes));

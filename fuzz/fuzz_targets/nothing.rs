@@ -1,0 +1,5 @@
+//! What every fuzzer costs: it does nothing.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|_bytes: &[u8]| ());
