@@ -10,6 +10,7 @@ use arbitrary::Unstructured;
 use sim_device::kernel;
 use sim_device::profile;
 use sim_device::server;
+use sim_device::server::drive::stream;
 use sim_device::silicon;
 use sim_device::silicon::drive::Area;
 use vmm_core::acpi;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     of_bytes("wire_frame", "any bytes as a stream of messages, both ways", vfio_abi::drive::wire_frame),
     of_bytes(
         "capability_chain",
@@ -44,6 +45,12 @@ pub const TARGETS: [Target; 15] = [
         about: "any client against a whole server",
         run: |bytes| with(bytes, |steps: Vec<server::drive::Step>| server::drive::run(&steps)),
         tell: |bytes| list::<Vec<server::drive::Step>>(bytes, |steps| steps.iter().map(words).collect()),
+    },
+    Target {
+        name: "stream",
+        about: "a client that sends any bytes; what was recorded of a scenario is one",
+        run: stream::any_stream,
+        tell: stream::told,
     },
     Target {
         name: "config_space",

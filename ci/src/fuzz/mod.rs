@@ -38,8 +38,8 @@ const SECONDS: u32 = 5;
 /// How long a target runs before it is the next one's turn.
 const TURN: u32 = 20;
 
-/// The longest input: what is longer is cut by the drivers anyway.
-const LONGEST: u32 = 4096;
+/// The longest input: what a machine says to a device in the usual scenario has room.
+const LONGEST: u32 = 8192;
 
 /// The target that does nothing: what all others are measured against.
 const NOTHING: &str = "nothing";

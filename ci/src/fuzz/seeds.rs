@@ -1,14 +1,18 @@
-//! What the fuzzers begin with: every scenario and every profile is a seed.
+//! What the fuzzers begin with: every scenario and every profile is a seed, and so is what a machine says to its devices
+//! in each scenario.
 
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::unreadable;
+use crate::commands::cargo;
+use crate::commands::run;
 use crate::workspace::Workspace;
 
 /// Puts the seeds of a target into its corpus, by their numbers.
 pub(super) fn sow(workspace: &Workspace, target: &str, corpus: &Path) -> Result<(), String> {
     let folder = match target {
+        "stream" => return record(workspace, corpus),
         "scenario_file" => "scenarios",
         "profile_file" => "sim-device/profiles",
         _ => return Ok(()),
@@ -20,6 +24,17 @@ pub(super) fn sow(workspace: &Workspace, target: &str, corpus: &Path) -> Result<
         std::fs::copy(file, &to).map_err(|error| unreadable(file, &error))?;
     }
     Ok(())
+}
+
+/// Runs the scenarios, whose devices keep what is said to them. What was recorded before is as good, and stays.
+fn record(workspace: &Workspace, corpus: &Path) -> Result<(), String> {
+    let is_there = |folder: &Path| folder.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if is_there(corpus) {
+        return Ok(());
+    }
+    let mut scenarios = cargo(workspace, "run --release --quiet -- run --guest soft --jobs 4");
+    scenarios.env("CXL_SIM_RECORD", corpus);
+    run(scenarios).map(drop)
 }
 
 /// The TOML files below a folder.

@@ -154,6 +154,10 @@ pub(super) struct Serve {
     /// The kernel interface that is simulated
     #[arg(long, value_name = "v2|v3|next|plain", value_parser = abi, default_value = DEFAULT_ABI.name)]
     pub(super) abi: &'static Abi,
+    /// Keep what clients say in this folder, in a file with the number of the process for its name: `replay --target
+    /// stream` tells it
+    #[arg(long, value_name = "FOLDER", env = "CXL_SIM_RECORD")]
+    pub(super) record: Option<PathBuf>,
     /// How long a client may take to negotiate, over the middle of a message, or over reading an answer
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,

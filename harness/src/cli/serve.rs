@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -16,6 +17,7 @@ use sim_device::server::Ending;
 use sim_device::server::Limits;
 use sim_device::server::Listener;
 use sim_device::server::Peers;
+use sim_device::server::Record;
 use sim_device::server::Report;
 use sim_device::server::Served;
 use sim_device::server::Stop;
@@ -40,6 +42,7 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let bound = Kernel::bind(Silicon::power_on(profile).map_err(failed)?, args.abi);
     let mut kernel = bound.map_err(|error| Failure::Failed(error.to_string()))?;
     let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(failed)?;
+    let record = args.record.as_ref().map(|folder| record(folder, args)).transpose()?;
     let _folder = args.lifeline.clone().map(Folder);
     let peers = Peers::own().and(args.allow_uid.iter().copied());
     let bound = Listener::bind_for(&args.socket, peers);
@@ -56,14 +59,20 @@ pub(super) fn serve(args: &Serve) -> Result<ExitCode, Failure> {
     let mut out = std::io::stdout().lock();
     // Whoever waits for this line must get it; if nobody does, it is not missed.
     let _ = writeln!(out, "{LISTENING}{}", args.socket.display()).and_then(|()| out.flush());
-    server::serve(&listener, &mut kernel, &terms(args), tell).map_err(failed)?;
+    server::serve(&listener, &mut kernel, &terms(args, record), tell).map_err(failed)?;
     Ok(ExitCode::SUCCESS)
 }
 
+/// Begins to keep what clients say.
+fn record(folder: &Path, args: &Serve) -> Result<Record, Failure> {
+    Record::begin(folder, args.abi)
+        .map_err(|error| Failure::File(format!("--record {}: {error}", folder.display())))
+}
+
 /// What the command line grants a client.
-fn terms(args: &Serve) -> Terms {
+fn terms(args: &Serve, record: Option<Record>) -> Terms {
     let limits = Limits { dma_maps: args.max_dma_maps, dma_files: args.max_dma_files, data: args.max_data };
-    Terms { patience: args.timeout.0, limits }
+    Terms { patience: args.timeout.0, limits, record }
 }
 
 /// Keeps files away from this process.

@@ -109,7 +109,7 @@ impl Thread {
         let socket = folder.path().join("device.sock");
         let listener = Listener::bind(&socket).map_err(io::Error::other)?;
         let stop = listener.stop();
-        let terms = Terms { patience: setting.timeout, limits: Limits::default() };
+        let terms = Terms { patience: setting.timeout, limits: Limits::default(), record: None };
         let thread = std::thread::spawn(move || {
             // A server that ends too early is a device that is lost, which is told.
             let _ = server::serve(&listener, &mut kernel, &terms, |_| {});

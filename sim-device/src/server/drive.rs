@@ -9,6 +9,8 @@
 //!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
+pub mod stream;
+
 use std::os::fd::OwnedFd;
 
 use vfio_abi::errno::Errno;
@@ -151,6 +153,9 @@ pub enum Step {
     },
 }
 
+/// How many bytes a file of memory has. None of them are there until they are written.
+const MEMORY: u64 = 16 << 20;
+
 /// A message as a session takes it.
 struct Sent {
     header: Header,
@@ -189,7 +194,7 @@ pub fn run(steps: &[Step]) {
 
 fn take(session: &mut Session, kernel: &mut Kernel, sent: &Sent) {
     let Sent { header, payload, files, too_long } = sent;
-    let files = files_of(*files);
+    let files = files_of(*files, header.command.get());
     let taken =
         if *too_long { Taken::TooLong(*header) } else { Taken::Message { header: *header, payload, files } };
     let wants_reply = !header.is_no_reply() && !header.is_reply();
@@ -255,10 +260,20 @@ fn check_reply(asked: &Header, frame: &[u8]) {
     }
 }
 
-/// So many files, up to three: any file will do.
-fn files_of(count: u8) -> Vec<OwnedFd> {
-    let file = || rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC);
-    (0..count % 4).filter_map(|_| file().ok()).collect()
+/// So many files, up to three: memory with what maps memory, and events with all else.
+fn files_of(count: u8, command: u16) -> Vec<OwnedFd> {
+    let is_map = command == Command::DmaMap.number();
+    (0..count % 4).filter_map(|_| if is_map { memory() } else { event() }.ok()).collect()
+}
+
+fn event() -> rustix::io::Result<OwnedFd> {
+    rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)
+}
+
+fn memory() -> rustix::io::Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("memory", rustix::fs::MemfdFlags::CLOEXEC)?;
+    rustix::fs::ftruncate(&file, MEMORY)?;
+    Ok(file)
 }
 
 impl Step {

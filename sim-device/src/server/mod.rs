@@ -26,6 +26,7 @@ mod limits;
 mod listener;
 mod peers;
 mod pin;
+mod record;
 mod session;
 mod stop;
 mod wrong;
@@ -40,6 +41,7 @@ pub use listener::ListenError;
 pub use listener::Listener;
 pub use peers::Peers;
 pub use peers::Stranger;
+pub use record::Record;
 pub use session::Answer;
 pub use session::Demand;
 pub use session::Session;
@@ -91,13 +93,15 @@ pub enum Report {
 }
 
 /// What clients are granted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Terms {
     /// How long a client may take until it has negotiated, over the middle of a message, to read an answer, and over
     /// an answer that the device waits for.
     pub patience: Duration,
     /// What it may make the server hold.
     pub limits: Limits,
+    /// Where what it says is kept, if it is.
+    pub record: Option<Record>,
 }
 
 /// Serves `kernel`'s device to one client after another until the listener's [`Stop`] says to end. After each,
@@ -120,16 +124,21 @@ pub fn serve(
         Ok(stream.and_then(|stream| Connection::new(stream, terms).ok()))
     };
     stop.serve_each(next, |connection| {
-        let served = serve_one(connection, &mut session, kernel, &stop);
+        let served = serve_one(connection, &mut session, kernel, (&stop, terms.record.as_ref()));
         session.end(kernel);
         tell(Report::Served(served));
     })
 }
 
-fn serve_one(mut connection: Connection, session: &mut Session, kernel: &mut Kernel, stop: &Stop) -> Served {
+fn serve_one(
+    mut connection: Connection,
+    session: &mut Session,
+    kernel: &mut Kernel,
+    (stop, record): (&Stop, Option<&Record>),
+) -> Served {
     kernel.open();
     let ending = loop {
-        if let Err(ending) = take_one(&mut connection, session, kernel, stop)
+        if let Err(ending) = take_one(&mut connection, session, kernel, (stop, record))
             .and_then(|()| carry_on(&mut connection, session, kernel))
         {
             break ending;
@@ -161,7 +170,7 @@ fn take_one(
     connection: &mut Connection,
     session: &mut Session,
     kernel: &mut Kernel,
-    stop: &Stop,
+    (stop, record): (&Stop, Option<&Record>),
 ) -> Result<(), Ending> {
     if let Some(events) = session.events()
         && connection.waits_beside(events)?
@@ -173,6 +182,7 @@ fn take_one(
         session.give_up();
         return Ok(());
     };
+    record.into_iter().for_each(|record| record.keep(&taken));
     let answer = session.answer(kernel, taken);
     match answer {
         Answer::Nothing => Ok(()),

@@ -204,7 +204,7 @@ fn files_that_trickle_in_with_one_message_are_not_held() {
 
 fn limited() -> Server {
     let limits = Limits { dma_maps: 2, dma_files: 1, data: 4096 };
-    Server::start_for("", Terms { patience: PATIENT, limits }, Peers::own())
+    Server::start_for("", Terms { patience: PATIENT, limits, record: None }, Peers::own())
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn what_is_wrong_is_counted_by_its_kind_and_what_is_merely_not_there_is_not_wron
 #[test]
 fn a_stranger_is_refused_by_its_user_and_the_server_lives_on() {
     let own = rustix::process::geteuid().as_raw();
-    let terms = Terms { patience: PATIENT, limits: Limits::default() };
+    let terms = Terms { patience: PATIENT, limits: Limits::default(), record: None };
     let server = Server::start_for("", terms, Peers::only([own + 1]));
     for _ in 0..3 {
         let stream = UnixStream::connect(&server.path).unwrap();

@@ -35,7 +35,7 @@ struct Server {
 impl Server {
     /// Serves the device of this profile to clients that may pause for `patience`.
     fn start(profile: &str, patience: Duration) -> Self {
-        Self::start_for(profile, Terms { patience, limits: Limits::default() }, Peers::own())
+        Self::start_for(profile, Terms { patience, limits: Limits::default(), record: None }, Peers::own())
     }
 
     /// Serves the device of this profile on these terms to these peers.
