@@ -1,5 +1,5 @@
-//! What the fuzzers begin with: every scenario and every profile is a seed, and so is what a machine says to its devices
-//! in each scenario.
+//! What the fuzzers begin with: every scenario and every profile is a seed, and so is what a machine says to its
+//! devices in each scenario.
 
 use std::path::Path;
 use std::path::PathBuf;
