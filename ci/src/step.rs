@@ -11,6 +11,7 @@ use crate::foreign::lend;
 use crate::foreign::linux;
 use crate::foreign::lspci;
 use crate::foreign::qemu;
+use crate::foreign::ways;
 use crate::fuzz;
 use crate::tidy;
 use crate::workspace::Workspace;
@@ -57,6 +58,12 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("lend qemu", "QEMU's vfio-pci attaches to a device that is lent", lend::emulator),
     Step::new("lend guest", "A Linux in QEMU finds a device that is lent", lend::guest),
     Step::new("lend scenarios", "The scenarios pass with devices that are lent", lend::scenarios),
+    Step::new(
+        "ways",
+        "The scenarios come to the same end by every way to a device, or it is known why not",
+        ways::check,
+    )
+    .aside(),
     Step::new("soak", "Lives of machines with accidents leave nothing over", commands::soak)
         .lasting(commands::soak_for),
     Step::new(

@@ -104,15 +104,44 @@ fn checked(
     let told = machine::session(&lab, &commands)?;
     readme::judge(&sequence, &told)?;
     GIVE.iter().chain([&CAPTURE]).try_for_each(|command| ended(&told, command)?.well())?;
-    for (way, command) in &ways {
-        let outcomes = Outcomes::parse(&ended(&told, command)?.said)?;
-        table.add(&format!("{} {way}", architecture.way), outcomes);
-    }
+    in_lab(architecture, &ways, &told)?.into_iter().for_each(|(way, outcomes)| table.add(&way, outcomes));
     let nested = Outcomes::parse(&ended(&told, NESTED)?.said)?;
     table.judge()?;
     nested.judge(&[])?;
     let nested = format!("nested KVM, devices of our own: {}", nested.told());
     Ok([kernel.told(), table.to_string(), compared(ended(&told, COMPARE)?)?, nested].join("\n"))
+}
+
+/// What became of the scenarios inside, by each way that VFIO has to the IOMMU, and which Linux it is.
+///
+/// # Errors
+/// If the lab cannot be booted here, or did not tell: what came of the step then.
+pub(super) fn by_ways(workspace: &Workspace) -> Result<(String, Vec<(String, Outcomes)>), Outcome> {
+    let root = Root::find(workspace).map_err(Outcome::Skipped)?;
+    let kernel = Kernel::find(workspace, &X86_64).map_err(Outcome::Skipped)?;
+    let program = Program::build(workspace, X86_64.target).map_err(Outcome::Failed)?;
+    let lab =
+        Lab { architecture: &X86_64, root: &root, kernel: &kernel, outside: &program, inside: &program };
+    let ways: Vec<_> = kernel.ways().iter().map(|way| (*way, scenarios(way))).collect();
+    let commands: Vec<_> =
+        GIVE.map(str::to_owned).into_iter().chain(ways.iter().map(|(_, command)| command.clone())).collect();
+    let told = machine::session(&lab, &commands).map_err(Outcome::Failed)?;
+    let outcomes = GIVE.iter().try_for_each(|command| ended(&told, command)?.well());
+    let outcomes = outcomes.and_then(|()| in_lab(&X86_64, &ways, &told)).map_err(Outcome::Failed)?;
+    Ok((kernel.told(), outcomes))
+}
+
+/// What became of the scenarios that these commands ran inside.
+fn in_lab(
+    architecture: &Architecture,
+    ways: &[(&str, String)],
+    told: &[Told],
+) -> Result<Vec<(String, Outcomes)>, String> {
+    let outcomes = |(way, command): &(&str, String)| {
+        let outcomes = Outcomes::parse(&ended(told, command)?.said)?;
+        Ok((format!("{} {way}", architecture.way), outcomes))
+    };
+    ways.iter().map(outcomes).collect()
 }
 
 /// What a comparison says: it ends with how many differences there are.

@@ -23,6 +23,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use emulator::check as emulator;
 pub(crate) use guest::check as guest;
+pub(super) use scenarios::by_ways;
 pub(crate) use scenarios::check as scenarios;
 pub(crate) use uapi::check as uapi;
 

@@ -10,6 +10,7 @@
 //!           linux ◀── tables of a scenario's machine, in QEMU's memory
 //!           lend ◀── the kernel's VFIO interface: a C program, QEMU's vfio-pci, and our own
 //!           lab ◀── QEMU: the device behind an IOMMU, Linux, and our program on the kernel's VFIO
+//!           ways ◀── what became of the same scenarios by lend and lab, in one table
 //! ```
 //!
 //! [`client`] is what we see ourselves, [`config`] takes its bytes apart. [`process`] runs a program beside us and
@@ -30,3 +31,4 @@ mod process;
 pub(crate) mod qemu;
 mod qtest;
 mod root;
+pub(crate) mod ways;

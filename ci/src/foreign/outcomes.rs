@@ -50,14 +50,24 @@ impl Outcomes {
         self.0.values().filter(|became| became.word == word).count()
     }
 
-    /// What became of the scenario with this name.
-    fn of(&self, name: &str) -> &str {
-        self.0.get(name).map_or("not there", |became| &became.word)
+    /// How many passed, failed, and were skipped.
+    pub(super) fn counts(&self) -> [usize; 3] {
+        WORDS.map(|word| self.count(word))
     }
 
-    /// Whether these are the scenarios that the others are.
-    pub(super) fn are_those_of(&self, others: &Self) -> bool {
-        self.0.keys().eq(others.0.keys())
+    /// The names of the scenarios.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What was said of the scenario with this name: of one that was skipped, the reason.
+    pub(super) fn said(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], |became| &became.said)
+    }
+
+    /// What became of the scenario with this name.
+    pub(super) fn of(&self, name: &str) -> &str {
+        self.0.get(name).map_or("not there", |became| &became.word)
     }
 
     /// Whether something passed, and nothing failed but what is explained.
@@ -84,7 +94,7 @@ impl Outcomes {
     }
 
     /// Why scenarios were skipped, and how many for each reason.
-    pub(super) fn reasons(&self) -> BTreeMap<&str, usize> {
+    fn reasons(&self) -> BTreeMap<&str, usize> {
         let mut reasons = BTreeMap::new();
         for became in self.0.values().filter(|became| became.word == "skipped") {
             let reason = became.said.first().map_or("no reason was given", String::as_str);
@@ -104,7 +114,7 @@ fn begins(line: &str) -> Option<(&str, &str)> {
 
 impl fmt::Display for Outcomes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [passed, failed, skipped] = WORDS.map(|word| self.count(word));
+        let [passed, failed, skipped] = self.counts();
         write!(out, "passed {passed}, failed {failed}, skipped {skipped}")
     }
 }
@@ -188,13 +198,19 @@ impl Table {
     }
 }
 
+/// A line for each way: how many passed, failed, and were skipped.
+pub(super) fn rows(ways: &[(String, Outcomes)]) -> String {
+    let mut lines = vec![format!("{:17}  passed  failed  skipped", "way")];
+    lines.extend(ways.iter().map(|(way, outcomes)| {
+        let [passed, failed, skipped] = outcomes.counts();
+        format!("{way:17}  {passed:6}  {failed:6}  {skipped:7}")
+    }));
+    lines.join("\n")
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:17}  passed  failed  skipped", "way")?;
-        for (way, outcomes) in &self.0 {
-            let [passed, failed, skipped] = WORDS.map(|word| outcomes.count(word));
-            write!(out, "\n{way:17}  {passed:6}  {failed:6}  {skipped:7}")?;
-        }
+        write!(out, "{}", rows(&self.0))?;
         let known = DIFFERENCES.iter().filter(|one| self.0.iter().any(|(way, _)| way == one.way));
         for Difference { way, scenario, word, why } in known {
             write!(out, "\n{way}: {scenario} is {word}: {why}")?;
