@@ -27,12 +27,12 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome {
 
 fn compared(workspace: &Workspace) -> Result<String, Outcome> {
     let mut ways = lend::by_ways(workspace)?;
-    let (kernel, in_lab) = lab::by_ways(workspace)?;
+    let (linux, in_lab) = lab::by_ways(workspace)?;
     ways.extend(in_lab);
     let compared = Compared::new(ways);
     let path = workspace.target.join(KEPT);
-    let kept = std::fs::write(&path, format!("{:#}\n", compared.json()));
+    let kept = std::fs::write(&path, format!("{:#}\n", compared.json(&linux)));
     kept.map_err(|error| Outcome::Failed(format!("{}: {error}", path.display())))?;
     let told = compared.judge().map_err(Outcome::Failed)?;
-    Ok(format!("{kernel}\n{told}"))
+    Ok(format!("{linux}\n{told}"))
 }
