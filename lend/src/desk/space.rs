@@ -107,7 +107,7 @@ impl Space {
     /// The lowest address in `windows` from which `length` bytes are free.
     pub(super) fn room(&self, length: u64, windows: &[(u64, u64)]) -> Option<u64> {
         windows.iter().find_map(|(from, to)| {
-            let mut at = from.next_multiple_of(PAGE);
+            let mut at = from.checked_next_multiple_of(PAGE)?;
             loop {
                 let last = at.checked_add(length.checked_sub(1)?)?;
                 match self.overlapping(at, last).last() {
