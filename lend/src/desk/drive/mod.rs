@@ -61,19 +61,12 @@ const PROFILE: &str = "[interrupts]\npin = true";
 
 /// Lets a program do `steps`, then closes all that it has open.
 pub fn run(steps: &[Step]) {
-    let Some(mut desk) = desk() else { return };
-    let first = life(&mut desk);
-    let mut program = Program { desk, process: Process::new(), model: Model::default(), first };
+    let Some(mut program) = Program::new() else { return };
     for step in steps.iter().take(MOST_STEPS) {
         step.carry_out(&mut program);
         program.model.check(&program.desk);
     }
-    while let Some((file, _)) = program.process.chosen(0) {
-        program.close(file);
-        program.model.check(&program.desk);
-    }
-    is_empty(&program.desk);
-    assert_eq!(life(&mut program.desk), program.first, "the device is as it was");
+    program.end();
 }
 
 fn desk() -> Option<Desk> {
@@ -91,8 +84,7 @@ fn is_empty(desk: &Desk) {
 }
 
 /// Another program opens the device, asks it everything, and closes it.
-fn life(desk: &mut Desk) -> Vec<Vec<u8>> {
-    let process = Process::new();
+fn life(desk: &mut Desk, process: &Process) -> Vec<Vec<u8>> {
     let opened = [Door::Container, Door::Group].map(|door| desk.open(door));
     let [Ok(container), Ok(group)] = opened else {
         assert_eq!(opened.map(|opened| opened.err()), [None; 2], "nobody has it open");
@@ -100,33 +92,36 @@ fn life(desk: &mut Desk) -> Vec<Vec<u8>> {
     };
     let file = process.add(container).unwrap_or(-1);
     process.set(ARGUMENT, &file.to_le_bytes());
-    assert_eq!(desk.ioctl(group, number::GROUP_SET_CONTAINER, ARGUMENT, &process), Ok(Done::Value(0)));
-    assert_eq!(desk.ioctl(container, number::SET_IOMMU, 3, &process), Ok(Done::Value(0)));
+    assert_eq!(desk.ioctl(group, number::GROUP_SET_CONTAINER, ARGUMENT, process), Ok(Done::Value(0)));
+    assert_eq!(desk.ioctl(container, number::SET_IOMMU, 3, process), Ok(Done::Value(0)));
     process.set(ARGUMENT, format!("{NAME}\0").as_bytes());
-    let device = desk.ioctl(group, number::GROUP_GET_DEVICE_FD, ARGUMENT, &process);
+    let device = desk.ioctl(group, number::GROUP_GET_DEVICE_FD, ARGUMENT, process);
     assert!(matches!(device, Ok(Done::Opened(_))), "{device:?}");
     let Ok(Done::Opened(device)) = device else { return Vec::new() };
-    let mut said = said(desk, device);
+    let mut said = said(desk, device, process);
     let into = Piece { at: BASE, count: 0x1000 };
-    assert!(desk.read(device, CONFIG << OFFSET_SHIFT, into, &process).is_ok(), "configuration space");
-    said.push(peek(&process, BASE, into.count).0);
+    assert!(desk.read(device, CONFIG << OFFSET_SHIFT, into, process).is_ok(), "configuration space");
+    said.push(peek(process, BASE, into.count).0);
+    process.close(file);
+    process.take_writes();
     [device, group, container].into_iter().for_each(|open| desk.closed(open));
     is_empty(desk);
     said
 }
 
 /// All that a device says of itself.
-fn said(desk: &mut Desk, device: Open) -> Vec<Vec<u8>> {
-    let asker = Process::new();
+fn said(desk: &mut Desk, device: Open, asker: &Process) -> Vec<Vec<u8>> {
     let mut ask = |number, index: u32| {
-        let asked = [0x200, 0, index, 0].map(u32::to_le_bytes);
-        asker.set(BASE, &asked.concat());
-        match desk.ioctl(device, number, BASE, &asker) {
+        let asked = [0x200, 0, index, 0].map(u32::to_le_bytes).concat();
+        // What was there is not to be taken for an answer.
+        asker.set(BASE, &[0x5a; 0x200]);
+        asker.set(BASE, &asked);
+        match desk.ioctl(device, number, BASE, asker) {
             Ok(done) => assert_eq!(done, Done::Value(0), "{number:#x} of {index}"),
             // Not every region that is counted is there.
             Err(errno) => asker.set(BASE, &errno.0.to_le_bytes()),
         }
-        peek(&asker, BASE, 0x200)
+        peek(asker, BASE, 0x200)
     };
     let info = ask(number::DEVICE_GET_INFO, 0);
     let regions = info.u32(8);
@@ -154,11 +149,30 @@ struct Program {
     desk: Desk,
     process: Process,
     model: Model,
+    /// Another program, which asks the device and then is gone.
+    other: Process,
     /// What the device said when it was first opened.
     first: Vec<Vec<u8>>,
 }
 
 impl Program {
+    /// One that has nothing open yet.
+    fn new() -> Option<Self> {
+        let (mut desk, other) = (desk()?, Process::new());
+        let first = life(&mut desk, &other);
+        Some(Self { desk, process: Process::new(), model: Model::default(), other, first })
+    }
+
+    /// Closes all that is open, after which nothing is kept.
+    fn end(&mut self) {
+        while let Some((file, _)) = self.process.chosen(0) {
+            self.close(file);
+            self.model.check(&self.desk);
+        }
+        is_empty(&self.desk);
+        assert_eq!(life(&mut self.desk, &self.other), self.first, "the device is as it was");
+    }
+
     /// Opens a node, if that can be now.
     fn open(&mut self, door: Door) -> Option<(i32, Open)> {
         let kept = self.kept();
@@ -264,7 +278,8 @@ impl Program {
         }
         assert_eq!(self.kept(), kept, "{errno} of {call:x?}");
         if self.desk.is_device(on) && self.desk.shown(on).is_ok() {
-            let said = said(&mut self.desk, on);
+            let said = said(&mut self.desk, on, &self.other);
+            self.other.take_writes();
             assert!(self.first.starts_with(&said), "after {errno} of {call:x?}");
         }
     }

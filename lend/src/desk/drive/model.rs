@@ -201,6 +201,8 @@ impl Model {
             number::IOAS_MAP | number::IOAS_MAP_FILE => {
                 let (flags, first, length) = (before.u32(4), after.u64(32), before.u64(24));
                 assert!(flags & 1 == 0 || before.u64(32) == first, "it is where it was asked for");
+                let in_page = before.u64(16) & 0xfff;
+                assert!(flags & 1 != 0 || first & 0xfff == in_page, "it has another place in its page");
                 let memory = (done.number == number::IOAS_MAP).then_some(before.u64(16));
                 let last = first.wrapping_add(length - 1);
                 self.add((on, before.u32(8)), Range { first, last, memory, writes: flags & 2 != 0 });

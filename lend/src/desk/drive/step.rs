@@ -388,7 +388,7 @@ fn write(program: &mut Program, on: Open, (region, offset): (u8, u16), data: &[u
 }
 
 /// Turns the bus master on, sets the engine's registers, and rings its doorbell.
-fn copy(program: &mut Program, on: Open, sides: [u8; 2], length: u16, control: u8) {
+pub(super) fn copy(program: &mut Program, on: Open, sides: [u8; 2], length: u16, control: u8) {
     let [source, destination] = sides.map(|side| iova_of(side & 0x1f));
     let registers = Fields::default().with_u64(source).with_u64(destination).with_u32(length.into());
     let doorbell = Fields::default().with_u32(u32::from(control) | 1);

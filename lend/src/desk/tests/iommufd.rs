@@ -280,3 +280,11 @@ fn what_has_no_answer_but_that_it_was_done_needs_no_memory_to_be_written() {
     let allow = [words(&[24, 1, 0, 0]), longs(&[0])].concat();
     assert_eq!(give_read_only(&mut user, 5, 0x3b82, &allow), Ok(0));
 }
+
+#[test]
+fn a_mapping_that_finds_its_room_keeps_its_place_in_the_page() {
+    let mut user = user();
+    user.give(5, MAP, &map(7, 1, BASE, 0x10, 0x1000)).unwrap();
+    user.give(5, MAP, &map(6, 1, BASE + 0x18, 0x10, 0)).unwrap();
+    assert_eq!(user.fake.get(BASE + 32, 8), longs(&[0x2018]));
+}
