@@ -9,7 +9,8 @@
 //!   of itself what it always says;
 //! - what is open, bound and mapped is what a model of lists has, and ranges of a space are apart;
 //! - the device writes only memory that is mapped for it to be written;
-//! - when all is closed nothing is kept, and the device is as it was when it was first opened.
+//! - when all is closed nothing is kept; opened again, the device says of itself what it said at first, decodes
+//!   memory, is no bus master, and has its pin enabled.
 //!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
@@ -52,8 +53,9 @@ const MOST_STEPS: usize = 64;
 const ARGUMENT: u64 = BASE + 0x40;
 const LOOKED_AT: u64 = 128;
 
-/// The region of configuration space, and the interrupts of a device.
+/// The region of configuration space, what opening decides of the Command register, and the interrupts of a device.
 const CONFIG: u64 = 7;
+const COMMAND: u32 = 0x0406;
 const IRQS: u32 = 5;
 
 /// A device with all kinds of interrupts.
@@ -99,9 +101,10 @@ fn life(desk: &mut Desk, process: &Process) -> Vec<Vec<u8>> {
     assert!(matches!(device, Ok(Done::Opened(_))), "{device:?}");
     let Ok(Done::Opened(device)) = device else { return Vec::new() };
     let mut said = said(desk, device, process);
-    let into = Piece { at: BASE, count: 0x1000 };
-    assert!(desk.read(device, CONFIG << OFFSET_SHIFT, into, process).is_ok(), "configuration space");
-    said.push(peek(process, BASE, into.count).0);
+    let into = Piece { at: BASE, count: 8 };
+    assert_eq!(desk.read(device, CONFIG << OFFSET_SHIFT, into, process), Ok(8), "configuration space");
+    let header = peek(process, BASE, into.count);
+    said.push([header.u32(0), header.u32(4) & COMMAND].map(u32::to_le_bytes).concat());
     process.close(file);
     process.take_writes();
     [device, group, container].into_iter().for_each(|open| desk.closed(open));

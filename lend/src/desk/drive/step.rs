@@ -381,10 +381,15 @@ fn irqs(program: &mut Program, on: Open, [flags, index, start, count]: [u32; 4],
 fn write(program: &mut Program, on: Open, (region, offset): (u8, u16), data: &[u8]) -> bool {
     let data = data.get(..data.len().min(64)).unwrap_or_default();
     program.process.set(ARGUMENT, data);
-    // Most of the third region is plain memory; the component block is where something can go wrong.
-    let origin = if region % 16 == 2 { 0x2_0000 } else { 0 };
+    let offset = match region % 16 {
+        // Most of the third region is plain memory; the component block is where something can go wrong.
+        2 => 0x2_0000 + u64::from(offset),
+        // Of configuration space the capabilities, and what is behind its end.
+        7 => u64::from(offset & 0x10ff),
+        _ => u64::from(offset),
+    };
     let from = Piece { at: ARGUMENT, count: data.len() as u64 };
-    program.write(on, place(region, origin + u64::from(offset)), from)
+    program.write(on, place(region, offset), from)
 }
 
 /// Turns the bus master on, sets the engine's registers, and rings its doorbell.
@@ -409,7 +414,7 @@ fn by_group(program: &mut Program, way: u8) -> Option<()> {
     let (file, container) = program.open(Door::Container)?;
     let (_, group) = program.open(Door::Group)?;
     program.give(group, number::GROUP_SET_CONTAINER, &file.to_le_bytes()).ok()?;
-    program.call(container, number::SET_IOMMU, if way % 4 == 0 { 1 } else { 3 }).ok()?;
+    program.call(container, number::SET_IOMMU, if way.is_multiple_of(4) { 1 } else { 3 }).ok()?;
     program.give(group, number::GROUP_GET_DEVICE_FD, format!("{NAME}\0").as_bytes()).ok()?;
     Some(())
 }
