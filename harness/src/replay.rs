@@ -7,6 +7,7 @@ use std::fmt::Debug;
 
 use arbitrary::Arbitrary;
 use arbitrary::Unstructured;
+use lend::desk;
 use sim_device::kernel;
 use sim_device::profile;
 use sim_device::server;
@@ -81,6 +82,12 @@ pub const TARGETS: [Target; 16] = [
         about: "the kernels against each other, where vfio-cxl adds nothing",
         run: |bytes| with(bytes, |steps: Vec<kernel::drive::Step>| kernel::drive::differ(&steps)),
         tell: |bytes| list::<Vec<kernel::drive::Step>>(bytes, |steps| steps.iter().map(words).collect()),
+    },
+    Target {
+        name: "lend_ioctl",
+        about: "a program that may do anything with the kernel's interface of a device that is lent",
+        run: |bytes| with(bytes, |steps: Vec<desk::drive::Step>| desk::drive::run(&steps)),
+        tell: |bytes| list::<Vec<desk::drive::Step>>(bytes, |steps| steps.iter().map(words).collect()),
     },
     of_bytes("discover_plan", "any device through every stage of the machine", |bytes| {
         hostile_device(bytes);

@@ -161,23 +161,32 @@ impl Container {
         must(flags & UNMAP_DIRTY == 0)?;
         let last = self.unmapped(flags, first, size)?;
         let gone: Vec<_> = self.space.overlapping(first, last).collect();
-        let mut bytes = 0_u64;
-        for (start, end) in gone {
-            // The first version takes away what begins inside, however far it reaches.
-            if start < first {
-                continue;
-            }
-            if flags & UNMAP_VADDR == 0 {
-                bytes = bytes.wrapping_add(self.space.remove(start));
-            } else if let Some(Mapping { behind: Behind::Process { at, .. }, .. }) = self.space.get_mut(start)
-            {
-                must(at.take().is_some())?;
-                bytes = bytes.wrapping_add((end - start).wrapping_add(1));
-            }
-        }
+        let bytes = match gone.first() {
+            // The first version takes away what begins inside, however far it reaches, and stops at what does not.
+            Some((start, _)) if *start < first => 0,
+            _ if flags & UNMAP_VADDR != 0 => self.take_back(&gone)?,
+            _ => gone.iter().fold(0, |bytes: u64, (start, _)| bytes.wrapping_add(self.space.remove(*start))),
+        };
         unmap.set_u64(16, bytes);
         by.put(at, &unmap.0)?;
         Ok(0)
+    }
+
+    /// Takes back the addresses of mappings, if all have one, and counts the bytes.
+    fn take_back(&mut self, mappings: &[(u64, u64)]) -> Result<u64, Errno> {
+        must(mappings.iter().all(|(start, _)| self.address(*start).is_some_and(|at| at.is_some())))?;
+        Ok(mappings.iter().fold(0, |bytes: u64, (start, end)| {
+            self.address(*start).into_iter().for_each(|at| *at = None);
+            bytes.wrapping_add((end - start).wrapping_add(1))
+        }))
+    }
+
+    /// The place where the address of a mapping's memory is kept.
+    fn address(&mut self, start: u64) -> Option<&mut Option<u64>> {
+        match &mut self.space.get_mut(start)?.behind {
+            Behind::Process { at, .. } => Some(at),
+            Behind::File(..) => None,
+        }
     }
 
     /// The last address of what is to be unmapped, if it can be.

@@ -92,14 +92,13 @@ pub(super) struct Iommufd {
     /// The program has it open; while a device is bound to it, it lives without that.
     pub(super) is_open: bool,
     objects: BTreeMap<u32, Object>,
-    next: u32,
     /// The address space for calls of containers.
     vfio_ioas: Option<u32>,
 }
 
 impl Default for Iommufd {
     fn default() -> Self {
-        Self { is_open: true, objects: BTreeMap::new(), next: 1, vfio_ioas: None }
+        Self { is_open: true, objects: BTreeMap::new(), vfio_ioas: None }
     }
 }
 
@@ -113,6 +112,14 @@ impl Iommufd {
         }
     }
 
+    /// Its address spaces, with their ids.
+    pub(super) fn spaces(&self) -> impl Iterator<Item = (u32, &Space)> {
+        self.objects.iter().filter_map(|(id, object)| match object {
+            Object::Ioas(ioas) => Some((*id, &ioas.space)),
+            _ => None,
+        })
+    }
+
     /// A device is bound to it, and has this id here.
     pub(super) fn add_device(&mut self) -> u32 {
         self.add(Object::Device)
@@ -124,8 +131,9 @@ impl Iommufd {
     }
 
     fn add(&mut self, object: Object) -> u32 {
-        let id = self.next;
-        self.next = self.next.wrapping_add(1);
+        // The lowest that is free.
+        let taken = (1..).zip(self.objects.keys()).take_while(|(id, taken)| id == *taken);
+        let id = taken.last().map_or(1, |(id, _)| id + 1);
         self.objects.insert(id, object);
         id
     }
@@ -156,6 +164,15 @@ impl Iommufd {
     pub(super) fn detached(&mut self, table: u32) {
         if matches!(self.objects.get(&table), Some(Object::PageTable { is_own: true, .. })) {
             self.objects.remove(&table);
+        }
+    }
+
+    /// An object whose id cannot be told is not made. Anything else that was done stays done.
+    fn untold(&mut self, number: u32, call: &Fields) {
+        match number {
+            number::IOAS_ALLOC => _ = self.objects.remove(&call.u32(8)),
+            number::HWPT_ALLOC => _ = self.objects.remove(&call.u32(16)),
+            _ => {}
         }
     }
 
@@ -398,6 +415,15 @@ fn permissions(flags: u32) -> Result<DmaFlags, Errno> {
     Ok(allowed)
 }
 
+/// Whether a call has an answer beside that it was done.
+fn is_told(number: u32, call: &Fields) -> bool {
+    match number {
+        number::IOAS_ALLOW_IOVAS => false,
+        number::VFIO_IOAS => call.u16(8) == VFIO_IOAS_GET,
+        _ => true,
+    }
+}
+
 /// The structure of a call, as long as it is known here. What is behind it must be 0.
 fn structure(number: u32, at: u64, by: &dyn Caller) -> Result<(Fields, usize), Errno> {
     let length = by.fields(at, 4)?.u32(0) as usize;
@@ -433,8 +459,10 @@ impl Desk {
         let room = call.u32(8);
         let iommufd = self.iommufds.get_mut(&on).ok_or(Errno::EBADF)?;
         iommufd.call(number, &mut call, by)?;
-        call.0.truncate(length);
-        by.put(at, &call.0)?;
+        if is_told(number, &call) {
+            call.0.truncate(length);
+            by.put(at, &call.0).inspect_err(|_| iommufd.untold(number, &call))?;
+        }
         let told_all = number != number::IOAS_IOVA_RANGES || call.u32(8) <= room;
         or(told_all, Errno::EMSGSIZE)?;
         Ok(0)

@@ -14,6 +14,7 @@
 mod container;
 mod copy;
 mod device;
+pub mod drive;
 mod group;
 mod info;
 mod iommufd;
@@ -31,6 +32,7 @@ use vfio_abi::errno::Errno;
 
 use crate::caller::Caller;
 use crate::caller::Open;
+use crate::number;
 use container::Container;
 use device::IoEvent;
 use group::Group;
@@ -226,6 +228,10 @@ impl Desk {
                 container.ioctl(number, argument, by).map(Done::Value)
             }
             Node::Group => self.group_ioctl(number, argument, by),
+            // It is refused there, as only the device's own node can be bound.
+            Node::GroupDevice if number == number::DEVICE_BIND_IOMMUFD => {
+                self.own_node_ioctl(on, number, argument, by).map(Done::Value)
+            }
             Node::GroupDevice => self.device_ioctl(number, argument, by).map(Done::Value),
             Node::Device => self.own_node_ioctl(on, number, argument, by).map(Done::Value),
             Node::Iommufd => self.iommufd_ioctl(on, number, argument, by).map(Done::Value),

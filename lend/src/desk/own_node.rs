@@ -4,6 +4,7 @@
 use vfio_abi::errno::Errno;
 
 use super::Desk;
+use super::Node;
 use super::iommufd::Iommufd;
 use crate::caller::Caller;
 use crate::caller::Open;
@@ -52,6 +53,7 @@ impl Desk {
     fn bind(&mut self, on: Open, at: u64, by: &dyn Caller) -> Result<i64, Errno> {
         let mut call = by.fields(at, 16)?;
         must(call.u32(0) >= 16 && call.u32(4) == 0 && call.i32(8) >= 0)?;
+        must(self.opens.get(&on) == Some(&Node::Device))?;
         or(!self.group.is_used(), Errno::EBUSY)?;
         // Only through its group a device can be open more than once.
         must(self.bound.is_none())?;
@@ -61,7 +63,8 @@ impl Desk {
         self.bound = Some(Bound { by: on, iommufd: open, device, attached: None });
         self.kernel.open();
         call.set_u32(12, device);
-        by.put(at, &call.0)?;
+        // Who cannot be told the id has it not bound.
+        by.put(at, &call.0).inspect_err(|_| self.unbind(on))?;
         Ok(0)
     }
 
@@ -75,7 +78,8 @@ impl Desk {
             iommufd.detached(before);
         }
         call.set_u32(8, table);
-        by.put(at, &call.0)?;
+        // Who cannot be told the page table is attached to none, not even to the one before.
+        by.put(at, &call.0).inspect_err(|_| self.detach())?;
         Ok(0)
     }
 

@@ -104,16 +104,16 @@ impl Space {
         gone.map_or(0, |mapping| (mapping.last - first).wrapping_add(1))
     }
 
-    /// The lowest address in `windows` from which `length` bytes are free.
+    /// The lowest page in `windows` from which `length` bytes are free.
     pub(super) fn room(&self, length: u64, windows: &[(u64, u64)]) -> Option<u64> {
         windows.iter().find_map(|(from, to)| {
-            let mut at = from.next_multiple_of(PAGE);
+            let mut at = from.checked_next_multiple_of(PAGE)?;
             loop {
                 let last = at.checked_add(length.checked_sub(1)?)?;
                 match self.overlapping(at, last).last() {
                     _ if last > *to => return None,
                     None => return Some(at),
-                    Some((_, end)) => at = end.checked_add(1)?,
+                    Some((_, end)) => at = end.checked_add(1)?.checked_next_multiple_of(PAGE)?,
                 }
             }
         })

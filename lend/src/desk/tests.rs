@@ -5,6 +5,7 @@ mod copies;
 mod iommufd;
 mod lives;
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -29,13 +30,20 @@ struct Fake {
     memory: RefCell<Vec<u8>>,
     opens: RefCell<HashMap<i32, Open>>,
     events: HashMap<i32, OwnedFd>,
+    /// None of the memory can be written now.
+    is_read_only: Cell<bool>,
 }
 
 impl Fake {
     fn new() -> Self {
         let event = |_| rustix::event::eventfd(0, EventfdFlags::NONBLOCK).unwrap();
         let events = (100..110).map(|number| (number, event(number))).collect();
-        Self { memory: RefCell::new(vec![0; SIZE]), opens: RefCell::default(), events }
+        Self {
+            memory: RefCell::new(vec![0; SIZE]),
+            opens: RefCell::default(),
+            events,
+            is_read_only: Cell::new(false),
+        }
     }
 
     fn place(at: u64, length: usize) -> Result<std::ops::Range<usize>, Errno> {
@@ -75,6 +83,9 @@ impl Caller for Fake {
 
     fn write_of(&self, process: i32, at: u64, data: &[u8]) -> Result<(), Errno> {
         assert_eq!(process, 7);
+        if self.is_read_only.get() {
+            return Err(Errno::EFAULT);
+        }
         self.memory.borrow_mut()[Self::place(at, data.len())?].copy_from_slice(data);
         Ok(())
     }

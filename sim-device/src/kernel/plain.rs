@@ -49,9 +49,10 @@ impl View for Plain {}
 /// The power state in which a function hears nothing but configuration.
 const D3_HOT: u8 = 3;
 
-/// The device is enabled: memory decode is turned on, bus mastering off.
+/// The device is enabled: memory decode is turned on, bus mastering off, and the pin is not disabled.
 pub(super) fn enable(silicon: &mut Silicon) {
     let command = silicon.config().command().with_memory_space(true).with_bus_master(false);
+    let command = command.with_interrupt_disable(false);
     if let Some(access) = Access::new(header::COMMAND, Width::Word) {
         silicon.config_write(access, command.raw().into());
     }

@@ -374,3 +374,34 @@ fn a_device_that_cannot_be_reset_says_so_and_is_not() {
     let device = user.with_device();
     assert_eq!(user.call(device, 0x3b6f, 0), Ok(0));
 }
+
+#[test]
+fn addresses_are_taken_back_of_all_ranges_or_of_none() {
+    let mut user = User::new();
+    user.with_iommu(3);
+    for iova in [0x4000, 0x5000] {
+        user.give(3, MAP, &map(3, BASE, iova, 0x1000)).unwrap();
+    }
+    assert_eq!(user.give(3, UNMAP, &unmap(4, 0x5000, 0x1000)), Ok(0));
+    assert_eq!(user.give(3, UNMAP, &unmap(4, 0x4000, 0x2000)), Err(Errno::EINVAL), "the second has none");
+    assert_eq!(user.give(3, UNMAP, &unmap(4, 0x4000, 0x1000)), Ok(0), "the first has one still");
+}
+
+#[test]
+fn version_1_unmaps_nothing_where_the_first_range_begins_before() {
+    let mut user = User::new();
+    user.with_iommu(1);
+    user.give(3, MAP, &map(3, BASE, 0x4000, 0x2000)).unwrap();
+    user.give(3, MAP, &map(3, BASE, 0x6000, 0x1000)).unwrap();
+    assert_eq!(user.give(3, UNMAP, &unmap(0, 0x5000, 0x2000)), Ok(0));
+    assert_eq!(user.fake.word(BASE + 16), 0, "bytes that were unmapped");
+    assert_eq!(user.give(3, MAP, &map(3, BASE, 0x6000, 0x1000)), Err(Errno::EEXIST));
+}
+
+#[test]
+fn a_device_of_a_group_cannot_be_bound() {
+    let mut user = User::new();
+    let device = user.with_device();
+    user.open(5, Door::Iommufd);
+    assert_eq!(user.give(device, 0x3b76, &words(&[16, 0, 5, 0])), Err(Errno::EINVAL));
+}

@@ -223,3 +223,68 @@ fn a_device_whose_group_is_open_is_not_bound() {
     user.open(4, Door::Group);
     assert_eq!(user.give(6, 0x3b76, &words(&[16, 0, 5, 0])), Err(Errno::EBUSY));
 }
+
+#[test]
+fn no_room_is_found_in_what_is_allowed_at_the_end_of_all_addresses() {
+    let mut user = user();
+    user.fake.put(BASE + 0x100, &longs(&[u64::MAX - 0xffe, u64::MAX]));
+    let allow = [words(&[24, 1, 1, 0]), longs(&[BASE + 0x100])].concat();
+    assert_eq!(user.give(5, 0x3b82, &allow), Ok(0));
+    assert_eq!(user.give(5, MAP, &map(6, 1, BASE, 0x1000, 0)), Err(Errno::ENOSPC));
+}
+
+/// A call with a structure that can only be read.
+fn give_read_only(user: &mut User, file: i32, number: u32, bytes: &[u8]) -> Result<i64, Errno> {
+    user.fake.put(BASE, bytes);
+    user.fake.is_read_only.set(true);
+    let done = user.call(file, number, BASE);
+    user.fake.is_read_only.set(false);
+    done
+}
+
+#[test]
+fn a_binding_that_cannot_be_told_is_none() {
+    let mut user = user();
+    user.open(6, Door::Device);
+    assert_eq!(give_read_only(&mut user, 6, 0x3b76, &words(&[16, 0, 5, 0])), Err(Errno::EFAULT));
+    assert_eq!(user.give(6, 0x3b6b, &words(&[16, 0, 0, 0])), Err(Errno::EINVAL), "it is not bound");
+    assert_eq!(user.give(6, 0x3b76, &words(&[16, 0, 5, 0])), Ok(0));
+}
+
+#[test]
+fn an_attachment_that_cannot_be_told_is_none() {
+    let mut user = bound();
+    assert_eq!(give_read_only(&mut user, 6, 0x3b77, &words(&[12, 0, 1])), Err(Errno::EFAULT));
+    assert_eq!(user.give(5, 0x3b80, &words(&[8, 1])), Ok(0), "nothing is attached to the address space");
+}
+
+#[rstest]
+#[case::an_address_space(ALLOC, words(&[12, 0, 0]), 2)]
+#[case::a_page_table(0x3b89, words(&[48, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]), 4)]
+fn an_object_that_cannot_be_told_is_none_and_its_id_is_free(
+    #[case] number: u32,
+    #[case] bytes: Vec<u8>,
+    #[case] place: u64,
+) {
+    let mut user = bound();
+    assert_eq!(give_read_only(&mut user, 5, number, &bytes), Err(Errno::EFAULT));
+    assert_eq!(user.give(5, number, &bytes), Ok(0));
+    assert_eq!(user.fake.word(BASE + 4 * place), 3, "the lowest that is free");
+}
+
+#[test]
+fn what_has_no_answer_but_that_it_was_done_needs_no_memory_to_be_written() {
+    let mut user = user();
+    assert_eq!(give_read_only(&mut user, 5, 0x3b88, &words(&[12, 1, 1])), Ok(0));
+    assert_eq!(user.give(5, 0x3b88, &words(&[12, 0, 0])), Ok(0), "it is set");
+    let allow = [words(&[24, 1, 0, 0]), longs(&[0])].concat();
+    assert_eq!(give_read_only(&mut user, 5, 0x3b82, &allow), Ok(0));
+}
+
+#[test]
+fn a_mapping_that_finds_its_room_keeps_its_place_in_the_page() {
+    let mut user = user();
+    user.give(5, MAP, &map(7, 1, BASE, 0x10, 0x1000)).unwrap();
+    user.give(5, MAP, &map(6, 1, BASE + 0x18, 0x10, 0)).unwrap();
+    assert_eq!(user.fake.get(BASE + 32, 8), longs(&[0x2018]));
+}

@@ -90,3 +90,16 @@ fn a_device_that_was_closed_can_be_bound_again() {
     }
     assert_eq!(user.desk.opens().count(), 1);
 }
+
+#[test]
+fn a_pin_that_was_disabled_is_not_when_the_device_is_opened_again() {
+    let mut user = User::of("v2", "[interrupts]\npin = true");
+    let device = user.with_device();
+    assert_eq!(user.write(device, 7 << 40 | 5, &[4]), Ok(1));
+    for file in [device, 4, 3] {
+        user.close(file);
+    }
+    let device = user.with_device();
+    assert_eq!(user.read(device, 7 << 40 | 4, 2), Ok(2));
+    assert_eq!(user.fake.get(BASE + 0x1000, 2), [2, 0], "memory decode is on, and nothing else");
+}
