@@ -1,4 +1,4 @@
-#!/bin/bash -eu
+#!/bin/bash
 # Builds the fuzz targets as OSS-Fuzz and ClusterFuzzLite ask for it.
 #
 #   in   $SRC/cxl-sim   the sources           $SANITIZER   address, memory, undefined, coverage or none
@@ -8,14 +8,16 @@
 # `cargo ci oss-fuzz` runs this very script with the toolchain of the machine. It calls cargo itself and not
 # cargo-fuzz, so that both are the same build. The toolchain must be a nightly one, as it is in their image.
 
+set -euo pipefail
+
 sources=$SRC/cxl-sim
 host=$(rustc -vV | sed -n 's/^host: //p')
 
 # Debug assertions bring the checks of overflow, and what unsafe functions of the standard library ask for.
 flags="--cfg fuzzing -Cforce-frame-pointers -Cdebug-assertions"
 # The coverage that guides libFuzzer.
-counters="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4
-    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+counters="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+counters="$counters -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
 standard=
 case $SANITIZER in
     # Their coverage comes of what the image has in RUSTFLAGS.
