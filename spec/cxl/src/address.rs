@@ -266,6 +266,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "tens of thousands of functions")]
     fn every_bus_device_and_function_has_a_requester_id_of_its_own() {
         for id in 0..=u16::MAX {
             let [bus, rest] = id.to_be_bytes();

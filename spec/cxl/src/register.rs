@@ -423,6 +423,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of masks")]
     fn every_mask_has_the_bits_between_its_ends_and_no_others() {
         for (high, low) in (0..64).flat_map(|high| (0..=high).map(move |low| (high, low))) {
             let told = (low..=high).fold(0, |mask, bit| mask | 1u64 << bit);
