@@ -47,7 +47,7 @@ pub(crate) fn test(workspace: &Workspace) -> Outcome {
 }
 
 /// The lines that tell how many tests did what, without the time that they took, and none for no tests at all.
-fn results(said: &str) -> Vec<&str> {
+pub(crate) fn results(said: &str) -> Vec<&str> {
     let results = said.lines().map(str::trim).filter(|line| line.starts_with("test result:"));
     let timeless = results.filter_map(|line| line.split("; finished in").next());
     timeless.filter(|line| !line.contains(" 0 passed; 0 failed")).collect()

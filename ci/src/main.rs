@@ -6,6 +6,7 @@
 //!                  │ tidy       the law of the house, over the sources
 //!                  │ edges      which package may depend on which
 //!                  │ foreign    what other people's programs make of the device
+//!                  │ kani, miri proofs that compile, and tests that are interpreted
 //!                  └ coverage   which lines the tests reach
 //! ```
 //!
@@ -21,6 +22,9 @@ mod coverage;
 mod edges;
 mod foreign;
 mod fuzz;
+mod kani;
+mod miri;
+mod nightly;
 mod report;
 mod step;
 mod tidy;

@@ -13,6 +13,8 @@ use crate::foreign::lspci;
 use crate::foreign::qemu;
 use crate::foreign::ways;
 use crate::fuzz;
+use crate::kani;
+use crate::miri;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -75,6 +77,15 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("fuzz", "The fuzz targets build and find nothing in a few seconds each", fuzz::smoke)
         .lasting(fuzz::smoke_for),
     Step::new("fuzz-bench", "How often a second each fuzz target is carried out", fuzz::bench).aside(),
+    Step::new(
+        "oss-fuzz",
+        "The script of OSS-Fuzz builds the fuzz targets with sanitizers, and each runs for a second",
+        fuzz::build_and_run,
+    )
+    .blessed_by(fuzz::bless)
+    .aside(),
+    Step::new("kani", "The proofs for Kani compile; it takes Kani itself to prove them", kani::compile),
+    Step::new("miri", "The tests of the specifications have no undefined behaviour", miri::interpret).aside(),
     Step::new(
         "coverage",
         "The tests of the specifications and the device cover their lines",

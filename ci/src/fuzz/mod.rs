@@ -12,6 +12,7 @@
 
 mod bench;
 mod dictionary;
+mod oss_fuzz;
 mod seeds;
 
 use std::path::Path;
@@ -19,6 +20,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) use bench::bench;
+pub(crate) use oss_fuzz::bless;
+pub(crate) use oss_fuzz::build_and_run;
 
 use crate::commands::cargo;
 use crate::commands::program;

@@ -181,6 +181,35 @@ mod tests {
         assert_eq!(access.relative_to(12), None);
     }
 
+    /// All lengths from all places of a page's end and of the space's end, in all widths.
+    #[test]
+    #[cfg(not(miri))]
+    fn every_short_transfer_is_split_into_aligned_pieces_that_are_the_transfer() {
+        for (start, length, widest) in (0..40)
+            .chain(u64::MAX - 40..=u64::MAX)
+            .flat_map(|start| (0..40).map(move |length| (start, length)))
+            .flat_map(|(start, length)| Width::ALL.map(|widest| (start, length, widest)))
+        {
+            let mut at = u128::from(start);
+            for access in Access::split(start, length, widest) {
+                assert_eq!(u128::from(access.offset()), at);
+                assert!(access.width() <= widest && access.offset() % access.width().bytes() == 0);
+                at += u128::from(access.width().bytes());
+            }
+            assert_eq!(at, (u128::from(start) + u128::from(length)).min(1 << 64), "{start} {length}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_bytes_is_a_width_or_none_and_its_mask_has_as_many_bytes() {
+        for bytes in 0..=256 {
+            let width = Width::of(bytes);
+            assert_eq!(width.is_some(), [1, 2, 4, 8].contains(&bytes));
+            assert!(width.is_none_or(|width| width.bytes() == bytes));
+            assert!(width.is_none_or(|width| u128::from(width.mask()) == (1 << (8 * bytes)) - 1));
+        }
+    }
+
     proptest! {
         #[test]
         fn the_pieces_are_the_transfer(offset in 0u64..64, length in 0u64..64) {

@@ -161,6 +161,7 @@ mod tests {
     extern crate std;
 
     use std::string::ToString;
+    use std::vec::Vec;
 
     use proptest::prelude::*;
 
@@ -207,6 +208,70 @@ mod tests {
     fn a_device_number_of_six_bits_is_no_bdf() {
         assert_eq!(Bdf::new(0, 32, 0), None);
         assert_eq!(Bdf::new(0, 0, 8), None);
+    }
+
+    /// The numbers beside both ends and the middle of the space.
+    fn boundaries() -> impl Iterator<Item = u64> + Clone {
+        let around = |middle: u64| (0..7).map(move |beside| middle.wrapping_sub(3).wrapping_add(beside));
+        [0, 0x1000, 1 << 63].into_iter().flat_map(around)
+    }
+
+    /// All spans between boundaries, with first and last address as numbers that cannot overflow.
+    fn spans() -> Vec<(Span<Gpa>, u128, u128)> {
+        let pairs = boundaries().flat_map(|start| boundaries().map(move |size| (start, size)));
+        let made = pairs.filter_map(|(start, size)| {
+            let end = u128::from(start) + u128::from(size);
+            let span = Span::new(Gpa::new(start), size);
+            assert_eq!(span.is_some(), size > 0 && end < 1 << 64, "{start:#x} {size:#x}");
+            span.map(|span| (span, u128::from(start), end))
+        });
+        made.collect()
+    }
+
+    #[test]
+    fn every_span_between_boundaries_has_its_end_and_the_addresses_up_to_it() {
+        for (span, start, end) in spans() {
+            assert_eq!((u128::from(span.start().get()), u128::from(span.end().get())), (start, end));
+            for address in boundaries() {
+                let offset = u128::from(address).checked_sub(start).filter(|_| u128::from(address) < end);
+                assert_eq!(span.offset_of(Gpa::new(address)).map(u128::from), offset, "{span} {address:#x}");
+                assert_eq!(span.contains(Gpa::new(address)), offset.is_some(), "{span} {address:#x}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn every_pair_of_spans_between_boundaries_overlaps_as_intervals_do() {
+        let spans = spans();
+        for &(left, left_start, left_end) in &spans {
+            for &(right, right_start, right_end) in &spans {
+                let common = left_start.max(right_start) < left_end.min(right_end);
+                assert_eq!(left.overlaps(right), common, "{left} {right}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn every_run_between_boundaries_is_covered_if_no_end_of_it_is_outside() {
+        for (span, start, end) in spans() {
+            for (from, size) in boundaries().flat_map(|from| boundaries().map(move |size| (from, size))) {
+                // A run of no bytes is covered where it begins inside.
+                let last = u128::from(from) + u128::from(size.max(1));
+                let inside = start <= u128::from(from) && last <= end;
+                assert_eq!(span.covers(Gpa::new(from), size), inside, "{span} {from:#x} {size:#x}");
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(not(miri))]
+    fn every_bus_device_and_function_has_a_requester_id_of_its_own() {
+        for id in 0..=u16::MAX {
+            let [bus, rest] = id.to_be_bytes();
+            assert_eq!(Bdf::new(bus, rest >> 3, rest & 7).map(Bdf::requester_id), Some(id));
+        }
     }
 
     proptest! {

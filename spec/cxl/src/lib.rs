@@ -25,4 +25,6 @@ pub mod cdat;
 pub mod component;
 pub mod dvsec;
 pub mod pci;
+#[cfg(kani)]
+mod proofs;
 pub mod register;

@@ -423,6 +423,45 @@ mod tests {
     }
 
     #[test]
+    #[cfg(not(miri))]
+    fn every_mask_has_the_bits_between_its_ends_and_no_others() {
+        for (high, low) in (0..64).flat_map(|high| (0..=high).map(move |low| (high, low))) {
+            let told = (low..=high).fold(0, |mask, bit| mask | 1u64 << bit);
+            assert_eq!(bits(high, low), told, "{high}:{low}");
+            let field = Field { name: "any", high, low, attribute: Attribute::Rw };
+            assert_eq!(field.of(u64::MAX), u64::MAX >> (63 - (high - low)), "{high}:{low}");
+            assert_eq!(field.of(!told), 0, "{high}:{low}");
+        }
+    }
+
+    /// Every byte of a register with every value of each field, beside ones and zeros in the other bytes.
+    #[test]
+    #[cfg(not(miri))]
+    fn every_value_of_a_field_comes_out_and_leaves_every_byte_beside_it() {
+        for (byte, others) in (0..=0xffu32).flat_map(|byte| [(byte, 0), (byte, u32::MAX)]) {
+            for at in [0, 8, 16, 24] {
+                let raw = (others & !(0xff << at)) | byte << at;
+                let before = Sample::new(raw);
+                for value in (0..16).map(u4::new) {
+                    let after = before.with_ways(value);
+                    assert_eq!(after.raw(), (raw & 0xffff_ff0f) | u32::from(value) << 4);
+                    assert_eq!(after.ways(), value);
+                }
+                for value in [false, true] {
+                    let after = before.with_commit(value);
+                    assert_eq!(after.raw(), (raw & 0xffff_fdff) | u32::from(value) << 9);
+                    assert_eq!(after.commit(), value);
+                }
+                for value in (0..=0xff).map(|value| u16::from_le_bytes([value, byte as u8])) {
+                    let after = before.with_high(value);
+                    assert_eq!(after.raw(), (raw & 0xffff) | u32::from(value) << 16);
+                    assert_eq!(after.high(), value);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_field_of_all_64_bits_has_all_bits_in_its_mask() {
         assert_eq!(bits(63, 0), u64::MAX);
         assert_eq!(bits(0, 0), 1);

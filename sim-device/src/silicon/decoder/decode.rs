@@ -147,6 +147,55 @@ mod tests {
         assert_eq!(mappings([far, far])[1].dpa_base, u64::MAX);
     }
 
+    /// The offsets of a share beside every power of two, every granule's end and its own end.
+    fn boundaries(share: u64, granule: u64) -> Vec<u64> {
+        let powers = (0..64).map(|power| 1u64 << power).chain([0, granule, 3 * granule, share]);
+        let beside = powers.flat_map(|power| [power.saturating_sub(1), power, power.saturating_add(1)]);
+        beside.filter(|offset| *offset < share).collect()
+    }
+
+    /// All codes of ways and of granularity, every position, ranges of one granule and of what 52 bits have.
+    #[test]
+    fn there_and_back_is_where_one_was_for_every_way_and_granularity_at_every_boundary() {
+        for (code, granularity) in (0..16).flat_map(|ways| (0..16).map(move |code| (ways, code))) {
+            let ways = [1, 2, 4, 8, 16, 0, 0, 0, 3, 6, 12, 0, 0, 0, 0, 0][usize::from(code)];
+            for size in [1, 2, 3, 12, 48, 1 << 20].map(|granules| 3 * granules * hdm::GRANULE) {
+                let mapping = only(programming(size, code, granularity));
+                if ways == 0 || granularity > 6 {
+                    assert_eq!(to_dpa(mapping, Hpa::new(BASE)), None, "{code} {granularity}");
+                    continue;
+                }
+                let granule = 256 << granularity;
+                for (dpa, position) in boundaries(size / ways, granule)
+                    .into_iter()
+                    .flat_map(|dpa| (0..ways).map(move |position| (dpa, position)))
+                {
+                    let hpa = to_hpa(mapping, position, dpa);
+                    assert!((BASE..BASE + size).contains(&hpa), "{mapping:?} {position} {dpa:#x}");
+                    assert_eq!(to_dpa(mapping, Hpa::new(hpa)), Some(Dpa::new(dpa)), "{mapping:?} {hpa:#x}");
+                }
+                assert_eq!(to_dpa(mapping, Hpa::new(BASE - 1)), None);
+                assert_eq!(to_dpa(mapping, Hpa::new(BASE + size)), None);
+            }
+        }
+    }
+
+    /// The other way: each host address beside a boundary is a device address, and this and its position give it back.
+    #[test]
+    fn back_and_there_is_where_one_was_for_every_way_and_granularity_at_every_boundary() {
+        for (code, ways) in [(0, 1), (1, 2), (2, 4), (3, 8), (4, 16), (8, 3), (9, 6), (10, 12)] {
+            for granularity in 0..7 {
+                let (size, granule) = (48 * hdm::GRANULE, 256 << granularity);
+                let mapping = only(programming(size, code, granularity));
+                for offset in boundaries(size, granule) {
+                    let dpa = to_dpa(mapping, Hpa::new(BASE + offset)).unwrap();
+                    let position = offset / granule % ways;
+                    assert_eq!(to_hpa(mapping, position, dpa.get()), BASE + offset, "{mapping:?}");
+                }
+            }
+        }
+    }
+
     fn legal_ways() -> impl Strategy<Value = u8> {
         prop::sample::select(vec![0u8, 1, 2, 3, 4, 8, 9, 10])
     }

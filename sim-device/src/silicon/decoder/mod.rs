@@ -19,6 +19,8 @@
 //! decoder is `Committing` until the bit is cleared.
 
 pub mod decode;
+#[cfg(kani)]
+mod proofs;
 
 use arbitrary_int::u4;
 use cxl_spec::address::Hpa;

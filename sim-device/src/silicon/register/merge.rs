@@ -103,6 +103,63 @@ mod tests {
         }
     }
 
+    /// What one bit reads afterwards, told by cases and without masks.
+    fn told(attribute: Attribute, was: bool, reached: bool, written: bool, locked: bool) -> bool {
+        match (attribute, reached) {
+            (Attribute::RsvdZ, _) => false,
+            (_, false) => was,
+            (Attribute::Rwl, true) if locked => was,
+            (Attribute::Rw | Attribute::Rws | Attribute::Rwl, true) => written,
+            (Attribute::Rw1c | Attribute::Rw1cs, true) => was && !written,
+            (Attribute::Rwo, true) => was || written,
+            (Attribute::HwInit | Attribute::Ro | Attribute::Ros | Attribute::RsvdP, true) => was,
+        }
+    }
+
+    /// All that a byte can be before, all that can be written, in every lane, reached or not, locked or not.
+    #[rstest]
+    fn every_byte_over_every_byte_is_the_truth_of_its_bits_in_every_lane(
+        #[values(
+            Attribute::HwInit,
+            Attribute::Ro,
+            Attribute::Ros,
+            Attribute::Rw,
+            Attribute::Rws,
+            Attribute::Rw1c,
+            Attribute::Rw1cs,
+            Attribute::Rwl,
+            Attribute::Rwo,
+            Attribute::RsvdP,
+            Attribute::RsvdZ
+        )]
+        attribute: Attribute,
+        #[values(false, true)] reached: bool,
+        #[values(false, true)] locked: bool,
+    ) {
+        let enabled = if reached { 0xff } else { 0 };
+        for (was, byte) in (0..=0xffu64).flat_map(|was| (0..=0xffu64).map(move |byte| (was, byte))) {
+            let one = |bit: u32| told(attribute, was >> bit & 1 == 1, reached, byte >> bit & 1 == 1, locked);
+            let expected = (0..8).fold(0, |all, bit| all | u64::from(one(bit)) << bit);
+            for lane in 0..8 {
+                let fields = [Field { name: "lane", high: 8 * lane + 7, low: 8 * lane, attribute }];
+                let written = Written { value: byte << (8 * lane), enabled: enabled << (8 * lane) };
+                let after = merge(&fields, was << (8 * lane), written, locked);
+                assert_eq!(after, expected << (8 * lane), "{was:#x} {byte:#x} {lane}");
+            }
+        }
+    }
+
+    /// A field that begins inside of a byte takes no bit of its neighbour, whatever reaches that byte.
+    #[test]
+    fn every_byte_over_every_byte_moves_only_the_field_it_is_of() {
+        let attributes = [(Attribute::Rw, 3, 0), (Attribute::Rw1c, 6, 4)];
+        let fields = attributes.map(|(attribute, high, low)| Field { name: "part", high, low, attribute });
+        for (was, byte) in (0..=0xffu64).flat_map(|was| (0..=0xffu64).map(move |byte| (was, byte))) {
+            let expected = (byte & 0xf) | (was & 0x70 & !byte);
+            assert_eq!(merge(&fields, was, Written { value: byte, enabled: 0xff }, false), expected);
+        }
+    }
+
     #[test]
     fn bits_in_no_field_never_stick() {
         let fields = [Field { name: "low", high: 3, low: 0, attribute: Attribute::Rw }];
