@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 17] = [
     of_bytes("wire_frame", "any bytes as a stream of messages, both ways", vfio_abi::drive::wire_frame),
     of_bytes(
         "capability_chain",

@@ -1,4 +1,4 @@
-//! The targets as OSS-Fuzz and ClusterFuzzLite build them: by the script that they run, with each sanitizer.
+//! The targets as OSS-Fuzz and `ClusterFuzzLite` build them: by the script that they run, with each sanitizer.
 //!
 //! ```text
 //!  ci/oss-fuzz/build.sh ─▶ $OUT/TARGET, its dictionary, options and seeds ─▶ each runs there for a second
