@@ -47,7 +47,7 @@ pub(super) fn soak(args: &args::Soak) -> Result<ExitCode, Failure> {
 }
 
 /// Some seed: which one does not matter, and it is told.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
 }

@@ -1,4 +1,4 @@
-//! Bytes that fuzzers are fed: any, and more often small ones and single bits, which mean more to what reads them.
+//! Bytes that fuzzers are fed: any, and more often small ones, single bits, and odd ones: those let a list go on.
 
 use fastrand::Rng;
 
@@ -17,7 +17,7 @@ pub(super) fn any(rng: &mut Rng) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length);
     while bytes.len() < length {
         let left = length.saturating_sub(bytes.len());
-        let kind = rng.u8(0..5);
+        let kind = rng.u8(0..6);
         let run = rng.usize(1..=LONGEST_RUN).min(left);
         bytes.extend((0..run).map(|_| byte(kind, rng)));
     }
@@ -28,6 +28,7 @@ fn byte(kind: u8, rng: &mut Rng) -> u8 {
     match kind {
         0 => rng.u8(0..SMALL),
         1 => 1 << rng.u8(0..8),
-        _ => rng.u8(..),
+        2 => rng.u8(..),
+        _ => rng.u8(..) | 1,
     }
 }

@@ -23,6 +23,7 @@ use fastrand::Rng;
 use given::Given;
 use sim_device::kernel::drive::Step;
 use sim_device::kernel::drive::mended;
+use sim_device::kernel::drive::mended::Law;
 use sim_device::server::drive::maps;
 use vmm_core::drive::machines;
 use vmm_core::plan::dma::Wish;
@@ -34,8 +35,8 @@ use crate::soak::Changed;
 /// Who looks for a defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// A user of this kernel.
-    Kernel(&'static str),
+    /// A user of this kernel, without these laws.
+    Kernel(&'static str, &'static [Law]),
     /// Clients that map memory.
     Maps,
     /// Lives of machines. With these words a machine may refuse its devices.
@@ -99,7 +100,7 @@ impl Driver {
     /// Its name.
     pub fn name(self) -> String {
         match self {
-            Self::Kernel(abi) => format!("mended kernel {abi}"),
+            Self::Kernel(abi, _) => format!("mended kernel {abi}"),
             Self::Maps => "maps".to_owned(),
             Self::Lives(_) => "lives".to_owned(),
             Self::Plans => "plans".to_owned(),
@@ -109,8 +110,8 @@ impl Driver {
     /// Checks what must hold, whatever these bytes mean. It asserts.
     fn run(self, given: &Given, bytes: &[u8]) {
         match self {
-            Self::Kernel(abi) => {
-                with(bytes, |steps: Vec<Step>| mended::run(&given.profile, abi, &steps));
+            Self::Kernel(abi, left_out) => {
+                with(bytes, |steps: Vec<Step>| mended::run(&given.profile, abi, left_out, &steps));
             }
             Self::Maps => with(bytes, |steps: Vec<maps::Step>| maps::run(&given.profile, &steps)),
             Self::Lives(refusal) => {

@@ -1,5 +1,7 @@
 //! The rows of the list of defects: what puts each back, and who finds it, or why nobody does.
 
+use sim_device::kernel::drive::mended::Law;
+
 use super::Driver;
 use super::Row;
 
@@ -19,10 +21,12 @@ kernel.fixed_locked_commit = true
 pub const ROWS: &[Row] = &[
     Row {
         number: 1,
-        always: &["firmware.committed = false\nkernel.show_uncommitted = true"],
+        always: &[
+            "firmware.committed = false\nkernel.show_uncommitted = true\ndvsec.mem_enable_at_reset = true",
+        ],
         knob: "machine.defects = [\"uncommitted-taken\"]",
         driver: Driver::Lives(Some("HOST_FIRMWARE_COMMITTED is clear")),
-        law: "the window has",
+        law: " has 0x",
     },
     Row {
         number: 3,
@@ -64,90 +68,76 @@ pub const ROWS: &[Row] = &[
         always: &[],
         knob: "machine.defects = [\"second-endpoint-taken\"]",
         driver: Driver::Plans,
-        law: "",
+        law: "gpu1 is in its window",
     },
     Row {
         number: 9,
         always: &[],
         knob: "machine.defects = [\"first-window-for-all\"]",
         driver: Driver::Plans,
-        law: "",
+        law: "gpu1 is in its window",
     },
     Row {
         number: 10,
         always: &[MENDED],
         knob: "kernel.status_2 = \"shadow\"",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "status 2 is the hardware's",
     },
     Row {
         number: 11,
         always: &[MENDED],
         knob: "kernel.fixed_dvsec_widths = false",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[Law::Bytes, Law::Dwords]),
         law: "is not lost",
     },
     Row {
         number: 12,
         always: &[MENDED],
         knob: "kernel.memory_without_mmap = true",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "the memory can be mapped",
     },
     Row {
         number: 13,
         always: &[MENDED],
         knob: "kernel.fixed_dvsec_widths = false",
-        driver: Driver::Kernel("v2"),
-        law: "was not written",
-    },
-    Row {
-        number: 13,
-        always: &[MENDED],
-        knob: "kernel.fixed_dvsec_widths = false",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "the dword at",
     },
     Row {
         number: 14,
         always: &[MENDED],
         knob: "kernel.fixed_dvsec_widths = false",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[Law::Dwords]),
         law: "the bytes of the register",
     },
     Row {
         number: 15,
         always: &[MENDED],
         knob: "kernel.enable_lost_in_reset = true",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "after a CXL reset",
     },
     Row {
         number: 16,
         always: &[MENDED, "firmware.zero_size = true"],
         knob: "kernel.zero_size_counts = true",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "the decoder covers the memory",
-    },
-    Row {
-        number: 16,
-        always: &[MENDED],
-        knob: "kernel.fixed_stale_shadow = false",
-        driver: Driver::Kernel("v3"),
-        law: "firmware's size again",
     },
     Row {
         number: 17,
         always: &[MENDED],
         knob: "kernel.fixed_dvsec_widths = false",
-        driver: Driver::Kernel("v3"),
+        driver: Driver::Kernel("v3", &[]),
         law: "reaches the second register",
     },
     Row {
         number: 17,
         always: &[MENDED],
         knob: "kernel.fixed_stale_shadow = false",
-        driver: Driver::Kernel("v3"),
+        driver: Driver::Kernel("v3", &[]),
         law: "outlives a reset",
     },
     Row {
@@ -183,20 +173,20 @@ pub const ROWS: &[Row] = &[
         always: &[],
         knob: "faults.unmaps_forget_nothing = true",
         driver: Driver::Maps,
-        law: "which nobody mapped",
+        law: "nothing is there",
     },
     Row {
         number: 23,
         always: &[MENDED, "firmware.config_lock = \"after-mem-enable\""],
         knob: "firmware.config_lock = \"before-mem-enable\"",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "the memory can be read",
     },
     Row {
         number: 24,
         always: &[MENDED],
         knob: "faults.cannot_be_reset = true",
-        driver: Driver::Kernel("v2"),
+        driver: Driver::Kernel("v2", &[]),
         law: "the device can be reset",
     },
     Row {
@@ -204,7 +194,7 @@ pub const ROWS: &[Row] = &[
         always: &[],
         knob: "machine.after_reset = \"nothing\"",
         driver: Driver::Lives(None),
-        law: "",
+        law: "the decoder's base has",
     },
 ];
 
@@ -212,5 +202,15 @@ pub const ROWS: &[Row] = &[
 pub const UNSEEN: &[(u8, &str, &str)] = &[
     (2, "memory freed twice", "it has one owner here, and no key can give it another"),
     (20, "a client that does not notice", "the key ends the server; no key makes this client overlook it"),
+    (
+        13,
+        "a byte that clears the other one",
+        "it takes two writes in a row, and random bytes rarely are; its key is found",
+    ),
+    (
+        16,
+        "a size that outlives a reset",
+        "it takes five writes in a row, and random bytes rarely are; its key is row 17's",
+    ),
     (22, "a kernel's buffer freed twice", "there is no such kernel here, so no key can make it"),
 ];

@@ -215,6 +215,9 @@ impl<'a> Life<'a> {
         for place in 0..self.places.len() {
             let slot = self.places.get(place).ok_or("no such slot")?;
             let (is_there, name) = (slot.device.is_some(), slot.name);
+            if slot.device.as_ref().is_some_and(|device| device.fuse.was_asked_for_nothing()) {
+                return Err(format!("{name}: DMA_UNMAP of what was not mapped: refused with ENOENT"));
+            }
             let is_placed = !slot.is_guests || slot.is_committed;
             let checked =
                 if is_there { self.check_device(place, is_placed, dice) } else { self.check_empty(place) };
@@ -241,6 +244,9 @@ impl<'a> Life<'a> {
         if self.load(planned.config.start(), Width::Word)? == 0xffff {
             return Err("it has no IDs".to_owned());
         }
+        if self.places.get(place).is_some_and(|slot| !slot.is_guests) {
+            self.check_decoder(&planned)?;
+        }
         let offset = dice.below(0..planned.window.span.size() / 8) * 8;
         let at = planned.window.span.start().checked_add(offset).ok_or("no such address")?;
         let (before, value) = (self.held(number, &planned, offset)?, dice.any() >> 1);
@@ -249,6 +255,16 @@ impl<'a> Life<'a> {
         same("the window", self.load(at, Width::Qword)?, expected)?;
         let expected = if is_placed { value } else { before };
         same("the device's memory", self.held(number, &planned, offset)?, expected)
+    }
+
+    /// The decoder that the machine programs has the base of the window.
+    fn check_decoder(&mut self, planned: &plan::Device) -> Result<(), String> {
+        let base = planned.programme.decoder.saturating_add(hdm::BASE_LOW);
+        let low = planned.overlay.span.start().checked_add(base).ok_or("no such address")?;
+        let high = low.checked_add(4).ok_or("no such address")?;
+        let (low, high) = (self.load(low, Width::Dword)?, self.load(high, Width::Dword)?);
+        let base = hdm::join(low as u32, high as u32);
+        same("the decoder's base", base, planned.window.span.start().get())
     }
 
     fn check_empty(&mut self, place: usize) -> Result<(), String> {

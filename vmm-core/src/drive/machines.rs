@@ -7,12 +7,14 @@
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
 use cxl_spec::component::hdm::GRANULE;
+use cxl_spec::pci::extended_capability;
 use vfio_abi::cxl::Revision;
 
 use super::device::Device;
 use super::laws::check_plan;
 use crate::backend::Shared;
 use crate::discover::Inventory;
+use crate::discover::config::Extended;
 use crate::discover::discover;
 use crate::plan::Decision;
 use crate::plan::defect::Defect;
@@ -40,6 +42,9 @@ pub fn any_plan(defects: &[Defect], dma: Wish, bytes: &[u8]) {
     let sizes = MOST_BAR - LEAST_BAR + 1;
     let bars = inventory.config.bars.iter_mut().filter(|bar| bar.index == BAR);
     bars.for_each(|bar| bar.size = 1 << (LEAST_BAR + u32::from(byte(1)) % sizes));
+    // Far behind what such a device has: nobody reads it there.
+    let ats = Extended { offset: 0xf00, id: extended_capability::ATS, version: 1, dvsec: None };
+    inventory.config.extended.push(ats);
     let is_shared = byte(3) & 1 == 1;
     let arch = if byte(0) & 1 == 0 { Arch::X86_64 } else { Arch::Aarch64 };
     let machine = Machine {
@@ -89,6 +94,7 @@ mod tests {
             ats in any::<bool>(),
         ) {
             any_plan(&[], Wish { policy: Policy::Map, ats }, &bytes);
+            any_plan(&[], Wish::default(), &bytes);
         }
     }
 }

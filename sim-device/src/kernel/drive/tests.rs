@@ -55,6 +55,6 @@ proptest! {
         abi in prop::sample::select(&["v2", "v3"][..]),
         steps in prop::collection::vec(step(), 0..30),
     ) {
-        mended::run(&all_mended(), abi, &steps);
+        mended::run(&all_mended(), abi, &[], &steps);
     }
 }
