@@ -4,6 +4,8 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -22,7 +24,7 @@ use vmm_core::backend::vfio_user::VfioUser;
 
 /// What makes a call fail, after so many that do not.
 #[derive(Debug, Default)]
-pub struct Fuse(Mutex<Option<(u64, Failure)>>);
+pub struct Fuse(Mutex<Option<(u64, Failure)>>, AtomicBool);
 
 impl Fuse {
     /// After `calls` more, one fails: refused, or the device is lost by it.
@@ -40,6 +42,11 @@ impl Fuse {
     /// Whether a call will fail that has not yet.
     pub fn is_lit(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether the device was asked to take back something that it was never given, and refused with `ENOENT`.
+    pub fn was_asked_for_nothing(&self) -> bool {
+        self.1.load(Ordering::SeqCst)
     }
 
     fn burns(&self) -> Option<Failure> {
@@ -141,7 +148,11 @@ impl Backend for Fused {
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
-        self.call(Call::DmaUnmap { range })?.dma_unmap(range)
+        let unmapped = self.call(Call::DmaUnmap { range })?.dma_unmap(range);
+        if unmapped.as_ref().is_err_and(|error| matches!(error.failure, Failure::Refused(Errno::ENOENT))) {
+            self.fuse.1.store(true, Ordering::SeqCst);
+        }
+        unmapped
     }
 
     fn reset(&mut self) -> Result<(), BackendError> {

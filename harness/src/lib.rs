@@ -18,6 +18,7 @@
 //! - [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
 //! - [`mod@soak`]: many lives of machines, with accidents, and what is left of each.
+//! - [`replay`]: what is fuzzed; [`refind`]: defects that are put back, and found by what is fuzzed.
 //! - [`cli`]: the command `cxl-sim`.
 
 pub mod acpi;
@@ -30,6 +31,7 @@ pub mod likeness;
 pub mod opened;
 pub mod process;
 pub mod reach;
+pub mod refind;
 pub mod replay;
 pub mod report;
 pub mod requires;

@@ -150,7 +150,7 @@ const fn of_text(name: &'static str, about: &'static str, run: fn(&[u8])) -> Tar
 }
 
 /// Hands on what bytes mean; nothing if they are too few.
-fn with<T: for<'a> Arbitrary<'a>>(bytes: &[u8], run: impl FnOnce(T)) {
+pub(crate) fn with<T: for<'a> Arbitrary<'a>>(bytes: &[u8], run: impl FnOnce(T)) {
     if let Ok(meant) = T::arbitrary_take_rest(Unstructured::new(bytes)) {
         run(meant);
     }

@@ -53,6 +53,8 @@ pub(super) enum Command {
     Soak(Soak),
     /// Tell in words what a fuzzer found, and try it again
     Replay(Replay),
+    /// Put the defects on record back, one by one, and let the fuzz drivers find them again
+    Refind(Refind),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
     /// Run a program with the kernel's VFIO interface answered by a simulated device
@@ -74,6 +76,18 @@ pub(super) struct Replay {
     /// What was fuzzed. Without it, the name of the folder of the file
     #[arg(long, value_name = "NAME")]
     pub(super) target: Option<String>,
+}
+
+/// `cxl-sim refind`.
+#[derive(Debug, Args)]
+pub(super) struct Refind {
+    /// How long is looked for each
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    pub(super) seconds: Seconds,
+
+    /// What all inputs follow from. Without it, some seed, which is told
+    #[arg(long, value_name = "S")]
+    pub(super) seed: Option<u64>,
 }
 
 impl Default for Command {

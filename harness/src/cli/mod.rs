@@ -10,6 +10,7 @@ mod lend;
 mod likeness;
 mod list;
 mod plan;
+mod refind;
 mod replay;
 mod run;
 mod schema;
@@ -99,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Refind(args) => refind::refind(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),
         Command::Bench(args) => bench::bench(&args),

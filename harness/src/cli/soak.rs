@@ -12,6 +12,7 @@ use super::run::say;
 use super::this_program;
 use crate::soak;
 use crate::soak::Broken;
+use crate::soak::Changed;
 use crate::soak::Servers;
 use crate::soak::Setting;
 use crate::soak::Summary;
@@ -22,8 +23,13 @@ const OFTEN: u64 = 100;
 
 pub(super) fn soak(args: &args::Soak) -> Result<ExitCode, Failure> {
     let (guest, _) = guest(args.guest);
-    let setting =
-        Setting { program: this_program()?, guest, timeout: args.timeout.0, servers: Servers::Others };
+    let setting = Setting {
+        program: this_program()?,
+        guest,
+        timeout: args.timeout.0,
+        servers: Servers::Others,
+        changed: Changed::default(),
+    };
     let seed = args.seed.unwrap_or_else(seed);
     let until = Until { time: args.seconds.map(|seconds| seconds.0), lives: args.cycles };
     say(&format!("soak, guest {}, seed {seed}", guest.name()))?;
@@ -41,7 +47,7 @@ pub(super) fn soak(args: &args::Soak) -> Result<ExitCode, Failure> {
 }
 
 /// Some seed: which one does not matter, and it is told.
-fn seed() -> u64 {
+pub(super) fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs())
 }

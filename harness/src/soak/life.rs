@@ -23,7 +23,6 @@ use vmm_core::plan::dma::Policy;
 use vmm_core::plan::dma::Wish;
 use vmm_core::plan::iommu::SmmuIntent;
 use vmm_core::plan::iommu::Way;
-use vmm_core::plan::life::AfterReset;
 use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
 use vmm_core::plan::topology::BridgeIntent;
@@ -33,6 +32,7 @@ use vmm_core::plan::topology::WindowIntent;
 use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 
+use super::Changed;
 use super::Setting;
 use super::device::Served;
 use super::dice::Dice;
@@ -102,7 +102,8 @@ fn text(error: impl fmt::Display) -> String {
 pub(super) fn device(setting: &Setting, dice: &mut Dice, size: &str) -> Result<(Served, Attached), String> {
     let name = dice.choice(&ABIS).unwrap_or("v2");
     let abi = Abi::named(name).ok_or_else(|| format!("no kernel {name}"))?;
-    let profile: Profile = toml::from_str(&format!("[memory]\nsize = \"{size}\"\n")).map_err(text)?;
+    let keys = format!("memory.size = \"{size}\"\n{}", setting.changed.device);
+    let profile: Profile = toml::from_str(&keys).map_err(text)?;
     // Processes are dear: one of eight is enough to be killed.
     Served::start(setting, &profile, abi, dice.below(0..8) == 0)
 }
@@ -111,7 +112,7 @@ impl<'a> Life<'a> {
     /// A machine with one or two devices.
     pub(super) fn begin(setting: &'a Setting, dice: &mut Dice) -> Result<Self, String> {
         let is_kvm = setting.guest == GuestKind::Kvm && dice.below(0..4) == 0;
-        let machine = machine(dice, is_kvm);
+        let machine = machine(dice, is_kvm, &setting.changed);
         let mut places: Vec<_> = PLACES.into_iter().map(|place| Place::new(place, &machine)).collect();
         let (mut devices, mut names) = (Vec::new(), Vec::new());
         let count = if dice.bool() { 2 } else { 1 };
@@ -214,6 +215,9 @@ impl<'a> Life<'a> {
         for place in 0..self.places.len() {
             let slot = self.places.get(place).ok_or("no such slot")?;
             let (is_there, name) = (slot.device.is_some(), slot.name);
+            if slot.device.as_ref().is_some_and(|device| device.fuse.was_asked_for_nothing()) {
+                return Err(format!("{name}: DMA_UNMAP of what was not mapped: refused with ENOENT"));
+            }
             let is_placed = !slot.is_guests || slot.is_committed;
             let checked =
                 if is_there { self.check_device(place, is_placed, dice) } else { self.check_empty(place) };
@@ -240,6 +244,9 @@ impl<'a> Life<'a> {
         if self.load(planned.config.start(), Width::Word)? == 0xffff {
             return Err("it has no IDs".to_owned());
         }
+        if self.places.get(place).is_some_and(|slot| !slot.is_guests) {
+            self.check_decoder(&planned)?;
+        }
         let offset = dice.below(0..planned.window.span.size() / 8) * 8;
         let at = planned.window.span.start().checked_add(offset).ok_or("no such address")?;
         let (before, value) = (self.held(number, &planned, offset)?, dice.any() >> 1);
@@ -248,6 +255,16 @@ impl<'a> Life<'a> {
         same("the window", self.load(at, Width::Qword)?, expected)?;
         let expected = if is_placed { value } else { before };
         same("the device's memory", self.held(number, &planned, offset)?, expected)
+    }
+
+    /// The decoder that the machine programs has the base of the window.
+    fn check_decoder(&mut self, planned: &plan::Device) -> Result<(), String> {
+        let base = planned.programme.decoder.saturating_add(hdm::BASE_LOW);
+        let low = planned.overlay.span.start().checked_add(base).ok_or("no such address")?;
+        let high = low.checked_add(4).ok_or("no such address")?;
+        let (low, high) = (self.load(low, Width::Dword)?, self.load(high, Width::Dword)?);
+        let base = hdm::join(low as u32, high as u32);
+        same("the decoder's base", base, planned.window.span.start().get())
     }
 
     fn check_empty(&mut self, place: usize) -> Result<(), String> {
@@ -304,7 +321,7 @@ impl Place {
 }
 
 /// Some machine: two bridges, each with room for one device.
-fn machine(dice: &mut Dice, is_kvm: bool) -> Machine {
+fn machine(dice: &mut Dice, is_kvm: bool, changed: &Changed) -> Machine {
     let arch = if is_kvm || dice.bool() { Arch::X86_64 } else { Arch::Aarch64 };
     let reserve = Reserve { memory: 1 << 20, prefetchable: 4 << 20 };
     let bridge =
@@ -318,11 +335,12 @@ fn machine(dice: &mut Dice, is_kvm: bool) -> Machine {
         ..Topology::default()
     };
     let policy = dice.choice(&Policy::ALL).unwrap_or_default();
+    let policy = changed.policy.unwrap_or(policy);
     let way = dice.choice(&Way::ALL).unwrap_or_default();
     let smmu = (dice.below(0..4) == 0).then(|| SmmuIntent { bus: "b".to_owned(), reach: way });
     let default = Machine::default();
     let life = plan::life::Life {
-        after_reset: AfterReset::Reprogram,
+        after_reset: changed.after_reset,
         guest_commits: if dice.bool() { vec!["gpu1".to_owned()] } else { Vec::new() },
         on_loss: Vec::new(),
     };
@@ -334,6 +352,7 @@ fn machine(dice: &mut Dice, is_kvm: bool) -> Machine {
         dma: Wish { policy, ats: false },
         smmus: smmu.into_iter().collect(),
         life,
+        defects: changed.defects.clone(),
         ..default
     }
 }

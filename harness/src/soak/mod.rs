@@ -29,6 +29,9 @@ pub use accident::Accident;
 use dice::Dice;
 pub use left::Left;
 use life::Life;
+use vmm_core::plan::defect::Defect;
+use vmm_core::plan::dma::Policy;
+use vmm_core::plan::life::AfterReset;
 
 use crate::world::GuestKind;
 
@@ -43,6 +46,21 @@ pub struct Setting {
     pub timeout: Duration,
     /// Who serves the devices.
     pub servers: Servers,
+    /// What is different on purpose.
+    pub changed: Changed,
+}
+
+/// What is different from a life that goes well, on purpose.
+#[derive(Clone, Debug, Default)]
+pub struct Changed {
+    /// Keys of the devices' profile, as TOML.
+    pub device: String,
+    /// What is wrong with the machine.
+    pub defects: Vec<Defect>,
+    /// What devices may reach; any, if nothing is said.
+    pub policy: Option<Policy>,
+    /// What follows a reset.
+    pub after_reset: AfterReset,
 }
 
 /// Who serves devices.

@@ -7,6 +7,7 @@ fn setting() -> Setting {
         guest: GuestKind::Soft,
         timeout: Duration::from_secs(30),
         servers: Servers::Others,
+        changed: Changed::default(),
     }
 }
 

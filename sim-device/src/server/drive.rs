@@ -7,8 +7,11 @@
 //! - the device asks for one thing at a time, for no more than a message holds, and only while it is at a copy;
 //! - nothing that the client writes moves the decoder that host firmware locked.
 //!
+//! What must hold of what clients map is in [`maps`].
+//!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
+pub mod maps;
 pub mod stream;
 
 use std::os::fd::OwnedFd;

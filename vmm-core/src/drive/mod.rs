@@ -7,10 +7,13 @@
 //! - what is planned is apart, aligned and inside; what is mapped is what was planned, and goes again;
 //! - a machine whose guest runs has its decoder at its window.
 //!
+//! What is planned for large devices, and for two of them, is in [`machines`].
+//!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
 mod device;
 pub(crate) mod laws;
+pub mod machines;
 
 use std::sync::Arc;
 use std::time::Duration;

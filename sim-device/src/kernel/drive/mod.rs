@@ -10,8 +10,11 @@
 //!
 //! And what must hold between the kernels: where vfio-cxl adds nothing, all of them show the same.
 //!
+//! What must hold of a kernel whose mistakes are mended is in [`mended`].
+//!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
+pub mod mended;
 pub(crate) mod shape;
 
 use cxl_spec::component::hdm;
@@ -108,7 +111,11 @@ pub fn differ(steps: &[Step]) {
 }
 
 fn bound(abi: &'static Abi) -> Option<Kernel> {
-    let silicon = Silicon::power_on(Profile::default().check().ok()?).ok()?;
+    bound_to(&Profile::default(), abi)
+}
+
+fn bound_to(profile: &Profile, abi: &'static Abi) -> Option<Kernel> {
+    let silicon = Silicon::power_on(profile.check().ok()?).ok()?;
     let mut kernel = Kernel::bind(silicon, abi).ok()?;
     kernel.open();
     Some(kernel)
