@@ -41,7 +41,7 @@ for file in fuzz/fuzz_targets/*.rs; do
     [ "$target" = nothing ] && continue
     cp "$CARGO_TARGET_DIR/$host/release/$target" "$OUT/"
     cp ci/oss-fuzz/registers.dict "$OUT/$target.dict"
-    printf '[libfuzzer]\nmax_len = 4096\n' > "$OUT/$target.options"
+    printf '[libfuzzer]\nmax_len = 8192\n' > "$OUT/$target.options"
     # What was found once, and for those that read texts all texts that there are.
     case $target in
         scenario_file) seeds=scenarios ;;

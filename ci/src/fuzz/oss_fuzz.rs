@@ -170,7 +170,8 @@ mod tests {
         let workspace = Workspace::load().unwrap();
         let out = tempfile::tempdir().unwrap();
         assert!(for_a_second(&workspace, out.path(), "wire").is_err());
-        std::fs::write(out.path().join("chain.options"), "[libfuzzer]\nmax_len = 4096\n").unwrap();
+        std::fs::write(out.path().join("chain.options"), format!("[libfuzzer]\nmax_len = {LONGEST}\n"))
+            .unwrap();
         let command = for_a_second(&workspace, out.path(), "chain").unwrap();
         assert_eq!(command.get_program(), out.path().join("chain"));
         assert!(command.get_args().any(|argument| argument == "-dict=chain.dict"));
