@@ -25,7 +25,7 @@ pub const ROWS: &[Row] = &[
             "firmware.committed = false\nkernel.show_uncommitted = true\ndvsec.mem_enable_at_reset = true",
         ],
         knob: "machine.defects = [\"uncommitted-taken\"]",
-        driver: Driver::Lives(Some("HOST_FIRMWARE_COMMITTED is clear")),
+        driver: Driver::Lives(Some("host firmware did not commit HDM decoder 0")),
         law: " has 0x",
     },
     Row {

@@ -34,7 +34,7 @@ use crate::silicon::Silicon;
 pub enum Step {
     /// Writes a region.
     Write {
-        /// Which of [`PLACES`].
+        /// Which of `PLACES`.
         place: u8,
         /// Where, from the start of the place.
         offset: u16,
@@ -43,7 +43,7 @@ pub enum Step {
     },
     /// Reads a region.
     Read {
-        /// Which of [`PLACES`].
+        /// Which of `PLACES`.
         place: u8,
         /// Where, from the start of the place.
         offset: u16,

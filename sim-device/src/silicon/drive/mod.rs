@@ -3,10 +3,10 @@
 //! What must hold, whatever is written, wherever, at whatever width:
 //!
 //! - every bit is what its attribute lets it become, and no bit changes outside of what was written, but those by
-//!   which hardware answers: see [`laws`];
+//!   which hardware answers: see `laws`;
 //! - a decoder that decodes stays as it is until it is released, and one that is locked until it is reset; nothing
 //!   decodes outside of what is committed, and what decodes does so as the specification computes it: see
-//!   [`decoders`];
+//!   `decoders`;
 //! - reading changes nothing, and a wide read is what its parts read;
 //! - after a loss of power the device is as it was at first.
 //!

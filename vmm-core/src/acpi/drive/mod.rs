@@ -9,8 +9,8 @@
 //!
 //! - one that is put together by the rules is not refused, and what is refused is refused for something that it has;
 //! - the tables of one that is not refused are taken apart without a complaint, by a decoder that was written from the
-//!   reference and shares nothing with what makes them: see [`laws`];
-//! - and every number of the machine is in them: see [`same`].
+//!   reference and shares nothing with what makes them: see `laws`;
+//! - and every number of the machine is in them: see `same`.
 //!
 //! It asserts, so a caller who wants to go on must be one who expects to be stopped.
 
