@@ -48,7 +48,7 @@ const SLOW_START: &str = "its time-out is shorter than an emulated device proces
 const NO_WALLS: &str = "the emulator has no Landlock and no seccomp, and a thread of its own";
 
 /// Tests that do not run under the emulator.
-const LEFT_OUT: [LeftOut; 12] = [
+const LEFT_OUT: [LeftOut; 13] = [
     of_harness("broken::every_expectation_fails_on_a_device_that_is_broken_for_it", MINUTES),
     of_harness("confined::a_server_in_a_sandbox_ends_with_0_and_takes_its_socket_away", NO_WALLS),
     of_harness("confined::every_thread_of_a_server_in_a_sandbox_is_confined", NO_WALLS),
@@ -70,12 +70,13 @@ const LEFT_OUT: [LeftOut; 12] = [
         test: "a_process_that_confined_itself_may_what_it_must_and_no_more",
         why: NO_WALLS,
     },
-    LeftOut {
-        package: "sim-device",
-        test: "server::stop::model::",
-        why: "shuttle searches thousands of schedules of its own, whatever the processor is, which takes minutes",
-    },
+    LeftOut { package: "sim-device", test: "server::stop::model::", why: SEARCHES },
+    LeftOut { package: "vmm-core", test: "run::tests::races::", why: SEARCHES },
 ];
+
+/// What has nothing to do with the processor.
+const SEARCHES: &str =
+    "shuttle searches thousands of schedules of its own, whatever the processor is, which takes minutes";
 
 const fn of_harness(test: &'static str, why: &'static str) -> LeftOut {
     LeftOut { package: STARTS_PROGRAMS, test, why }
