@@ -18,6 +18,7 @@ use std::process::Command;
 use crate::commands::cargo;
 use crate::commands::reason;
 use crate::commands::run;
+use crate::foreign::root::Root;
 use crate::step::Outcome;
 use crate::workspace::Workspace;
 
@@ -62,6 +63,15 @@ fn possible(workspace: &Workspace) -> Result<(), Outcome> {
     let mut nothing = lent(workspace, "t2-committed", "v2");
     nothing.arg("true");
     run(nothing).map(drop).map_err(unless_permitted)
+}
+
+/// The root of foreign programs, where a device can be lent to one of them.
+///
+/// # Errors
+/// As of [`possible`]; the step is skipped where there is no root.
+fn possible_in_root(workspace: &Workspace) -> Result<Root, Outcome> {
+    possible(workspace)?;
+    Root::find(workspace).map_err(Outcome::Skipped)
 }
 
 fn unless_permitted(said: String) -> Outcome {

@@ -2,22 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
-use cxl_spec::address::Span;
 use cxl_spec::component::hdm;
 use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
 use vmm_core::backend::kvm;
 use vmm_core::map::Attached;
 use vmm_core::map::map;
-use vmm_core::map::memory::HostMemory;
-use vmm_core::map::space::Slot;
-use vmm_core::map::space::SlotError;
-use vmm_core::map::space::Slots;
 use vmm_core::plan;
 use vmm_core::plan::dma::Policy;
 use vmm_core::plan::dma::Wish;
@@ -34,6 +27,7 @@ use vmm_core::run::Running;
 
 use super::Changed;
 use super::Setting;
+use super::counted::Counted;
 use super::device::Served;
 use super::dice::Dice;
 use crate::world::GuestKind;
@@ -69,31 +63,6 @@ pub(super) struct Place {
     pub(super) device: Option<Served>,
 }
 
-/// Memory slots, counted.
-struct Counted {
-    inner: Arc<dyn Slots>,
-    here: AtomicUsize,
-}
-
-impl Slots for Counted {
-    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
-        let slot = self.inner.insert(at, memory)?;
-        self.here.fetch_add(1, Ordering::SeqCst);
-        Ok(slot)
-    }
-
-    fn remove(&self, slot: Slot) {
-        self.inner.remove(slot);
-        self.here.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl fmt::Debug for Counted {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "Counted({})", self.here.load(Ordering::SeqCst))
-    }
-}
-
 fn text(error: impl fmt::Display) -> String {
     error.to_string()
 }
@@ -126,7 +95,7 @@ impl<'a> Life<'a> {
         let planned = plan::plan(&machine, &named).map_err(text)?;
         let hypervisor =
             if is_kvm { Hypervisor::Kvm(kvm::Vm::new().map_err(text)?) } else { Hypervisor::Soft };
-        let slots = Arc::new(Counted { inner: hypervisor.slots(), here: AtomicUsize::new(0) });
+        let slots = Counted::over(hypervisor.slots());
         let programmed = map(planned, devices, slots.clone()).map_err(text)?.machine_done().map_err(text)?;
         let running = programmed.run(&hypervisor, setting.timeout).map_err(text)?;
         Ok(Self { running, places, slots, setting, is_over: false })
@@ -136,7 +105,7 @@ impl<'a> Life<'a> {
     pub(super) fn end(self) -> Result<(), String> {
         let slots = self.slots.clone();
         drop(self);
-        match slots.here.load(Ordering::SeqCst) {
+        match slots.here() {
             0 => Ok(()),
             left => Err(format!("left over: {left} memory slots")),
         }

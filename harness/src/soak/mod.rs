@@ -9,10 +9,11 @@
 //! - `device`: a device that is served, by a thread or by a process, behind a [fuse](crate::fused).
 //! - `life`: a machine with such devices, and what must hold of it at any time.
 //! - `accident`: what can happen to it, and what comes of it.
-//! - `left`: what this process holds.
+//! - `left`: what this process holds; `counted`: what it has put into a hypervisor.
 //! - `dice`: what chooses, and [`drive`]: a life that a fuzzer chooses.
 
 mod accident;
+mod counted;
 mod device;
 mod dice;
 pub mod drive;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 pub use accident::Accident;
+pub use counted::Counted;
 use dice::Dice;
 pub use left::Left;
 use life::Life;

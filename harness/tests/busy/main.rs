@@ -11,36 +11,25 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../plug/slot.rs"]
+mod slot;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
 use cxl_spec::access::Width;
 use cxl_spec::address::Gpa;
-use cxl_spec::address::Span;
 use harness::process::DeviceProcess;
+use harness::soak::Counted;
 use harness::soak::Left;
 use sim_device::kernel::Abi;
-use vmm_core::backend::Shared;
+use slot::attached;
 use vmm_core::backend::kvm;
 use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
-use vmm_core::backend::vfio_user::VfioUser;
-use vmm_core::map::Attached;
 use vmm_core::map::map;
-use vmm_core::map::memory::HostMemory;
-use vmm_core::map::space::Slot;
-use vmm_core::map::space::SlotError;
-use vmm_core::map::space::Slots;
-use vmm_core::plan::dma::Policy;
-use vmm_core::plan::dma::Wish;
 use vmm_core::plan::life::Life;
 use vmm_core::plan::machine::Machine;
 use vmm_core::plan::plan;
-use vmm_core::plan::topology::BridgeIntent;
-use vmm_core::plan::topology::Reserve;
-use vmm_core::plan::topology::Topology;
-use vmm_core::plan::topology::WindowIntent;
 use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 use vmm_core::run::guest::GuestError;
@@ -52,49 +41,16 @@ const CYCLES: usize = 4;
 /// What the guest stores.
 const VALUE: u64 = 0x1122_3344_5566_7788;
 
-/// Memory slots, counted.
-struct Counted {
-    inner: Arc<dyn Slots>,
-    here: AtomicUsize,
-}
-
-impl Slots for Counted {
-    fn insert(&self, at: Span<Gpa>, memory: &HostMemory) -> Result<Slot, SlotError> {
-        let slot = self.inner.insert(at, memory)?;
-        self.here.fetch_add(1, Ordering::SeqCst);
-        Ok(slot)
-    }
-
-    fn remove(&self, slot: Slot) {
-        self.inner.remove(slot);
-        self.here.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 struct Busy {
     running: Running,
     slots: Arc<Counted>,
     processes: [DeviceProcess; 2],
 }
 
-fn attached(process: &DeviceProcess) -> Attached {
-    let client = VfioUser::connect(process.socket(), DEFAULT_TIMEOUT).unwrap();
-    Attached::discovered(Shared::new(client)).unwrap()
-}
-
-/// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other, and `guests` commits its decoder.
+/// The machine with an empty slot, in which `guests` commits its decoder.
 fn machine(guests: Option<&str>) -> Machine {
-    let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
-    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
-    let window = |name: &str| WindowIntent { size: 256 << 20, targets: vec![name.to_owned()] };
-    let topology = Topology {
-        bridges: ["a", "b"].map(bridge).into(),
-        windows: ["a", "b"].map(window).into(),
-        below: vec![("gpu0".to_owned(), "a".to_owned())],
-        ..Topology::default()
-    };
     let life = Life { guest_commits: guests.map(str::to_owned).into_iter().collect(), ..Life::default() };
-    Machine { topology, life, dma: Wish { policy: Policy::Map, ats: false }, ..Machine::default() }
+    Machine { life, ..slot::machine() }
 }
 
 impl Busy {
@@ -104,7 +60,7 @@ impl Busy {
         let processes = [(), ()].map(|()| DeviceProcess::start(program, None, abi, DEFAULT_TIMEOUT).unwrap());
         let device = attached(&processes[0]);
         let planned = plan(machine, &[("gpu0", &device.inventory)]).unwrap();
-        let slots = Arc::new(Counted { inner: hypervisor.slots(), here: AtomicUsize::new(0) });
+        let slots = Counted::over(hypervisor.slots());
         let programmed = map(planned, vec![device], slots.clone()).unwrap().machine_done().unwrap();
         let running = programmed.run(hypervisor, DEFAULT_TIMEOUT).unwrap();
         Self { running, slots, processes }
@@ -127,7 +83,7 @@ impl Busy {
     }
 
     fn slots(&self) -> usize {
-        self.slots.here.load(Ordering::SeqCst)
+        self.slots.here()
     }
 
     /// Places in the window of a device and in its BARs: memory, what is mapped of a BAR, what traps.

@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod slot;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,44 +20,17 @@ use cxl_spec::access::Width;
 use harness::process::DeviceProcess;
 use harness::soak::Left;
 use sim_device::kernel::Abi;
-use vmm_core::backend::Shared;
+use slot::attached;
+use slot::machine;
 use vmm_core::backend::kvm;
 use vmm_core::backend::vfio_user::DEFAULT_TIMEOUT;
-use vmm_core::backend::vfio_user::VfioUser;
-use vmm_core::map::Attached;
 use vmm_core::map::map;
-use vmm_core::plan::dma::Policy;
-use vmm_core::plan::dma::Wish;
-use vmm_core::plan::machine::Machine;
 use vmm_core::plan::plan;
-use vmm_core::plan::topology::BridgeIntent;
-use vmm_core::plan::topology::Reserve;
-use vmm_core::plan::topology::Topology;
-use vmm_core::plan::topology::WindowIntent;
 use vmm_core::run::Hypervisor;
 use vmm_core::run::Running;
 
 /// How often the device comes and goes.
 const CYCLES: u64 = 100;
-
-fn attached(process: &DeviceProcess) -> Attached {
-    let client = VfioUser::connect(process.socket(), DEFAULT_TIMEOUT).unwrap();
-    Attached::discovered(Shared::new(client)).unwrap()
-}
-
-/// Bridge `a` with gpu0, and bridge `b` with an empty slot. Devices reach each other.
-fn machine() -> Machine {
-    let reserve = Reserve { memory: 1 << 20, prefetchable: 2 << 20 };
-    let bridge = |name: &str| BridgeIntent { name: name.to_owned(), reserve, ..BridgeIntent::default() };
-    let window = |name: &str| WindowIntent { size: 256 << 20, targets: vec![name.to_owned()] };
-    let topology = Topology {
-        bridges: ["a", "b"].map(bridge).into(),
-        windows: ["a", "b"].map(window).into(),
-        below: vec![("gpu0".to_owned(), "a".to_owned())],
-        ..Topology::default()
-    };
-    Machine { topology, dma: Wish { policy: Policy::Map, ats: false }, ..Machine::default() }
-}
 
 fn running(process: &DeviceProcess, hypervisor: &Hypervisor) -> Running {
     let device = attached(process);

@@ -25,12 +25,9 @@ const KERNELS: [&str; 3] = ["plain", "v2", "next"];
 
 /// Attaches QEMU in every way.
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
-    if let Err(outcome) = super::possible(workspace) {
-        return outcome;
-    }
-    let root = match Root::find(workspace) {
+    let root = match super::possible_in_root(workspace) {
         Ok(root) => root,
-        Err(reason) => return Outcome::Skipped(reason),
+        Err(outcome) => return outcome,
     };
     let mut told = Vec::new();
     let mut all_well = true;

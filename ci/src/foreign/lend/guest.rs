@@ -35,12 +35,9 @@ const KERNELS: [&str; 2] = ["plain", "v2"];
 
 /// Boots Linux with a device as each of the kernels shows it, each by another way.
 pub(crate) fn check(workspace: &Workspace) -> Outcome {
-    if let Err(outcome) = super::possible(workspace) {
-        return outcome;
-    }
-    let root = match Root::find(workspace) {
+    let root = match super::possible_in_root(workspace) {
         Ok(root) => root,
-        Err(reason) => return Outcome::Skipped(reason),
+        Err(outcome) => return outcome,
     };
     let mut told = Vec::new();
     for (abi, way) in KERNELS.into_iter().zip(WAYS) {

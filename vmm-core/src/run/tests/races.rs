@@ -199,14 +199,21 @@ fn writes_configuration(bus: &Bus, config: Gpa, bar0: Gpa) {
     write(DEVICE_CONTROL, Width::Word, 0x8000);
 }
 
+impl Life {
+    /// A vCPU that writes the configuration space of gpu1.
+    fn vcpu_writes_configuration(&self) -> thread::JoinHandle<()> {
+        let bus = self.running.bus.clone();
+        let gpu1 = &self.running.plan().devices[1];
+        let (config, bar0) = (gpu1.config.start(), gpu1.bars[0].span.start());
+        thread::spawn(move || writes_configuration(&bus, config, bar0))
+    }
+}
+
 #[test]
 fn writes_to_configuration_space_that_meet_the_end_of_a_device_leave_nothing_of_it() {
     search(|| {
         let mut life = Life::new(&machine());
-        let bus = life.running.bus.clone();
-        let gpu1 = &life.running.plan().devices[1];
-        let (config, bar0) = (gpu1.config.start(), gpu1.bars[0].span.start());
-        let vcpu = thread::spawn(move || writes_configuration(&bus, config, bar0));
+        let vcpu = life.vcpu_writes_configuration();
         lingers();
         life.running.unplug(1).unwrap();
         let gone = places(&life.running, 1);
@@ -221,10 +228,7 @@ fn writes_to_configuration_space_that_meet_the_end_of_a_device_leave_nothing_of_
 fn a_reset_by_the_machine_that_meets_the_guests_own_resets_brings_everything_back() {
     search(|| {
         let mut life = Life::new(&machine());
-        let bus = life.running.bus.clone();
-        let gpu1 = &life.running.plan().devices[1];
-        let (config, bar0) = (gpu1.config.start(), gpu1.bars[0].span.start());
-        let vcpu = thread::spawn(move || writes_configuration(&bus, config, bar0));
+        let vcpu = life.vcpu_writes_configuration();
         lingers();
         life.running.reset_device(1).unwrap();
         life.running.attend();
