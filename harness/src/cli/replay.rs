@@ -4,14 +4,16 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use sim_device::server::Record;
+
 use super::Failure;
 use super::args;
 use super::run::say;
 use crate::replay::TARGETS;
 use crate::replay::Target;
 
-/// The longest input that is read. Fuzzers keep theirs far below.
-const LONGEST: u64 = 1 << 20;
+/// The longest input that is read: a record. Fuzzers keep theirs far below.
+const LONGEST: u64 = Record::LONGEST;
 
 pub(super) fn replay(args: &args::Replay) -> Result<ExitCode, Failure> {
     let target = target(args)?;

@@ -16,8 +16,8 @@ use zerocopy::IntoBytes;
 use crate::kernel::ABIS;
 use crate::kernel::Abi;
 
-/// The most bytes that are kept.
-const MOST: u64 = 1 << 20;
+/// How many records of processes with one number a folder may have.
+const NAMES: u32 = 1000;
 
 /// A file that takes what clients say.
 #[derive(Debug)]
@@ -27,15 +27,20 @@ pub struct Record {
 }
 
 impl Record {
-    /// Begins a record in a folder, in a file that has the number of this process for its name.
+    /// The longest record, in bytes.
+    pub const LONGEST: u64 = 1 << 20;
+
+    /// Begins a record in a folder, in a file that has the number of this process for its name. A folder outlives
+    /// processes, and their numbers come again: where there is such a file, a name with a further number is taken.
     ///
     /// # Errors
     /// If the system does not let us.
     pub fn begin(folder: &Path, abi: &Abi) -> io::Result<Self> {
-        let mut file = File::create_new(folder.join(std::process::id().to_string()))?;
+        let mut file = create(folder, &std::process::id().to_string())?;
         let place = ABIS.iter().position(|one| one.name == abi.name).unwrap_or_default();
-        file.write_all(&[place as u8])?;
-        Ok(Self { file, left: AtomicU64::new(MOST) })
+        let first = [place as u8];
+        file.write_all(&first)?;
+        Ok(Self { file, left: AtomicU64::new(Self::LONGEST - first.len() as u64) })
     }
 
     /// Keeps a message. Nothing more is kept once there is no room for one.
@@ -46,6 +51,20 @@ impl Record {
         let kept = left.filter(|_| (&self.file).write_all(&bytes).is_ok());
         self.left.store(kept.unwrap_or(0), Ordering::Relaxed);
     }
+}
+
+/// A new file with this name, or with a number behind it.
+fn create(folder: &Path, name: &str) -> io::Result<File> {
+    let mut file = File::create_new(folder.join(name));
+    for number in 1..NAMES {
+        match file {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                file = File::create_new(folder.join(format!("{name}-{number}")));
+            }
+            other => return other,
+        }
+    }
+    file
 }
 
 #[cfg(test)]
@@ -67,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let record = Record::begin(folder.path(), Abi::named("v3").unwrap()).unwrap();
         for frame in frames {
-            let mut inbox = Inbox::<()>::new(MOST as usize);
+            let mut inbox = Inbox::<()>::new(Record::LONGEST as usize);
             inbox.space()[..frame.len()].copy_from_slice(frame);
             inbox.received(frame.len(), Vec::new());
             record.keep(&inbox.take().unwrap().unwrap());
@@ -83,16 +102,33 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_ends_the_record() {
-        let long = frame(1, &vec![7; MOST as usize - 2 * HEADER_SIZE]);
+        let long = frame(1, &vec![7; Record::LONGEST as usize - 2 * HEADER_SIZE - 1]);
         let frames = [long.clone(), frame(2, &[0; 17]), frame(3, b"")];
         assert_eq!(kept(&frames).len(), 1 + long.len());
     }
 
     #[test]
-    fn no_record_is_written_over() {
+    fn a_record_may_be_as_long_as_what_is_read_and_no_longer() {
+        let longest = |more: usize| frame(1, &vec![7; Record::LONGEST as usize - HEADER_SIZE - 1 + more]);
+        assert_eq!(kept(&[longest(0)]).len() as u64, Record::LONGEST);
+        assert_eq!(kept(&[longest(1)]).len(), 1);
+    }
+
+    #[test]
+    fn no_record_is_written_over_and_the_next_has_a_name_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let abi = Abi::named("v2").unwrap();
-        let _first = Record::begin(folder.path(), abi).unwrap();
-        assert_eq!(Record::begin(folder.path(), abi).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        for abi in ["v2", "v3", "v2"] {
+            Record::begin(folder.path(), Abi::named(abi).unwrap()).unwrap();
+        }
+        let name = std::process::id().to_string();
+        let first = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!([first(&name), first(&format!("{name}-1")), first(&format!("{name}-2"))], [[0], [1], [0]]);
+    }
+
+    #[test]
+    fn a_record_cannot_begin_where_there_is_no_folder() {
+        let nowhere = Path::new("/nonexistent");
+        let error = Record::begin(nowhere, Abi::named("v2").unwrap()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }
