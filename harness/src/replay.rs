@@ -9,14 +9,19 @@ use arbitrary::Arbitrary;
 use arbitrary::Unstructured;
 use lend::desk;
 use sim_device::kernel;
+use sim_device::kernel::drive::mended;
 use sim_device::profile;
+use sim_device::profile::Profile;
 use sim_device::server;
+use sim_device::server::drive::maps;
 use sim_device::server::drive::stream;
 use sim_device::silicon;
 use sim_device::silicon::drive::Area;
 use vmm_core::acpi;
 use vmm_core::drive::hostile_device;
+use vmm_core::drive::machines;
 use vmm_core::map::tree;
+use vmm_core::plan::dma::Wish;
 use vmm_core::smmu;
 
 use crate::scenario;
@@ -34,7 +39,7 @@ pub struct Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 17] = [
+pub const TARGETS: [Target; 20] = [
     of_bytes("wire_frame", "any bytes as a stream of messages, both ways", vfio_abi::drive::wire_frame),
     of_bytes(
         "capability_chain",
@@ -46,6 +51,12 @@ pub const TARGETS: [Target; 17] = [
         about: "any client against a whole server",
         run: |bytes| with(bytes, |steps: Vec<server::drive::Step>| server::drive::run(&steps)),
         tell: |bytes| list::<Vec<server::drive::Step>>(bytes, |steps| steps.iter().map(words).collect()),
+    },
+    Target {
+        name: "maps",
+        about: "clients that map memory, one after another",
+        run: |bytes| with(bytes, |steps: Vec<maps::Step>| maps::run(&Profile::default(), &steps)),
+        tell: |bytes| list::<Vec<maps::Step>>(bytes, |steps| steps.iter().map(words).collect()),
     },
     Target {
         name: "stream",
@@ -78,6 +89,14 @@ pub const TARGETS: [Target; 17] = [
         tell: |bytes| list::<Used>(bytes, |(_, steps)| steps.iter().map(words).collect()),
     },
     Target {
+        name: "mended",
+        about: "a user of a kernel without the mistakes that it has",
+        run: |bytes| {
+            with(bytes, |(abi, steps): Used| mended::run(&mended::profile(), mended_abi(abi), &[], &steps);
+        },
+        tell: |bytes| list::<Used>(bytes, |(_, steps)| steps.iter().map(words).collect()),
+    },
+    Target {
         name: "kernels",
         about: "the kernels against each other, where vfio-cxl adds nothing",
         run: |bytes| with(bytes, |steps: Vec<kernel::drive::Step>| kernel::drive::differ(&steps)),
@@ -91,6 +110,9 @@ pub const TARGETS: [Target; 17] = [
     },
     of_bytes("discover_plan", "any device through every stage of the machine", |bytes| {
         hostile_device(bytes);
+    }),
+    of_bytes("machines", "what is planned for machines whose BARs may be large", |bytes| {
+        machines::any_plan(&[], Wish::default(), bytes);
     }),
     of_bytes("region_tree", "regions over each other", tree::drive::any_regions),
     of_bytes("smmu", "a guest that may do anything with an SMMU", |bytes| {
@@ -111,6 +133,11 @@ pub const TARGETS: [Target; 17] = [
 
 type Written = (u8, Vec<silicon::drive::Step>);
 type Used = (u8, Vec<kernel::drive::Step>);
+
+/// The kernels whose mistakes can be mended.
+fn mended_abi(number: u8) -> &'static str {
+    if number & 1 == 0 { "v2" } else { "v3" }
+}
 
 impl Target {
     /// The target of this name.

@@ -5,7 +5,7 @@
 //!   that it touches and no other byte.
 //! - Status 2 says what the hardware says.
 //! - A CXL reset leaves the memory where it was.
-//! - The device can be reset, and what a user wrote is gone after that.
+//! - The device can be reset, by the user or by what is written to it, and what a user wrote is gone after that.
 //!
 //! The profile says which mistakes are mended. With one of them left, a law breaks: that is what this is for.
 //!
@@ -16,6 +16,7 @@ use std::ops::Range;
 use cxl_spec::component::hdm;
 use cxl_spec::dvsec::BODY;
 use cxl_spec::dvsec::device;
+use cxl_spec::pci::express;
 use vfio_abi::cxl;
 use vfio_abi::info::RegionFlags;
 use vfio_abi::info::region;
@@ -30,7 +31,9 @@ use super::image;
 use crate::kernel::Abi;
 use crate::kernel::Kernel;
 use crate::profile::Profile;
+use crate::profile::Status2Source;
 use crate::silicon::config::DEVICE_DVSEC;
+use crate::silicon::config::EXPRESS;
 
 /// The bits of a register that every kernel keeps as they are written, low byte first: cache and memory enable, the
 /// snoop filter and clean eviction.
@@ -42,6 +45,9 @@ const CONTROL_2_KEPT: [u8; 2] = [0x01, 0];
 /// Asks for a CXL reset, in control 2.
 const INITIATE_CXL_RESET: u8 = 1 << 2;
 
+/// Asks for a function level reset, in the upper byte of the PCI Express capability's Device Control.
+const INITIATE_FUNCTION_LEVEL_RESET: u8 = 1 << 7;
+
 /// The first bit of status 2: the cache is invalid.
 const CACHE_INVALID: u16 = 1;
 
@@ -52,6 +58,21 @@ pub enum Law {
     Bytes,
     /// Two registers are the same by their dword.
     Dwords,
+}
+
+/// The default device, bound by a kernel without any of these mistakes.
+pub fn profile() -> Profile {
+    let mut profile = Profile::default();
+    let kernel = &mut profile.kernel;
+    kernel.guest_cxl_reset = true;
+    kernel.status_2 = Status2Source::Merged;
+    kernel.fixed_base_lost_in_reset = true;
+    kernel.fixed_dvsec_widths = true;
+    kernel.fixed_config_lock = true;
+    kernel.fixed_partial_status_write = true;
+    kernel.fixed_stale_shadow = true;
+    kernel.fixed_locked_commit = true;
+    profile
 }
 
 /// Does `steps` to a device of this profile, bound by the kernel of this name, and checks what must hold, but for the
@@ -155,7 +176,7 @@ impl User {
                 let data = data.get(..data.len().min(MOST_BYTES)).unwrap_or_default();
                 let (index, at) = near(*place, *offset, self.shape);
                 if index == region::CONFIG {
-                    self.write_config(at, data);
+                    self.write_config(at, data, first);
                 } else {
                     // Whether it is taken is what holds of every kernel.
                     let _ = self.kernel.write(index, at, data);
@@ -188,12 +209,17 @@ impl User {
         assert!(now == *first, "nothing that a user wrote outlives a reset");
     }
 
-    fn write_config(&mut self, at: u64, data: &[u8]) {
+    fn write_config(&mut self, at: u64, data: &[u8], first: &Everything) {
         let locked = device::Lock::new(self.register(device::LOCK)).config_lock();
         let before = self.everything().dvsec;
         let was_there = self.memory_is_there();
         let taken = self.kernel.write(region::CONFIG, at, data).unwrap_or(0) as u64;
         let written = Written { at, data, taken };
+        let device_control = written.byte(EXPRESS + express::DEVICE_CONTROL + 1);
+        if device_control.is_some_and(|byte| byte & INITIATE_FUNCTION_LEVEL_RESET != 0) {
+            self.is_as_at_first(first);
+            return;
+        }
         let control_2 = written.byte(DEVICE_DVSEC + device::CONTROL_2);
         if self.shape.abi == "v2" && control_2.is_some_and(|byte| byte & INITIATE_CXL_RESET != 0) {
             let is_there = self.memory_is_there();

@@ -45,6 +45,9 @@ use crate::profile::Checked;
 use crate::profile::ConfigLock;
 use crate::profile::Silicon;
 
+/// Offset of the PCI Express capability.
+pub const EXPRESS: u64 = 0x40;
+
 /// Offset of the MSI-X capability.
 pub const MSIX: u64 = 0x80;
 
@@ -93,7 +96,7 @@ impl ConfigSpace {
         let mut space = Self {
             parts: vec![
                 part(0, Kind::Header, function::header(profile)),
-                part(0x40, Kind::Express, function::express()),
+                part(EXPRESS, Kind::Express, function::express()),
                 part(MSIX, Kind::Msix, function::msix(profile)),
                 part(0x90, Kind::Power, function::power()),
                 part(EXTENDED_CAPABILITIES, Kind::Aer, function::aer()),

@@ -1,0 +1,5 @@
+//! The target `maps` of `harness::replay`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("maps", bytes));
