@@ -170,6 +170,7 @@ pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failu
         guest: GuestKind::Soft,
         timeout: timeout.0,
         hardware: Hardware::default(),
+        journal: None,
     };
     let devices = maker.devices(scenario)?;
     devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))
