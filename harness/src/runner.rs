@@ -137,7 +137,11 @@ fn carried_out(scene: &mut Scene, scenario: &Loaded, journal: Option<&Journal>) 
         }
         report
     });
-    carried_out.collect()
+    let carried_out = carried_out.collect();
+    // What the machine says when it comes to its end belongs to no step.
+    let behind = scenario.scenario.steps.len().saturating_add(1);
+    journal.iter().for_each(|journal| journal.begin(behind, Who::Machine));
+    carried_out
 }
 
 /// Where the steps of a scenario are carried out.

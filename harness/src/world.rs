@@ -145,8 +145,9 @@ struct Way {
 impl Connect for Way {
     fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
         self.host.iter().for_each(Host::sought);
-        let client = Shared::of(self.place.connect(timeout.min(self.timeout), self.posts)?);
-        let inventory = discover_as(&client, self.assumed)?;
+        let connected = self.place.connect(timeout.min(self.timeout), self.posts)?;
+        let (client, found) = self.tracer.discovering(connected, |client| discover_as(client, self.assumed));
+        let inventory = found?;
         let decoders = HdmDecoders::new(client, &inventory);
         let recorded = Box::new(Recorded::new(decoders, self.recording.clone()));
         let backend = self.tracer.before(recorded, || Names::of(&inventory));

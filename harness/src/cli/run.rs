@@ -18,12 +18,14 @@ use super::Failure;
 use super::args::Guest;
 use super::args::Run;
 use super::file_failure;
+use super::progress::Progress;
 use super::this_program;
 use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
 use crate::report::html;
 use crate::report::json;
+use crate::report::paint::Paint;
 use crate::report::text;
 use crate::requires::PLAIN;
 use crate::runner;
@@ -46,11 +48,16 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
-    let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
+    let (progress, paint) = (Progress::of(scenarios.len()), Paint::of_standard_output());
+    let say = |one: &ScenarioReport| {
+        let text = text::scenario(one, maker.guest.name(), paint);
+        progress.done(one.outcome, || drop(say(&text)));
+    };
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source.is_made() { args.jobs } else { 1 };
     let is_seen = reports.iter().any(|wanted| wanted.kind.is_seen);
     let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, is_seen, one), &say);
+    progress.end();
     for Wanted { path, file, kind } in &mut reports {
         file.write_all((kind.render)(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
     }

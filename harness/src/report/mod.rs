@@ -2,11 +2,14 @@
 //! [`json`].
 //!
 //! - [`story`]: what there is to see of a scenario; [`planned`]: what a plan has of it.
+//! - [`drawn`]: an address map as lines; [`mod@paint`]: colours in a terminal.
 //! - [`amount`]: sizes and addresses for people.
 
 pub mod amount;
+pub mod drawn;
 pub mod html;
 pub mod json;
+pub mod paint;
 pub mod planned;
 pub mod story;
 pub mod text;

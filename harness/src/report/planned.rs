@@ -88,8 +88,10 @@ fn of_memory(span: Span<Gpa>, plan: &Plan) -> (Vec<Part>, Reach) {
         size,
         reach: Reach::Nothing,
     });
-    let (parts, reach) = ([Some(used), rest].into_iter().flatten().collect(), reach);
-    (parts, reach)
+    match rest {
+        None => (Vec::new(), reach),
+        Some(rest) => (vec![used, rest], reach),
+    }
 }
 
 /// Parts, and what the whole reaches. One part is the whole.

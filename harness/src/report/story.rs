@@ -194,20 +194,6 @@ pub struct Event {
     pub failure: Option<String>,
 }
 
-impl Event {
-    /// The access in a line: the place, and what changed there.
-    pub fn line(&self) -> String {
-        let Self { what, place, value, words, .. } = self;
-        let failure = self.failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default();
-        match (place.as_str(), words.as_str()) {
-            ("", "") => format!("{what}{failure}"),
-            ("", words) => format!("{what}: {words}{failure}"),
-            (place, "") => format!("{what} {place} {value}{failure}"),
-            (place, words) => format!("{place}: {words}{failure}"),
-        }
-    }
-}
-
 /// On whose behalf something is said to a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]

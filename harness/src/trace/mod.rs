@@ -20,9 +20,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use vmm_core::backend::Backend;
+use vmm_core::backend::Shared;
 use vmm_core::plan::Plan;
 
 use self::names::Names;
@@ -33,11 +35,11 @@ use crate::report::story::Story;
 use crate::report::story::Timeline;
 use crate::report::story::Who;
 
-/// How much is kept of what a step says first.
-const FIRST: usize = 12;
+/// How much is kept of what a step says first, and last.
+const OF_A_STEP: (usize, usize) = (12, 20);
 
-/// How much is kept of what a step says last.
-const LAST: usize = 20;
+/// How much is kept of what is said first, and last, to find out what a device is.
+const OF_DISCOVERY: (usize, usize) = (3, 5);
 
 /// How much is kept of a scenario. What comes then leaves only the last of each step.
 const MOST: usize = 600;
@@ -54,8 +56,10 @@ struct Notes {
     step: usize,
     who: Who,
     count: usize,
-    /// How much was said in this step.
-    in_step: usize,
+    /// How much was said in this part of a step.
+    in_part: usize,
+    /// How much of this part is kept first, and last.
+    room: (usize, usize),
     kept: Vec<Event>,
     /// What was said last in this step, as far as it is not kept for good.
     last: VecDeque<Event>,
@@ -69,7 +73,8 @@ impl Default for Journal {
             step: 0,
             who: Who::Machine,
             count: 0,
-            in_step: 0,
+            in_part: 0,
+            room: OF_A_STEP,
             kept: Vec::new(),
             last: VecDeque::new(),
             story: Story::default(),
@@ -85,6 +90,13 @@ impl Journal {
         notes.close();
         notes.step = step;
         notes.who = who;
+    }
+
+    /// What follows is said to find out what a device is, or it is not any more.
+    fn discovers(&self, discovers: bool) {
+        let mut notes = self.notes();
+        notes.close();
+        notes.room = if discovers { OF_DISCOVERY } else { OF_A_STEP };
     }
 
     /// This is what the machine will be like.
@@ -127,26 +139,26 @@ impl Journal {
 
 impl Notes {
     fn keep(&mut self, event: Event) {
-        self.in_step = self.in_step.saturating_add(1);
-        let is_full = self.kept.len() >= MOST;
-        if self.in_step <= FIRST && !is_full {
+        self.in_part = self.in_part.saturating_add(1);
+        let (first, last) = if self.kept.len() < MOST { self.room } else { (0, 1) };
+        if self.in_part <= first {
             self.kept.push(event);
             return;
         }
         self.last.push_back(event);
-        if self.last.len() > if is_full { 1 } else { LAST } {
+        while self.last.len() > last {
             self.last.pop_front();
         }
     }
 
     fn close(&mut self) {
         self.kept.extend(self.last.drain(..));
-        self.in_step = 0;
+        self.in_part = 0;
     }
 
     /// Puts what was read back to the write before it, if that is the last that was said in this step.
     fn read_back(&mut self, read: &Event) -> bool {
-        if self.in_step == 0 {
+        if self.in_part == 0 {
             return false;
         }
         let Some(write) = self.last.back_mut().or(self.kept.last_mut()) else { return false };
@@ -181,6 +193,27 @@ impl Tracer {
             None => inner,
             Some((journal, device)) => Box::new(Traced::new(inner, journal.clone(), device.clone(), names())),
         }
+    }
+
+    /// Does what finds out what a device is, and writes down what is said to it meanwhile, and not what is said later.
+    pub fn discovering<T>(
+        &self,
+        inner: Box<dyn Backend>,
+        discover: impl FnOnce(&Shared) -> T,
+    ) -> (Shared, T) {
+        let Some((journal, device)) = &self.0 else {
+            let shared = Shared::of(inner);
+            let found = discover(&shared);
+            return (shared, found);
+        };
+        let traced = Traced::new(inner, journal.clone(), device.clone(), Names::of_any());
+        let ends = traced.ends();
+        let shared = Shared::new(traced);
+        journal.discovers(true);
+        let found = discover(&shared);
+        ends.store(true, Ordering::Relaxed);
+        journal.discovers(false);
+        (shared, found)
     }
 }
 
@@ -231,7 +264,7 @@ mod tests {
             (0..32).for_each(|value| journal.note(event(value), false));
         }
         let numbers = numbers(&journal);
-        assert!(numbers.len() <= MOST + LAST + 100, "{}", numbers.len());
+        assert!(numbers.len() <= MOST + 20 + 100, "{}", numbers.len());
         assert_eq!(numbers.last(), Some(&3200));
         assert!(numbers.contains(&(32 * 60)) && !numbers.contains(&(32 * 60 - 1)));
     }

@@ -17,6 +17,10 @@ use vmm_core::discover::discover;
 
 use crate::within::Within;
 
+/// The head of the capability array, and an entry of it.
+const ARRAY: &[Register] = &[array::Header::at(0)];
+const ENTRY: &[Register] = &[array::Entry::at(0)];
+
 /// What is known of where registers are.
 #[derive(Clone, Debug)]
 pub struct Names {
@@ -147,6 +151,11 @@ fn component_blocks(cxl: &Cxl) -> Vec<Block> {
     let mut blocks = Vec::new();
     for (region, start) in places {
         let at = |offset: u64| start.saturating_add(offset);
+        if let Some(array) = in_region(0) {
+            blocks.push(Block::new(region, at(array), ARRAY));
+            let entries = (1..=u8::MAX).zip(&cxl.capabilities).map(|(index, _)| array::entry_offset(index));
+            blocks.extend(entries.map(|offset| Block::new(region, at(array).saturating_add(offset), ENTRY)));
+        }
         for entry in &cxl.capabilities {
             let table = component::registers(entry.id);
             blocks.extend(in_region(entry.offset).map(|offset| Block::new(region, at(offset), table)));

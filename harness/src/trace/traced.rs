@@ -3,6 +3,8 @@
 use std::fmt;
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use cxl_spec::address::Iova;
 use cxl_spec::address::Span;
@@ -33,6 +35,8 @@ pub(super) struct Traced {
     journal: Journal,
     device: String,
     words: Words,
+    /// Nobody wants to know any more what passes.
+    has_ended: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Traced {
@@ -43,10 +47,18 @@ impl fmt::Debug for Traced {
 
 impl Traced {
     pub(super) fn new(inner: Box<dyn Backend>, journal: Journal, device: String, names: Names) -> Self {
-        Self { inner, journal, device, words: Words::new(names) }
+        Self { inner, journal, device, words: Words::new(names), has_ended: Arc::default() }
+    }
+
+    /// What ends that it is told what passes.
+    pub(super) fn ends(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.has_ended)
     }
 
     fn note(&self, what: String, told: Told, value: String, failure: Option<&BackendError>) {
+        if self.has_ended.load(Ordering::Relaxed) {
+            return;
+        }
         let Told { place, offset, words, is_back } = told;
         let failure = failure.map(|error| error.failure.to_string());
         let device = self.device.clone();

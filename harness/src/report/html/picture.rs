@@ -11,10 +11,10 @@ use crate::report::story::Placed;
 use crate::report::story::Reach;
 
 /// How wide the picture is, in its own units.
-const WIDTH: u32 = 380;
+const WIDTH: u32 = 352;
 
 /// Where the boxes begin, and how wide they are.
-const LEFT: u32 = 112;
+const LEFT: u32 = 104;
 const BOX: u32 = 64;
 
 /// Where texts begin.
@@ -22,6 +22,9 @@ const TEXT: u32 = LEFT + BOX + 10;
 
 /// How high a row is at least.
 const ROW: u32 = 32;
+
+/// How high a line in it is.
+const LINE: u32 = 17;
 
 /// How high a place is where nothing is.
 const GAP: u32 = 30;
@@ -108,7 +111,7 @@ fn rows(map: &[Placed]) -> (Vec<Row<'_>>, u32) {
 fn height(placed: &Placed, inside: usize) -> u32 {
     let larger = placed.size.max(1).ilog2().saturating_sub(16);
     let lines = u32::try_from(inside.max(placed.parts.len())).unwrap_or(u32::MAX).min(1000);
-    (ROW + larger).max(ROW + 16 * lines)
+    if lines > 0 { ROW + LINE * lines } else { ROW + larger }
 }
 
 fn place(y: u32, height: u32, placed: &Placed, inside: &[&Placed]) -> Markup {
@@ -118,15 +121,16 @@ fn place(y: u32, height: u32, placed: &Placed, inside: &[&Placed]) -> Markup {
             title { (placed.name) ": " (placed.why) }
             text.address x=(LEFT - 6) y=(y + 4) { (amount::address(placed.start)) }
             line.tick x1=(LEFT - 4) y1=(y) x2=(LEFT) y2=(y) {}
-            rect.(class(placed.reach)) x=(LEFT) y=(y) width=(BOX) height=(height) {}
+            rect.(if placed.parts.is_empty() { class(placed.reach) } else { "head" }) x=(LEFT) y=(y) width=(BOX)
+                height=(height) {}
             text x=(TEXT) y=(y + 13) { (name) }
             text.quiet x=(TEXT) y=(y + 26) { (size) ", " (placed.reach.word()) }
-            @for (line, part) in (0..).zip(&placed.parts) { (part_line(y, height, (line, placed.parts.len()), part)) }
+            @for (line, part) in (0..).zip(&placed.parts) { (part_line(y, line, part)) }
             @for (line, one) in (0u32..).zip(inside) {
-                rect.inside x=(LEFT + BOX / 2) y=(y + ROW + 16 * line) width=(BOX / 2) height="11" {
+                rect.inside x=(LEFT + BOX / 2) y=(y + ROW + LINE * line) width=(BOX / 2) height="12" {
                     title { (one.name) ": " (one.why) }
                 }
-                text.quiet x=(TEXT) y=(y + ROW + 9 + 16 * line) {
+                text.quiet x=(TEXT) y=(y + ROW + 10 + LINE * line) {
                     (amount::address(one.start)) " " (shortened(&one.name, 20))
                 }
             }
@@ -135,15 +139,14 @@ fn place(y: u32, height: u32, placed: &Placed, inside: &[&Placed]) -> Markup {
 }
 
 /// A part of a place: its share of the box, and a line beside it.
-fn part_line(y: u32, height: u32, (line, count): (u32, usize), part: &Part) -> Markup {
-    let each = height / u32::try_from(count).unwrap_or(u32::MAX).max(1);
+fn part_line(y: u32, line: u32, part: &Part) -> Markup {
+    let top = y + ROW + LINE * line;
     html! {
-        rect.(class(part.reach)) x=(LEFT) y=(y + line * each) width=(BOX) height=(each) {
+        rect.(class(part.reach)) x=(LEFT) y=(top) width=(BOX) height=(LINE) {
             title { (part.name) ", " (amount::size(part.size)) ", " (part.reach.word()) }
         }
-        text.quiet x=(TEXT) y=(y + ROW + 9 + 16 * line) {
-            (format!("+{:#x}", part.offset)) " " (amount::size(part.size)) " "
-            (shortened(part.reach.word(), 16))
+        text.quiet x=(TEXT) y=(top + 12) {
+            (format!("+{:#x}", part.offset)) " " (amount::size(part.size)) " " (part.reach.word())
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn failure(one: &ScenarioReport) -> Markup {
                 }
                 @if let Some(event) = cause(one, step) {
                     h4 { "after this access" }
-                    table.events { (row(event)) }
+                    table.events { (columns()) (row(event)) }
                 }
             }
         }
@@ -46,7 +46,10 @@ pub(super) fn steps(one: &ScenarioReport) -> Markup {
     let before: Vec<_> = events.iter().filter(|event| event.step == 0).collect();
     html! {
         @if !before.is_empty() {
-            details.step { summary { span.number { "0" } b { "before the steps" } (said(&before)) } (table(&before, 0)) }
+            details.step {
+                summary { span.number { "0" } b { "before the steps" } (said(&before)) }
+                (table(&before, 0))
+            }
         }
         @for (number, step) in (1usize..).zip(&one.steps) {
             @let inside: Vec<_> = events.iter().filter(|event| event.step == number).collect();
@@ -57,6 +60,14 @@ pub(super) fn steps(one: &ScenarioReport) -> Markup {
                     span.detail { (step.detail) } (said(&inside))
                 }
                 (table(&inside, before))
+            }
+        }
+        @let behind: Vec<_> = events.iter().filter(|event| event.step > one.steps.len()).collect();
+        @if let (Some(first), false) = (behind.first(), one.steps.is_empty()) {
+            @let before = events.iter().rfind(|event| event.number < first.number).map_or(0, |event| event.number);
+            details.step {
+                summary { span.number {} b { "behind the steps" } (said(&behind)) }
+                (table(&behind, before))
             }
         }
     }
@@ -71,9 +82,10 @@ fn table(events: &[&Event], before: usize) -> Markup {
     let numbers = std::iter::once(before).chain(events.iter().map(|event| event.number));
     html! {
         @if events.is_empty() {
-            p.quiet { "nothing was said to a device" }
+            p.quiet { "no call to a device: what is mapped is reached without one" }
         } @else {
             table.events {
+                (columns())
                 @for (last, event) in numbers.zip(events) {
                     @let left_out = event.number.saturating_sub(last).saturating_sub(1);
                     @if left_out > 0 { tr.cut { td colspan="5" { "… and " (left_out) " more" } } }
@@ -84,6 +96,10 @@ fn table(events: &[&Event], before: usize) -> Markup {
     }
 }
 
+fn columns() -> Markup {
+    html! { colgroup { col.number; col.who; col.what; col.place; col.value; } }
+}
+
 fn row(event: &Event) -> Markup {
     let Event { number, who, device, what, place, offset, value, words, failure, .. } = event;
     let millis = format!("{}.{:03} ms", event.at_us / 1000, event.at_us % 1000);
@@ -91,13 +107,17 @@ fn row(event: &Event) -> Markup {
         tr {
             td.number title=(millis) { (number) }
             td.who { (who.word()) " → " (device) }
-            td.what { (what) }
-            td.place {
-                @if !place.is_empty() { span title=(offset) { (place) } }
-                @if !words.is_empty() { ": " b { (words) } }
-                @if let Some(failure) = failure { " " em { (failure) } }
+            @if place.is_empty() {
+                td.message colspan="3" { (what) @if let Some(failure) = failure { " " em { (failure) } } }
+            } @else {
+                td.what { (what) }
+                td.place {
+                    span title=(offset) { (place) }
+                    @if !words.is_empty() { ": " b { (words) } }
+                    @if let Some(failure) = failure { " " em { (failure) } }
+                }
+                td.value { (value) }
             }
-            td.value { (value) }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::report::story::Bridge;
 use crate::report::story::Topology;
 use crate::report::story::Window;
 
-const WIDTH: u32 = 380;
+const WIDTH: u32 = 352;
 
 /// How high a bridge's row is, and a box in it.
 const ROW: u32 = 54;
@@ -39,15 +39,15 @@ fn of_bridge(y: u32, bridge: &Bridge, topology: &Topology) -> Markup {
     let bdf =
         topology.devices.iter().find(|one| Some(one.name.as_str()) == device).map(|one| one.bdf.as_str());
     let buses = format!("buses {:#x} to {:#x}", bridge.bus, bridge.last_bus);
-    let (port, middle) = (format!("root port {}", bridge.port), y + BOX / 2);
+    let (port, middle) = (format!("port {}", bridge.port), y + BOX / 2);
     html! {
-        line.wire x1="6" y1=(middle) x2="260" y2=(middle) {}
-        (labelled((16, y, 118), "bridge", &bridge.name, &buses))
-        (labelled((146, y, 108), "port", &port, "CXL"))
+        line.wire x1="6" y1=(middle) x2="250" y2=(middle) {}
+        (labelled((14, y, 116), "bridge", &bridge.name, &buses))
+        (labelled((140, y, 100), "port", &port, "CXL root port"))
         @if let Some(name) = device {
-            (labelled((266, y, 108), "device", name, bdf.unwrap_or_default()))
+            (labelled((250, y, 100), "device", name, bdf.unwrap_or_default()))
         } @else {
-            (labelled((266, y, 108), "empty", "empty slot", ""))
+            (labelled((250, y, 100), "empty", "empty slot", ""))
         }
     }
 }
@@ -58,8 +58,8 @@ fn labelled((x, y, width): (u32, u32, u32), class: &str, first: &str, second: &s
         g {
             title { (first) " " (second) }
             rect.(class) x=(x) y=(y + 1) width=(width) height=(BOX) rx="4" {}
-            text x=(x + 7) y=(y + 17) { (shortened(first, 17)) }
-            text.quiet x=(x + 7) y=(y + 32) { (shortened(second, 18)) }
+            text x=(x + 7) y=(y + 17) { (shortened(first, 16)) }
+            text.quiet x=(x + 7) y=(y + 32) { (shortened(second, 17)) }
         }
     }
 }
@@ -73,7 +73,7 @@ fn of_window(y: u32, window: &Window) -> Markup {
         g {
             title { (window.name) ": " (line) }
             rect.window x="16" y=(y + 5) width="9" height="9" {}
-            text.quiet x="31" y=(y + 14) { (shortened(&line, 54)) }
+            text.quiet x="31" y=(y + 14) { (shortened(&line, 50)) }
         }
     }
 }
