@@ -29,7 +29,7 @@ impl Progress {
     pub(super) fn of(count: usize) -> Self {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         let bar = ProgressBar::with_draw_target(Some(count), ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template("{wide_bar} {pos} of {len}, failed {msg}, {elapsed}");
+        let style = ProgressStyle::with_template("{bar:30} {pos} of {len}, failed {msg}, {elapsed}");
         Self {
             bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())).with_message("0"),
             begun: Instant::now(),

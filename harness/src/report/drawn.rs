@@ -7,10 +7,10 @@ use super::story::Placed;
 use super::story::Reach;
 
 /// How wide an address is written.
-const ADDRESS: usize = 20;
+const ADDRESS: usize = 15;
 
 /// How wide names are at least.
-const NAME: usize = 28;
+const NAME: usize = 32;
 
 /// How wide sizes are written.
 const SIZE: usize = 10;
@@ -44,26 +44,16 @@ pub fn legend(paint: Paint) -> String {
 /// One address space: what is in it by rising address, and the places in between where nothing is.
 pub fn map(map: &[Placed], paint: Paint) -> Vec<String> {
     let mut drawing = Drawing { paint, lines: Vec::new() };
-    let mut end = 0;
-    let mut is_open = false;
+    let mut end = map.first().map_or(0, |first| first.start);
+    drawing.border("┌──────┐");
     for placed in map {
-        if is_open && placed.start > end {
-            drawing.border("└──────┘");
-            is_open = false;
-        }
         if placed.start > end {
             drawing.gap(placed.start.saturating_sub(end));
-        }
-        if !is_open {
-            drawing.border("┌──────┐");
-            is_open = true;
         }
         drawing.placed(placed, placed.start < end);
         end = end.max(placed.start.saturating_add(placed.size));
     }
-    if is_open {
-        drawing.border("└──────┘");
-    }
+    drawing.border("└──────┘");
     drawing.lines
 }
 
@@ -84,7 +74,7 @@ impl Drawing {
 
     fn gap(&mut self, size: u64) {
         let words = format!("unused {}", amount::size(size));
-        self.lines.push(format!("{:ADDRESS$}    ⋮     {}", "", self.paint.quiet(&words)));
+        self.lines.push(format!("{:ADDRESS$} ┆  ⋮   ┆ {}", "", self.paint.quiet(&words)));
     }
 
     /// A line of a box: an address, the box, and words.
@@ -148,18 +138,16 @@ mod tests {
         ];
         let drawn = map(&things, Paint::Plain);
         let expected = [
-            "                     ┌──────┐",
-            "                 0x0 │██████│ ram                              64 MiB  maps",
-            "                     │██████│",
-            "            0xe_0000 │██████│   tables                          4 KiB  maps",
-            "                     └──────┘",
-            "                        ⋮     unused 2.7 GiB",
-            "                     ┌──────┐",
-            "         0xb000_0000 │▒▒▒▒▒▒│ ecam                              4 KiB  traps",
-            "         0xb000_1000 │      │ bar2                          132.3 KiB  maps and traps",
-            "                     │██████│   +0x0 bar2                     132 KiB  maps",
-            "                     │▚▚▚▚▚▚│   +0x21000 COMP_REGS, region 10      320 B  overlay, traps",
-            "                     └──────┘",
+            "                ┌──────┐",
+            "            0x0 │██████│ ram                                  64 MiB  maps",
+            "                │██████│",
+            "       0xe_0000 │██████│   tables                              4 KiB  maps",
+            "                ┆  ⋮   ┆ unused 2.7 GiB",
+            "    0xb000_0000 │▒▒▒▒▒▒│ ecam                                  4 KiB  traps",
+            "    0xb000_1000 │      │ bar2                              132.3 KiB  maps and traps",
+            "                │██████│   +0x0 bar2                         132 KiB  maps",
+            "                │▚▚▚▚▚▚│   +0x21000 COMP_REGS, region 10       320 B  overlay, traps",
+            "                └──────┘",
         ];
         assert_eq!(drawn, expected);
     }
@@ -177,7 +165,7 @@ mod tests {
     #[test]
     fn what_ends_with_the_last_address_is_drawn() {
         let drawn = map(&[placed("top", u64::MAX, u64::MAX, Reach::Nothing)], Paint::Plain);
-        assert_eq!(drawn.len(), 4);
-        assert!(drawn[2].starts_with("0xffff_ffff_ffff_ffff │······│ top"), "{drawn:?}");
+        assert_eq!(drawn.len(), 5);
+        assert!(drawn[1].starts_with("0xffff_ffff_ffff_ffff │······│ top"), "{drawn:?}");
     }
 }

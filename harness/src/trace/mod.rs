@@ -119,12 +119,12 @@ impl Journal {
         Story { timeline, ..notes.story.clone() }
     }
 
-    /// Writes down an event; its number, step and time are the journal's to say. What was read back directly after
-    /// it was written takes the place of the write.
-    fn note(&self, event: Event, is_back: bool) {
+    /// Writes down an event; its number, step and time are the journal's to say. What was read directly after it was
+    /// written goes to the write, with the words that both have: `back`.
+    fn note(&self, event: Event, back: Option<String>) {
         let mut notes = self.notes();
         let at_us = u64::try_from(notes.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
-        if is_back && notes.read_back(&event) {
+        if back.is_some_and(|words| notes.read_back(&event, words)) {
             return;
         }
         notes.count = notes.count.saturating_add(1);
@@ -157,7 +157,7 @@ impl Notes {
     }
 
     /// Puts what was read back to the write before it, if that is the last that was said in this step.
-    fn read_back(&mut self, read: &Event) -> bool {
+    fn read_back(&mut self, read: &Event, words: String) -> bool {
         if self.in_part == 0 {
             return false;
         }
@@ -166,7 +166,7 @@ impl Notes {
         if is_its {
             "write, read back".clone_into(&mut write.what);
             write.value = format!("{}, {}", write.value, read.value);
-            write.words.clone_from(&read.words);
+            write.words = words;
         }
         is_its
     }
@@ -245,9 +245,9 @@ mod tests {
     fn of_a_step_that_says_much_the_first_and_the_last_is_kept_and_the_rest_is_counted() {
         let journal = Journal::default();
         journal.begin(1, Who::Guest);
-        (0..100).for_each(|value| journal.note(event(value), false));
+        (0..100).for_each(|value| journal.note(event(value), None));
         journal.begin(2, Who::Scenario);
-        journal.note(event(100), false);
+        journal.note(event(100), None);
         let kept: Vec<_> = (1..=12).chain(81..=101).collect();
         assert_eq!(numbers(&journal), kept);
         let timeline = journal.story().timeline;
@@ -261,7 +261,7 @@ mod tests {
         let journal = Journal::default();
         for step in 0..100 {
             journal.begin(step, Who::Guest);
-            (0..32).for_each(|value| journal.note(event(value), false));
+            (0..32).for_each(|value| journal.note(event(value), None));
         }
         let numbers = numbers(&journal);
         assert!(numbers.len() <= MOST + 20 + 100, "{}", numbers.len());
@@ -272,16 +272,17 @@ mod tests {
     #[test]
     fn what_is_read_back_takes_the_place_of_the_write_before_it_and_of_no_other() {
         let write = Event { what: "write".to_owned(), words: "COMMIT 0→1".to_owned(), ..event(0x600) };
-        let read = Event { words: "COMMIT 0→1, COMMITTED 0→1".to_owned(), ..event(0x700) };
+        let read = Event { words: "COMMITTED 0→1".to_owned(), ..event(0x700) };
+        let both = || Some("COMMIT 0→1, COMMITTED 0→1".to_owned());
         let journal = Journal::default();
-        journal.note(write.clone(), false);
-        journal.note(read.clone(), true);
+        journal.note(write.clone(), None);
+        journal.note(read.clone(), both());
         let events = journal.story().timeline.events;
         assert_eq!(events.len(), 1);
         assert_eq!((events[0].what.as_str(), events[0].value.as_str()), ("write, read back", "0x600, 0x700"));
         assert_eq!(events[0].words, "COMMIT 0→1, COMMITTED 0→1");
-        journal.note(Event { device: "gpu1".to_owned(), ..write }, false);
-        journal.note(read, true);
+        journal.note(Event { device: "gpu1".to_owned(), ..write }, None);
+        journal.note(read, both());
         assert_eq!(journal.story().timeline.events.len(), 3);
     }
 }

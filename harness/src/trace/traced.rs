@@ -59,13 +59,13 @@ impl Traced {
         if self.has_ended.load(Ordering::Relaxed) {
             return;
         }
-        let Told { place, offset, words, is_back } = told;
+        let Told { place, offset, words, back } = told;
         let failure = failure.map(|error| error.failure.to_string());
         let device = self.device.clone();
         // The number, the step, the time and on whose behalf are the journal's to say.
         let (number, step, at_us, who) = (0, 0, 0, Who::Machine);
         let event = Event { number, step, at_us, who, device, what, place, offset, value, words, failure };
-        self.journal.note(event, is_back);
+        self.journal.note(event, back);
     }
 
     fn message<T>(&self, call: Call, outcome: &Result<T, BackendError>) {

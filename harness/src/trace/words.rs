@@ -44,8 +44,8 @@ pub struct Told {
     pub offset: String,
     /// The fields that are another value.
     pub words: String,
-    /// It reads what was written directly before, and the words are about both.
-    pub is_back: bool,
+    /// Where it reads what was written directly before: the fields that are another value than before the write.
+    pub back: Option<String>,
 }
 
 impl Words {
@@ -63,22 +63,23 @@ impl Words {
     /// These bytes were read.
     pub fn read(&mut self, access: Access, bytes: &[u8]) -> Told {
         let wrote = self.wrote.take().filter(|(write, _)| *write == access).map(|(_, befores)| befores);
-        let is_back = wrote.is_some();
-        let mut befores = wrote.unwrap_or_default().into_iter();
         let registers = self.names.registers(access.region, access.offset, access.count);
-        let changes = registers.iter().map(|named| {
+        let mut back = Vec::new();
+        let mut changes = Vec::new();
+        for (index, named) in registers.iter().enumerate() {
             let part = Part::of(named, access.offset, bytes);
             let key = (access.region, named.offset);
-            let known = self.known.get(&key).copied();
-            let after = known.unwrap_or(0) & !part.mask | part.data;
-            if known.is_some() || part.is_whole {
+            let before = self.known.get(&key).copied();
+            let after = before.unwrap_or(0) & !part.mask | part.data;
+            if before.is_some() || part.is_whole {
                 self.known.insert(key, after);
             }
-            let before = befores.next().unwrap_or(known);
-            Change { fields: named.register.fields, before, after }.to_string()
-        });
-        let changes = changes.collect();
-        Told { is_back, ..self.told(access, &registers, changes) }
+            let change = |before| Change { fields: named.register.fields, before, after }.to_string();
+            changes.push(change(before));
+            back.extend(wrote.as_ref().and_then(|befores| befores.get(index)).map(|before| change(*before)));
+        }
+        let back = wrote.map(|_| self.told(access, &registers, back).words);
+        Told { back, ..self.told(access, &registers, changes) }
     }
 
     /// These bytes were written.
@@ -116,7 +117,7 @@ impl Words {
             [] => Told { place: offset, ..Told::default() },
             [only] => {
                 let words = changes.into_iter().next().unwrap_or_default();
-                Told { place: only.name.clone(), offset, words, is_back: false }
+                Told { place: only.name.clone(), offset, words, back: None }
             }
             [first, .., last] if registers.len() > MOST => {
                 let place = format!("{} registers from {} to {}", registers.len(), first.name, last.name);
@@ -127,7 +128,7 @@ impl Words {
                 let changed = several.iter().zip(&changes).filter(|(_, change)| !change.is_empty());
                 let words: Vec<_> =
                     changed.map(|(named, change)| format!("{}: {change}", named.name)).collect();
-                Told { place: names.join(", "), offset, words: words.join("; "), is_back: false }
+                Told { place: names.join(", "), offset, words: words.join("; "), back: None }
             }
         }
     }
@@ -188,12 +189,12 @@ mod tests {
         words.read(control, &[0x00, 0x01, 0, 0]);
         let told = words.write(control, &[0x00, 0x02, 0, 0]);
         assert_eq!(line(&told), "HDM decoder 0 CTRL: LOCK_ON_COMMIT 1→0, COMMIT 0→1");
-        assert_eq!((told.offset.as_str(), told.is_back), ("COMP_REGS + 0x130", false));
+        assert_eq!((told.offset.as_str(), told.back), ("COMP_REGS + 0x130", None));
         let told = words.read(control, &[0x00, 0x06, 0, 0]);
-        assert_eq!(line(&told), "HDM decoder 0 CTRL: LOCK_ON_COMMIT 1→0, COMMIT 0→1, COMMITTED 0→1");
-        assert!(told.is_back);
+        assert_eq!(line(&told), "HDM decoder 0 CTRL: COMMITTED 0→1");
+        assert_eq!(told.back.unwrap(), "LOCK_ON_COMMIT 1→0, COMMIT 0→1, COMMITTED 0→1");
         let told = words.read(control, &[0x00, 0x06, 0, 0]);
-        assert_eq!((line(&told).as_str(), told.is_back), ("HDM decoder 0 CTRL: ", false));
+        assert_eq!((line(&told).as_str(), told.back), ("HDM decoder 0 CTRL: ", None));
     }
 
     #[test]

@@ -32,3 +32,6 @@ fn shortened(text: &str, most: usize) -> String {
     let kept: String = text.chars().take(most.saturating_sub(1)).collect();
     kept + "…"
 }
+
+#[cfg(test)]
+mod tests;
