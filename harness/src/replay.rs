@@ -92,7 +92,7 @@ pub const TARGETS: [Target; 20] = [
         name: "mended",
         about: "a user of a kernel without the mistakes that it has",
         run: |bytes| {
-            with(bytes, |(abi, steps): Used| mended::run(&mended::profile(), mended_abi(abi), &[], &steps);
+            with(bytes, |(abi, steps): Used| mended::run(&mended::profile(), mended_abi(abi), &[], &steps));
         },
         tell: |bytes| list::<Used>(bytes, |(_, steps)| steps.iter().map(words).collect()),
     },

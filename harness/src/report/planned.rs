@@ -140,3 +140,73 @@ fn of_device(device: &plan::Device, plan: &Plan) -> Device {
         bars: device.bars.iter().filter_map(placed).map(|placed| placed.name.clone()).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sim_device::kernel::Abi;
+    use sim_device::profile::Profile;
+    use vmm_core::backend::Shared;
+    use vmm_core::discover::discover;
+    use vmm_core::plan::machine::Machine;
+
+    use super::*;
+    use crate::within::Within;
+
+    fn planned(profile: &Profile) -> Plan {
+        let client = Within::client(profile, Abi::named("v2").unwrap()).unwrap();
+        let found = discover(&Shared::new(client)).unwrap();
+        plan::plan(&Machine::default(), &[("gpu0", &found)]).unwrap()
+    }
+
+    fn named<'a>(map: &'a [Placed], name: &str) -> &'a Placed {
+        map.iter().find(|placed| placed.name == name).unwrap()
+    }
+
+    #[test]
+    fn a_bar_is_cut_into_what_maps_what_traps_and_what_the_component_registers_cover() {
+        let map = map(&planned(&Profile::default()));
+        let bar2 = named(&map, "gpu0 bar2");
+        let parts: Vec<_> = bar2.parts.iter().map(|part| (part.offset, part.size, part.reach)).collect();
+        assert_eq!(
+            parts,
+            [
+                (0x0_0000, 0x2_0000, Reach::Maps),
+                (0x2_0000, 0x0_1000, Reach::Traps),
+                (0x2_1000, 0x0_0140, Reach::Overlay),
+                (0x2_1140, 0x0_eec0, Reach::Traps),
+                (0x3_0000, 0xd_0000, Reach::Maps),
+            ]
+        );
+        let bar0 = named(&map, "gpu0 bar0");
+        assert_eq!((bar0.parts.len(), bar0.reach, bar2.reach), (0, Reach::Traps, Reach::Mixed));
+        assert_eq!((named(&map, "ram").reach, named(&map, "ecam").reach), (Reach::Maps, Reach::Traps));
+        assert!(map.is_sorted_by_key(|placed| placed.start));
+    }
+
+    #[test]
+    fn a_window_maps_where_the_memory_can_be_mapped_and_else_traps() {
+        let mut profile = Profile::default();
+        let window = |profile: &Profile| {
+            let plan = planned(profile);
+            (named(&map(&plan), "gpu0 window").reach, topology(&plan).devices[0].mapped)
+        };
+        assert_eq!(window(&profile), (Reach::Maps, true));
+        profile.kernel.memory_without_mmap = true;
+        assert_eq!(window(&profile), (Reach::Traps, false));
+    }
+
+    #[test]
+    fn a_device_is_below_its_bridge_and_its_memory_in_its_window() {
+        let topology = topology(&planned(&Profile::default()));
+        let [bridge] = topology.bridges.as_slice() else { panic!("{topology:?}") };
+        assert_eq!((bridge.name.as_str(), bridge.device.as_deref()), ("gpu0 bridge", Some("gpu0")));
+        let [window] = topology.windows.as_slice() else { panic!("{topology:?}") };
+        assert_eq!(
+            (window.targets.as_slice(), window.start),
+            (&["gpu0 bridge".to_owned()][..], 0x1_1000_0000)
+        );
+        let [device] = topology.devices.as_slice() else { panic!("{topology:?}") };
+        assert_eq!((device.bdf.as_str(), device.base, device.size), ("0d:00.0", 0x1_1000_0000, 0x1000_0000));
+        assert_eq!(device.bars, ["gpu0 bar0", "gpu0 bar2"]);
+    }
+}

@@ -238,3 +238,30 @@ mod hex {
         digits.ok_or_else(|| D::Error::custom("a number in hex is wanted"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_process_reports_is_read_as_it_was_written_and_numbers_are_in_hex() {
+        let part = Part { name: "bar2".to_owned(), offset: 0x2_1000, size: 0x140, reach: Reach::Overlay };
+        let placed = Placed {
+            name: "gpu0 bar2".to_owned(),
+            kind: "bar".to_owned(),
+            start: 0x1_0000_0000,
+            size: u64::MAX,
+            reach: Reach::Mixed,
+            why: String::new(),
+            parts: vec![part],
+        };
+        let topology = Some(Topology::default());
+        let story = Story { map: vec![placed], topology, timeline: Timeline::default() };
+        let text = serde_json::to_string(&story).unwrap();
+        assert!(text.contains(r#""start":"0x100000000","size":"0xffffffffffffffff""#), "{text}");
+        assert!(text.contains(r#""offset":"0x21000","size":"0x140","reach":"overlay""#), "{text}");
+        assert_eq!(serde_json::from_str::<Story>(&text).unwrap(), story);
+        assert_eq!(serde_json::from_str::<Story>("{}").unwrap(), Story::default());
+        assert!(serde_json::from_str::<Story>(&text.replace("0x140", "140")).is_err());
+    }
+}

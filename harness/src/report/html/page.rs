@@ -40,12 +40,19 @@ pub(super) fn page(scenarios: &[ScenarioReport]) -> Markup {
                     (folders(scenarios))
                     (legend())
                     section #scenarios {
-                        @for (number, one) in (1..).zip(scenarios) { (scenario(number, one)) }
+                        @for (number, one) in ordered(scenarios) { (scenario(number, one)) }
                     }
                 }
             }
         }
     }
+}
+
+/// The scenarios with their numbers: those first that failed.
+fn ordered(scenarios: &[ScenarioReport]) -> Vec<(usize, &ScenarioReport)> {
+    let mut ordered: Vec<_> = (1..).zip(scenarios).collect();
+    ordered.sort_by_key(|(_, one)| one.outcome != Outcome::Failed);
+    ordered
 }
 
 fn counted(summary: Summary) -> String {
@@ -107,16 +114,13 @@ fn folders(scenarios: &[ScenarioReport]) -> Markup {
     }
     html! {
         section.folders {
-            table {
-                thead { tr { th { "folder" } @for outcome in OUTCOMES { th.number { (outcome.word()) } } } }
-                tbody {
-                    @for (name, (first, inside)) in folders {
-                        tr {
-                            td { a href={ "#s" (first) } { (if name.is_empty() { "." } else { name }) } }
-                            @for outcome in OUTCOMES {
-                                @let count = inside.iter().filter(|one| one.outcome == outcome).count();
-                                td.number.(if count > 0 { outcome.word() } else { "none" }) { (count) }
-                            }
+            ul {
+                @for (name, (first, inside)) in folders {
+                    li {
+                        a href={ "#s" (first) } { (if name.is_empty() { "." } else { name }) }
+                        @for outcome in OUTCOMES {
+                            @let count = inside.iter().filter(|one| one.outcome == outcome).count();
+                            @if count > 0 { span.count.(outcome.word()) { (count) " " (outcome.word()) } }
                         }
                     }
                 }

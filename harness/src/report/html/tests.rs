@@ -112,7 +112,7 @@ fn malformed(page: &str) -> Option<String> {
     }
     let rest = tag.replace_all(&page, "");
     match rest.find(['<', '>']) {
-        Some(at) => Some(format!("{:?} is no element", &rest[at..rest.len().min(at + 40)])),
+        Some(at) => Some(format!("{:?} is no element", rest.chars().skip(at).take(40).collect::<String>())),
         None => (!open.is_empty()).then(|| format!("{open:?} is not closed")),
     }
 }
@@ -177,6 +177,13 @@ fn a_scenario_without_a_machine_has_no_pictures_and_an_empty_run_has_a_page() {
     assert_eq!((malformed(&page), page.contains("<figure>")), (None, false));
     assert!(render(&[scenario("gpu0", Outcome::Passed)]).contains("<figure>"));
     assert_eq!(malformed(&render(&[])), None);
+}
+
+#[test]
+fn what_failed_comes_first() {
+    let page = render(&[scenario("a/passed", Outcome::Passed), scenario("b/failed", Outcome::Failed)]);
+    let at = |name: &str| page.find(&format!("<span class=\"name\">{name}</span>")).unwrap();
+    assert!(at("b/failed") < at("a/passed"));
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn table(events: &[&Event], before: usize) -> Markup {
 }
 
 fn columns() -> Markup {
-    html! { colgroup { col.number; col.who; col.what; col.place; col.value; } }
+    html! { colgroup { col; col; col; col; col; } }
 }
 
 fn row(event: &Event) -> Markup {
@@ -105,18 +105,18 @@ fn row(event: &Event) -> Markup {
     let millis = format!("{}.{:03} ms", event.at_us / 1000, event.at_us % 1000);
     html! {
         tr {
-            td.number title=(millis) { (number) }
-            td.who { (who.word()) " → " (device) }
+            td title=(millis) { (number) }
+            td { (who.word()) " → " (device) }
             @if place.is_empty() {
-                td.message colspan="3" { (what) @if let Some(failure) = failure { " " em { (failure) } } }
+                td colspan="3" { (what) @if let Some(failure) = failure { " " em { (failure) } } }
             } @else {
-                td.what { (what) }
-                td.place {
+                td { (what) }
+                td {
                     span title=(offset) { (place) }
                     @if !words.is_empty() { ": " b { (words) } }
                     @if let Some(failure) = failure { " " em { (failure) } }
                 }
-                td.value { (value) }
+                td { (value) }
             }
         }
     }
