@@ -143,6 +143,7 @@ mod tests {
             guest: GuestKind::Soft,
             timeout: DEFAULT_TIMEOUT,
             hardware: Hardware::default(),
+            journal: None,
         }
     }
 

@@ -10,6 +10,7 @@ mod lend;
 mod likeness;
 mod list;
 mod plan;
+mod progress;
 mod refind;
 mod replay;
 mod run;

@@ -18,11 +18,14 @@ use super::Failure;
 use super::args::Guest;
 use super::args::Run;
 use super::file_failure;
+use super::progress::Progress;
 use super::this_program;
 use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
+use crate::report::html;
 use crate::report::json;
+use crate::report::paint::Paint;
 use crate::report::text;
 use crate::requires::PLAIN;
 use crate::runner;
@@ -45,12 +48,18 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
-    let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
+    let (progress, paint) = (Progress::of(scenarios.len()), Paint::of_standard_output());
+    let say = |one: &ScenarioReport| {
+        let text = text::scenario(one, maker.guest.name(), paint);
+        progress.done(one.outcome, || drop(say(&text)));
+    };
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source.is_made() { args.jobs } else { 1 };
-    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, one), &say);
-    for (path, file) in &mut reports {
-        file.write_all(json::render(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
+    let is_seen = reports.iter().any(|wanted| wanted.kind.is_seen);
+    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, is_seen, one), &say);
+    progress.end();
+    for Wanted { path, file, kind } in &mut reports {
+        file.write_all((kind.render)(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
     }
     crate::cli::run::say(&text::summary(&done))?;
     let Summary { failed, skipped, .. } = Summary::of(&done);
@@ -58,9 +67,10 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn run_one(maker: &Maker, paths: &[PathBuf], scenario: &Loaded) -> ScenarioReport {
+fn run_one(maker: &Maker, paths: &[PathBuf], is_seen: bool, scenario: &Loaded) -> ScenarioReport {
     match maker.source {
         Source::Lent(way) => lent::run(maker, way, paths, scenario),
+        _ if is_seen => runner::run_seen(maker, scenario),
         _ => runner::run(maker, scenario),
     }
 }
@@ -72,7 +82,7 @@ fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
     let allow_touch = args.allow_touch;
     let is_lent = args.as_wanted || args.lend.is_some();
     let hardware = if is_lent { Hardware::LENT } else { Hardware { allow_touch, ..Hardware::default() } };
-    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
+    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware, journal: None };
     let looks = maker.source.is_hardware() && !is_lent;
     let Some(place) = maker.source.place().filter(|_| looks) else { return Ok(maker) };
     let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);
@@ -98,16 +108,46 @@ fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
     Ok(numbered.filter(|(number, _)| args.shard.has(*number)).map(|(_, one)| one).collect())
 }
 
+/// A kind of report, by how the names of its files end.
+struct Kind {
+    ends: &'static str,
+    /// It wants to know what there is to see of each scenario.
+    is_seen: bool,
+    render: fn(&[ScenarioReport]) -> String,
+}
+
+static KINDS: [Kind; 2] = [
+    Kind { ends: "json", is_seen: true, render: json::render },
+    Kind { ends: "html", is_seen: true, render: html::render },
+];
+
+/// A report that is to be written.
+struct Wanted<'a> {
+    path: &'a Path,
+    file: File,
+    kind: &'static Kind,
+}
+
 /// Opens the reports before anything runs: a report that cannot be written is found out at once.
-fn open_reports(args: &Run) -> Result<Vec<(&Path, File)>, Failure> {
-    let open = |path: &'_ Path| File::create(path).map_err(|error| file_failure(path, &error));
-    let checked = args.reports.iter().map(|path| match path.extension().and_then(OsStr::to_str) {
-        Some("json") => Ok(path.as_path()),
-        Some(kind @ ("xml" | "html")) => Err(Failure::NotBuilt(format!("a report of the kind .{kind}"))),
-        _ => Err(Failure::Usage(format!("--report {}: must end in .json, .xml or .html", path.display()))),
-    });
+fn open_reports(args: &Run) -> Result<Vec<Wanted<'_>>, Failure> {
+    let kind = |path: &Path| {
+        let ends = path.extension().and_then(OsStr::to_str);
+        KINDS.iter().find(|kind| Some(kind.ends) == ends)
+    };
+    let checked =
+        args.reports.iter().map(|path| match (kind(path), path.extension().and_then(OsStr::to_str)) {
+            (Some(kind), _) => Ok((path.as_path(), kind)),
+            (None, Some("xml")) => Err(Failure::NotBuilt("a report of the kind .xml".to_owned())),
+            _ => {
+                Err(Failure::Usage(format!("--report {}: must end in .json, .xml or .html", path.display())))
+            }
+        });
     let checked: Vec<_> = checked.collect::<Result<_, _>>()?;
-    checked.into_iter().map(|path| Ok((path, open(path)?))).collect()
+    let open = |(path, kind)| match File::create(path) {
+        Ok(file) => Ok(Wanted { path, file, kind }),
+        Err(error) => Err(file_failure(path, &error)),
+    };
+    checked.into_iter().map(open).collect()
 }
 
 pub(super) fn guest(wanted: Guest) -> (GuestKind, Option<String>) {
