@@ -19,6 +19,9 @@ use sim_device::server::Limits;
 use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
+use super::doctor::Doctor;
+use super::pages::Completions;
+use super::pages::Man;
 use crate::world::Source;
 
 /// Tests CXL Type-2 passthrough without hardware.
@@ -57,6 +60,12 @@ pub(super) enum Command {
     Refind(Refind),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
+    /// Say what this machine can do, and what each thing that is missing would enable
+    Doctor(Doctor),
+    /// Write the manual pages
+    Man(Man),
+    /// Print what a shell reads to complete words
+    Completions(Completions),
     /// Run a program with the kernel's VFIO interface answered by a simulated device
     Lend(Lend),
     /// Become the program that a device is lent to

@@ -18,6 +18,7 @@ mod likeness;
 mod lost;
 mod mistakes;
 mod open;
+mod package;
 mod serve;
 mod soak;
 
