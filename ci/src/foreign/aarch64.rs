@@ -15,6 +15,7 @@ use crate::commands::cargo;
 use crate::commands::program;
 use crate::commands::reason;
 use crate::commands::run;
+use crate::package::musl;
 use crate::step::Outcome;
 use crate::workspace::Workspace;
 
@@ -84,7 +85,7 @@ const fn of_harness(test: &'static str, why: &'static str) -> LeftOut {
 
 /// Builds everything, the tests too, for the other architecture.
 pub(crate) fn build(workspace: &Workspace) -> Outcome {
-    if let Err(said) = add_target(workspace) {
+    if let Err(said) = musl::add(workspace, TARGET) {
         return Outcome::Skipped(reason(&said).to_owned());
     }
     match run(cargo_test(workspace, "--no-run")) {
@@ -95,7 +96,7 @@ pub(crate) fn build(workspace: &Workspace) -> Outcome {
 
 /// Runs the tests under the emulator.
 pub(crate) fn test(workspace: &Workspace) -> Outcome {
-    let ready = add_target(workspace).map_err(|said| reason(&said).to_owned());
+    let ready = musl::add(workspace, TARGET).map_err(|said| reason(&said).to_owned());
     match ready.and_then(|()| Root::find(workspace)) {
         Ok(root) => tested(workspace, &root.static_program(EMULATOR).display().to_string()),
         Err(reason) => Outcome::Skipped(reason),
@@ -128,16 +129,6 @@ fn tested(workspace: &Workspace, emulator: &str) -> Outcome {
 fn cargo_test(workspace: &Workspace, arguments: &str) -> Command {
     let linker = format!("--config target.{TARGET}.linker=\"rust-lld\" --config profile.dev.debug=false");
     cargo(workspace, &format!("test --workspace --target {TARGET} {linker} {arguments}"))
-}
-
-/// Installs the standard library of the other architecture unless it is there. An error is what was said instead.
-fn add_target(workspace: &Workspace) -> Result<(), String> {
-    // What is installed is asked for first: adding it a second time may want the network.
-    let installed = run(program(workspace, "rustup", "target list --installed"))?;
-    if installed.lines().any(|line| line == TARGET) {
-        return Ok(());
-    }
-    run(program(workspace, "rustup", &format!("target add {TARGET}"))).map(drop)
 }
 
 /// How many tests did what, and what was left out. `lone` is why no program can start another here.
