@@ -49,7 +49,7 @@ const SLOW_START: &str = "its time-out is shorter than an emulated device proces
 const NO_WALLS: &str = "the emulator has no Landlock and no seccomp, and a thread of its own";
 
 /// Tests that do not run under the emulator.
-const LEFT_OUT: [LeftOut; 13] = [
+const LEFT_OUT: [LeftOut; 14] = [
     of_harness("broken::every_expectation_fails_on_a_device_that_is_broken_for_it", MINUTES),
     of_harness("confined::a_server_in_a_sandbox_ends_with_0_and_takes_its_socket_away", NO_WALLS),
     of_harness("confined::every_thread_of_a_server_in_a_sandbox_is_confined", NO_WALLS),
@@ -66,6 +66,7 @@ const LEFT_OUT: [LeftOut; 13] = [
         "lost::a_device_that_hangs_up_at_any_message_is_named_with_the_request_and_nothing_is_left",
         MINUTES,
     ),
+    of_harness("speed::a_baseline_is_kept_and_what_is_worse_than_it_is_named_in_the_end", MINUTES),
     LeftOut {
         package: "sim-device",
         test: "a_process_that_confined_itself_may_what_it_must_and_no_more",

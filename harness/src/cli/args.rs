@@ -19,6 +19,7 @@ use sim_device::server::Limits;
 use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
+use super::bench::Bench;
 use super::doctor::Doctor;
 use super::pages::Completions;
 use super::pages::Man;
@@ -371,13 +372,6 @@ pub(super) struct Soak {
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Bench {
-    /// Write the numbers as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -21,6 +21,7 @@ mod open;
 mod package;
 mod serve;
 mod soak;
+mod speed;
 
 use std::path::Path;
 use std::path::PathBuf;
