@@ -7,7 +7,8 @@
 //!                  │ edges      which package may depend on which
 //!                  │ foreign    what other people's programs make of the device
 //!                  │ kani, miri proofs that compile, and tests that are interpreted
-//!                  └ coverage   which lines the tests reach
+//!                  │ coverage   which lines the tests reach
+//!                  └ package    what is given away
 //! ```
 //!
 //! `cargo ci` takes all steps, `cargo ci tidy` takes one. A step that fails does not keep the next from running.
@@ -25,6 +26,7 @@ mod fuzz;
 mod kani;
 mod miri;
 mod nightly;
+mod package;
 mod report;
 mod step;
 mod tidy;

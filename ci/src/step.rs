@@ -15,6 +15,11 @@ use crate::foreign::ways;
 use crate::fuzz;
 use crate::kani;
 use crate::miri;
+use crate::package::deb;
+use crate::package::deny;
+use crate::package::install;
+use crate::package::musl;
+use crate::package::sbom;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -91,6 +96,21 @@ pub(crate) const STEPS: &[Step] = &[
         "The tests of the specifications and the device cover their lines",
         coverage::measured,
     ),
+    Step::new("install", "What `cargo install` installs runs where no sources are", install::check),
+    Step::new(
+        "deny",
+        "The packages that we depend on have licences and origins that are allowed",
+        deny::check,
+    ),
+    Step::new("sbom", "A list of all that is in the program is written, and is whole", sbom::check),
+    Step::new(
+        "static",
+        "Static programs for two architectures, which run where nothing else is",
+        musl::check,
+    )
+    .aside(),
+    Step::new("deb", "Debian packages of the static programs, installed where nothing else is", deb::check)
+        .aside(),
 ];
 
 /// One check.

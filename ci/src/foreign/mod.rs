@@ -30,5 +30,5 @@ mod outcomes;
 mod process;
 pub(crate) mod qemu;
 mod qtest;
-mod root;
+pub(crate) mod root;
 pub(crate) mod ways;

@@ -18,9 +18,11 @@ mod likeness;
 mod lost;
 mod mistakes;
 mod open;
+mod package;
 mod report;
 mod serve;
 mod soak;
+mod speed;
 
 use std::path::Path;
 use std::path::PathBuf;
