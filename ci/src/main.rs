@@ -26,6 +26,7 @@ mod kani;
 mod miri;
 mod nightly;
 mod report;
+mod shown;
 mod step;
 mod tidy;
 mod workspace;
