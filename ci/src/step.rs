@@ -1,5 +1,6 @@
 //! A step is a value: its name, what it shows, and the function that takes it.
 
+use crate::book;
 use crate::commands;
 use crate::coverage;
 use crate::edges;
@@ -20,7 +21,9 @@ use crate::package::deny;
 use crate::package::install;
 use crate::package::musl;
 use crate::package::sbom;
+use crate::shown;
 use crate::tidy;
+use crate::unprivileged;
 use crate::workspace::Workspace;
 
 /// The subcommand that takes every step; also what is done without a subcommand.
@@ -37,6 +40,14 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "The tests pass", commands::test),
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("book", "The book builds, and its pages of tables are as the code is", book::check)
+        .blessed_by(book::bless),
+    Step::new("commands", "README and book show what their commands say", shown::check),
+    Step::new(
+        "unprivileged",
+        "Scenarios and tests pass as the user nobody, without a network",
+        unprivileged::check,
+    ),
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
