@@ -7,12 +7,16 @@
 //!              words ──▶ Journal ──▶ Timeline
 //! ```
 //!
+//! What a device asks for by messages is told, too. What it does without one is not seen: interrupts that it signals,
+//! and memory that is mapped, of either side.
+//!
 //! Nothing of this stands before a device if nobody wants it. Of each step the first and the last of what was said is
 //! kept, so that a guest that runs for long fills neither memory nor a page; what is left out is counted.
 
 pub mod names;
 pub mod words;
 
+mod asked;
 mod traced;
 
 use std::collections::VecDeque;
@@ -128,7 +132,8 @@ impl Journal {
             return;
         }
         notes.count = notes.count.saturating_add(1);
-        let event = Event { number: notes.count, step: notes.step, at_us, who: notes.who, ..event };
+        let who = if event.who == Who::Device { Who::Device } else { notes.who };
+        let event = Event { number: notes.count, step: notes.step, at_us, who, ..event };
         notes.keep(event);
     }
 
