@@ -105,11 +105,9 @@ fn what_a_device_asks_for_by_messages_is_told() {
     let asked = events(ran.scenario()).iter().filter(|event| event["who"] == "device");
     let what: BTreeSet<_> = asked.clone().map(|event| event["what"].as_str().unwrap()).collect();
     assert_eq!(what, BTreeSet::from(["DMA_READ", "DMA_WRITE"]));
-    assert!(
-        asked.clone().any(|event| event["value"] == "0x1122334455667788"),
-        "{:?}",
-        asked.collect::<Vec<_>>()
-    );
+    let in_step_13 = asked.filter(|event| event["step"] == 13);
+    let told: Vec<_> = in_step_13.map(|event| (&event["place"], &event["value"])).collect();
+    assert_eq!(told, [(&"memory at 0x1010".into(), &"0x1122334455667788".into())]);
 }
 
 #[test]
