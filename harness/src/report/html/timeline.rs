@@ -83,7 +83,7 @@ fn table(events: &[&Event], before: usize) -> Markup {
     let numbers = std::iter::once(before).chain(events.iter().map(|event| event.number));
     html! {
         @if events.is_empty() {
-            p.quiet { "no call to a device: what is mapped is reached without one" }
+            p.quiet { "no call to a device: memory that is mapped, or the machine itself, answered" }
         } @else {
             table.events {
                 (columns())
