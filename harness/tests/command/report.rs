@@ -99,6 +99,22 @@ fn what_the_machine_says_before_the_steps_is_told_and_what_is_left_out_is_counte
 }
 
 #[test]
+fn what_fails_while_a_device_is_attached_is_told_by_the_access_that_it_failed_at() {
+    let text = "proves = \"x\"\n[[device]]\nname = \"gpu0\"\nwith.faults.base_write_dropped = true\n\
+                [[step]]\ndecoder = { device = \"gpu0\", committed = true }\n";
+    let (_folder, path) = scenario_file(text);
+    let ran = run(&path, &[]);
+    let step = &ran.scenario()["steps"][0];
+    assert_eq!((ran.code, &step["step"]), (1, &"attach".into()));
+    let differs =
+        serde_json::json!({"seen": "gpu0: HDM Decoder Base Low reads 0x0", "expected": "0x10000000"});
+    assert_eq!(step["differs"], differs);
+    let cause = events(ran.scenario()).iter().find(|event| event["number"] == step["cause"]).unwrap();
+    assert_eq!((&cause["what"], &cause["place"]), (&"read".into(), &"HDM decoder 0 BASE LOW".into()));
+    assert!(events(ran.scenario()).iter().all(|event| event["step"] == 1));
+}
+
+#[test]
 fn what_a_device_asks_for_by_messages_is_told() {
     let ran = run(&bundled().join("smmu/a-device-reaches-what-the-guest-maps-and-no-more.toml"), &[]);
     assert_eq!(ran.code, 0);
