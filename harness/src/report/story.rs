@@ -207,6 +207,8 @@ pub enum Who {
     User,
     /// The scenario, which looks behind the machine.
     Scenario,
+    /// The device itself, which asks for memory.
+    Device,
 }
 
 impl Who {
@@ -217,6 +219,7 @@ impl Who {
             Self::Guest => "guest",
             Self::User => "user",
             Self::Scenario => "scenario",
+            Self::Device => "device",
         }
     }
 }
