@@ -42,7 +42,7 @@ const READERS: [&str; 2] = ["mandoc -T lint -W warning", "groff -man -ww -Tutf8 
 const INSTALL: &str =
     "set -e; mkdir -p \"$0/var/lib/dpkg/info\" \"$0/var/lib/dpkg/updates\" \"$0/proc\" \"$0/tmp\"
 touch \"$0/var/lib/dpkg/status\"; dpkg --root=\"$0\" --install \"$1\" >&2
-mount -t proc proc \"$0/proc\"; trap 'umount \"$0/proc\"' EXIT
+busybox mount -t proc proc \"$0/proc\"; trap 'busybox umount \"$0/proc\"' EXIT
 for words in \"$2\" \"$3\" \"$4\" \"$5\"; do chroot \"$0\" cxl-sim $words; done
 dpkg --root=\"$0\" --purge cxl-sim >&2; test ! -e \"$0/usr/bin/cxl-sim\"";
 
@@ -71,9 +71,13 @@ fn packed(workspace: &Workspace, programs: &[(&Target, PathBuf)]) -> Result<Vec<
     for (target, file) in programs {
         let beside = file.parent().unwrap_or(file).join("package");
         write_pages(here, &beside)?;
+        let pages = pages(&beside.join("man"))?;
         if told.is_empty() {
-            told.push(pages_read(workspace, &beside.join("man"))?);
+            told.push(pages_read(workspace, &pages)?);
         }
+        let mut pack = program(workspace, "gzip", "-9n");
+        pack.args(&pages);
+        run(pack)?;
         let package = made(workspace, target)?;
         let listed = run(dpkg_deb(workspace, "--contents", &package))?;
         let lacks = lacking(&listed);
@@ -104,17 +108,21 @@ fn write_pages(with: &Path, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// The pages in a folder.
+fn pages(folder: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(entries.flatten().map(|page| page.path()).collect())
+}
+
 /// Whether a reader of pages has nothing to say of any of them.
-fn pages_read(workspace: &Workspace, folder: &Path) -> Result<String, String> {
-    let entries = std::fs::read_dir(folder).map_err(|error| error.to_string())?;
-    let pages: Vec<_> = entries.flatten().map(|page| page.path()).collect();
+fn pages_read(workspace: &Workspace, pages: &[PathBuf]) -> Result<String, String> {
     for reader in READERS {
         let (name, arguments) = reader.split_once(' ').unwrap_or((reader, ""));
         if run(program(workspace, name, "--version")).is_err_and(|said| said.contains("No such file")) {
             continue;
         }
         let mut command = program(workspace, name, arguments);
-        command.args(&pages);
+        command.args(pages);
         let said = run(command)?;
         return match said.trim() {
             "" => Ok(format!("{} pages, and {name} has nothing to say of them", pages.len())),
@@ -162,7 +170,10 @@ fn installed(workspace: &Workspace, package: &Path) -> Result<String, String> {
     let mut command = root.command("sh");
     command.args(["-c", INSTALL, &root.inside(&new)?, &root.inside(&copy)?]).args(TRIALS);
     let said = run(command)?;
-    let ended = said.lines().find(|line| line.starts_with("passed ")).unwrap_or_default();
+    let ended = said
+        .lines()
+        .find(|line| line.starts_with("passed ") && line.contains(", failed "))
+        .unwrap_or_default();
     Ok(format!("installed where nothing else is, and removed: {ended}"))
 }
 
