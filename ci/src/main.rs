@@ -28,6 +28,7 @@ mod miri;
 mod nightly;
 mod package;
 mod report;
+mod shown;
 mod step;
 mod tidy;
 mod workspace;

@@ -20,6 +20,7 @@ use crate::package::deny;
 use crate::package::install;
 use crate::package::musl;
 use crate::package::sbom;
+use crate::shown;
 use crate::tidy;
 use crate::workspace::Workspace;
 
@@ -37,6 +38,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "The tests pass", commands::test),
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("commands", "README and book show what their commands say", shown::check),
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),

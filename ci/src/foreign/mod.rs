@@ -18,8 +18,8 @@
 
 pub(crate) mod aarch64;
 pub(crate) mod acpi;
-mod client;
-mod config;
+pub(crate) mod client;
+pub(crate) mod config;
 mod device;
 pub(crate) mod fwts;
 pub(crate) mod lab;
@@ -27,7 +27,7 @@ pub(crate) mod lend;
 pub(crate) mod linux;
 pub(crate) mod lspci;
 mod outcomes;
-mod process;
+pub(crate) mod process;
 pub(crate) mod qemu;
 mod qtest;
 pub(crate) mod root;
