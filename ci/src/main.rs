@@ -18,6 +18,7 @@
 //! The rules are pure: they take text, syntax trees and tables, and return what they found. Only
 //! [`workspace`], [`commands`], [`foreign`] and the listing of files touch anything outside.
 
+mod book;
 mod commands;
 mod coverage;
 mod edges;

@@ -1,5 +1,6 @@
 //! A step is a value: its name, what it shows, and the function that takes it.
 
+use crate::book;
 use crate::commands;
 use crate::coverage;
 use crate::edges;
@@ -38,6 +39,8 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "The tests pass", commands::test),
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("book", "The book builds, and its pages of tables are as the code is", book::check)
+        .blessed_by(book::bless),
     Step::new("commands", "README and book show what their commands say", shown::check),
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),

@@ -20,7 +20,7 @@ use super::markdown::sentence;
 pub(super) struct Member {
     /// Its name in the source.
     pub(super) name: String,
-    /// Its type, where it is a word.
+    /// Its type, where it has a name.
     pub(super) kind: String,
     /// What its comment says.
     pub(super) about: String,
@@ -46,7 +46,7 @@ pub(super) fn members(file: &File, name: &str) -> Result<Vec<Member>, String> {
             let variants = item.variants.iter();
             let member = |variant: &syn::Variant| Member {
                 name: variant.ident.to_string(),
-                kind: String::new(),
+                kind: variant.fields.iter().next().map(|field| kind(&field.ty)).unwrap_or_default(),
                 about: about(&variant.attrs),
             };
             Some(variants.map(member).collect())
@@ -65,10 +65,13 @@ fn of_fields(fields: &Fields) -> Vec<Member> {
     fields.iter().map(member).collect()
 }
 
-/// A type as a word, or as `[word; number]`.
+/// A type by its path, or as `[word; number]`.
 fn kind(kind: &Type) -> String {
     match kind {
-        Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default(),
+        Type::Path(path) => {
+            let words = path.path.segments.iter().map(|segment| segment.ident.to_string());
+            words.collect::<Vec<_>>().join("::")
+        }
         Type::Array(array) => match &array.len {
             Expr::Lit(length) => match &length.lit {
                 Lit::Int(length) => format!("[{}; {length}]", self::kind(&array.elem)),
@@ -138,7 +141,7 @@ mod tests {
         };
         let a = [member("a", "U32", "The `first`. And more."), member("b", "[u8; 3]", "")];
         assert_eq!(members(&file, "A").unwrap(), a);
-        assert_eq!(members(&file, "B").unwrap(), [member("One", "", "One.")]);
+        assert_eq!(members(&file, "B").unwrap(), [member("One", "u8", "One.")]);
         assert!(members(&file, "C").is_err());
     }
 

@@ -1,14 +1,17 @@
 //! What a command says beside what a document shows of it.
 //!
 //! A line `...` stands for any lines, or none. Nothing else is loose, but for what is another at every run: seconds
-//! with a decimal point, and the random part of a folder for a while. What a line has at its end that nobody sees does
-//! not count.
+//! with a decimal point, and the random part of a folder for a while; and for what runs the guest, at the end of a line,
+//! which is another where there is no KVM. What a line has at its end that nobody sees does not count.
 
 /// A line that stands for any lines.
 const ANY: &str = "...";
 
 /// What folders for a while begin with; six characters of chance follow.
 const FOLDER: &str = "/cxl-sim-";
+
+/// What says by what the guest is run, and why.
+const GUEST: &str = ", guest ";
 
 /// The first thing in which they differ, if they do. Where nothing is shown, nothing is compared.
 pub(super) fn difference(shown: &[String], said: &str) -> Option<String> {
@@ -64,7 +67,7 @@ fn first_missing<'a>(said: &[String], run: &'a [String]) -> &'a str {
 
 /// A line without what is another at every run.
 fn masked(line: &str) -> String {
-    let line = without_seconds(line.trim_end());
+    let line = without_seconds(without_guest(line.trim_end()));
     match line.split_once(FOLDER) {
         Some((before, after)) => {
             let chance = after.chars().take_while(char::is_ascii_alphanumeric).count();
@@ -72,6 +75,11 @@ fn masked(line: &str) -> String {
         }
         None => line,
     }
+}
+
+/// A line up to what says by what the guest is run.
+fn without_guest(line: &str) -> &str {
+    line.split_once(GUEST).map_or(line, |(before, _)| before)
 }
 
 /// Numbers with a decimal point before ` s` or `s` become `_`, and blanks before them are one.
@@ -111,7 +119,11 @@ mod tests {
     #[case("...\na\nb", "a\nb\na\nb\n")]
     #[case("passed x  (0.02 s)", "passed x  (17.50 s)\n")]
     #[case("finished in 0.14s", "finished in 2.99s")]
-    #[case("vfio-user:/tmp/cxl-sim-AAAAAA/device.sock: reset", "vfio-user:/tmp/cxl-sim-x1Y2z3/device.sock: reset")]
+    #[case(
+        "vfio-user:/tmp/cxl-sim-AAAAAA/device.sock: reset",
+        "vfio-user:/tmp/cxl-sim-x1Y2z3/device.sock: reset"
+    )]
+    #[case("1 scenarios, abi v2, guest kvm", "1 scenarios, abi v2, guest soft: /dev/kvm: No such file")]
     #[case("", "anything\n")]
     #[case("a\n\n", "a\n")]
     fn what_is_shown_is_said(#[case] shown: &str, #[case] said: &str) {

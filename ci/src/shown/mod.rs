@@ -22,6 +22,7 @@ use command::commands;
 use document::Block;
 use document::blocks;
 use session::Session;
+pub(crate) use session::built;
 use spoken::Helps;
 
 use crate::commands::cargo;
@@ -70,8 +71,16 @@ fn documents(workspace: &Workspace) -> Result<Vec<String>, String> {
     Ok(paths)
 }
 
+/// Builds the program whose commands are shown.
+///
+/// # Errors
+/// If it does not build.
+pub(crate) fn build(workspace: &Workspace) -> Result<(), String> {
+    run(cargo(workspace, "build -q")).map(drop)
+}
+
 fn all(workspace: &Workspace, documents: &[String]) -> Result<Told, String> {
-    run(cargo(workspace, "build -q"))?;
+    build(workspace)?;
     let mut told = Told::default();
     let mut helps = Helps::default();
     for path in documents {
@@ -99,7 +108,8 @@ impl Told {
             if let Some(why) = &why {
                 self.not_run.entry(why.clone()).or_default().push(at(shown.line));
             } else if shown.is_roots {
-                self.wrong.push(format!("{}: what root types is not run, and no reason is given", at(shown.line)));
+                self.wrong
+                    .push(format!("{}: what root types is not run, and no reason is given", at(shown.line)));
             } else if let Err(said) = session.run(&shown) {
                 self.wrong.push(format!("{}: {}: {said}", at(shown.line), shown.typed));
             } else {
@@ -115,7 +125,8 @@ impl Told {
             "{} commands say what is shown, {} in sentences name what exists, {not_run} were not run",
             self.right, self.spoken
         );
-        let reasons = self.not_run.iter().map(|(why, places)| format!("not run, as {why}: {}", places.join(" ")));
+        let reasons =
+            self.not_run.iter().map(|(why, places)| format!("not run, as {why}: {}", places.join(" ")));
         [counts].into_iter().chain(reasons).collect::<Vec<_>>().join("\n")
     }
 }
@@ -168,7 +179,10 @@ mod tests {
 
     #[test]
     fn a_command_may_not_be_left_out_without_a_known_reason() {
-        assert_eq!(told("```text not-run=later\n$ a\n```\n").unwrap_err(), "a.md:2: not-run=later is no reason");
+        assert_eq!(
+            told("```text not-run=later\n$ a\n```\n").unwrap_err(),
+            "a.md:2: not-run=later is no reason"
+        );
         let roots = told("```text\n# reboot\n```\n").unwrap();
         assert_eq!(roots.wrong, ["a.md:2: what root types is not run, and no reason is given"]);
     }

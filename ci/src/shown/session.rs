@@ -37,7 +37,7 @@ const SERVES: &str = "cxl-sim serve ";
 const TARGET: &str = "target";
 
 /// Where the program is built.
-pub(super) fn built(workspace: &Workspace) -> PathBuf {
+pub(crate) fn built(workspace: &Workspace) -> PathBuf {
     workspace.target.join(BUILT)
 }
 

@@ -49,7 +49,8 @@ impl Helps {
         }
         let rest = PROGRAM.iter().find_map(|program| span.strip_prefix(program))?;
         let mut words = rest.split(' ');
-        let subcommand = words.next().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))?;
+        let subcommand =
+            words.next().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()))?;
         let help = self.of(workspace, subcommand);
         let Some(help) = help else { return Some(Err(format!("{span}: there is no such command"))) };
         // What is behind two dashes is another program's.
