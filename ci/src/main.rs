@@ -32,6 +32,9 @@ mod report;
 mod shown;
 mod step;
 mod tidy;
+mod unprivileged;
+#[cfg(test)]
+mod workflow;
 mod workspace;
 
 use std::io;

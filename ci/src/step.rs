@@ -23,6 +23,7 @@ use crate::package::musl;
 use crate::package::sbom;
 use crate::shown;
 use crate::tidy;
+use crate::unprivileged;
 use crate::workspace::Workspace;
 
 /// The subcommand that takes every step; also what is done without a subcommand.
@@ -42,6 +43,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("book", "The book builds, and its pages of tables are as the code is", book::check)
         .blessed_by(book::bless),
     Step::new("commands", "README and book show what their commands say", shown::check),
+    Step::new(
+        "unprivileged",
+        "Scenarios and tests pass as the user nobody, without a network",
+        unprivileged::check,
+    ),
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),

@@ -26,7 +26,7 @@ pub(crate) mod lab;
 pub(crate) mod lend;
 pub(crate) mod linux;
 pub(crate) mod lspci;
-mod outcomes;
+pub(crate) mod outcomes;
 pub(crate) mod process;
 pub(crate) mod qemu;
 mod qtest;

@@ -24,6 +24,8 @@ use document::blocks;
 use session::Session;
 pub(crate) use session::built;
 use spoken::Helps;
+use spoken::of_template;
+use spoken::spans;
 
 use crate::commands::cargo;
 use crate::commands::run;
@@ -34,12 +36,15 @@ use crate::workspace::Workspace;
 const README: &str = "README.md";
 const CHAPTERS: &str = "docs/src";
 
+/// The templates for CI, whose commands must exist.
+const TEMPLATES: [&str; 3] = ["ci/workflow/action.yml", "ci/workflow/github.yml", "ci/workflow/gitlab.yml"];
+
 /// What came of the commands of all documents.
 #[derive(Debug, Default)]
 struct Told {
     /// How many were run and are as shown.
     right: usize,
-    /// How many are inside of sentences, and exist.
+    /// How many are inside of sentences or of templates for CI, and exist.
     spoken: usize,
     /// Those that were not run, by the reason: where they are.
     not_run: BTreeMap<String, Vec<String>>,
@@ -84,20 +89,29 @@ fn all(workspace: &Workspace, documents: &[String]) -> Result<Told, String> {
     let mut told = Told::default();
     let mut helps = Helps::default();
     for path in documents {
-        let text = fs::read_to_string(workspace.root.join(path));
-        let text = text.map_err(|error| format!("{path}: {error}"))?;
-        let (right, wrong) = helps.check(workspace, &text);
-        told.spoken = told.spoken.saturating_add(right);
-        told.wrong.extend(wrong.into_iter().map(|(line, why)| format!("{path}:{line}: {why}")));
+        let text = read(workspace, path)?;
+        told.spoken(path, helps.check(workspace, spans(&text)));
         let mut session = Session::new(workspace)?;
         for block in blocks(&text).map_err(|error| format!("{path}: {error}"))? {
             told.block(path, &block, &mut session)?;
         }
     }
+    for path in TEMPLATES {
+        told.spoken(path, helps.check(workspace, of_template(&read(workspace, path)?)));
+    }
     Ok(told)
 }
 
+fn read(workspace: &Workspace, path: &str) -> Result<String, String> {
+    fs::read_to_string(workspace.root.join(path)).map_err(|error| format!("{path}: {error}"))
+}
+
 impl Told {
+    fn spoken(&mut self, path: &str, (right, wrong): (usize, Vec<(usize, String)>)) {
+        self.spoken = self.spoken.saturating_add(right);
+        self.wrong.extend(wrong.into_iter().map(|(line, why)| format!("{path}:{line}: {why}")));
+    }
+
     fn block(&mut self, path: &str, block: &Block, session: &mut Session<'_>) -> Result<(), String> {
         let at = |line: usize| format!("{path}:{line}");
         if let Some(file) = &block.marks.file {
@@ -122,7 +136,7 @@ impl Told {
     fn summary(&self) -> String {
         let not_run: usize = self.not_run.values().map(Vec::len).sum();
         let counts = format!(
-            "{} commands say what is shown, {} in sentences name what exists, {not_run} were not run",
+            "{} commands say what is shown, {} in sentences and templates name what exists, {not_run} were not run",
             self.right, self.spoken
         );
         let reasons =
@@ -166,7 +180,7 @@ mod tests {
         let summary = told.summary();
         assert_eq!(
             summary,
-            "1 commands say what is shown, 0 in sentences name what exists, 2 were not run\n\
+            "1 commands say what is shown, 0 in sentences and templates name what exists, 2 were not run\n\
              not run, as the step test runs it, and compares: a.md:6 a.md:7"
         );
     }

@@ -1,4 +1,4 @@
-//! Commands inside of a sentence: they are not run, but what they name must exist.
+//! Commands inside of a sentence, and in templates for CI: they are not run, but what they name must exist.
 //!
 //! A span of code that begins with `cxl-sim`, `cargo run --release --` or `cargo ci` and goes on with a word names a
 //! subcommand, or a step, and options; the program's own help must know them.
@@ -25,12 +25,15 @@ const CHECKS: &str = "cargo ci ";
 pub(super) struct Helps(BTreeMap<String, Option<String>>);
 
 impl Helps {
-    /// What is wrong with the commands in the sentences of a text: line and reason. The number of those that are right
-    /// comes with it.
-    pub(super) fn check(&mut self, workspace: &Workspace, text: &str) -> (usize, Vec<(usize, String)>) {
+    /// How many of these commands, with their lines, are right, and what is wrong with the others.
+    pub(super) fn check<'t>(
+        &mut self,
+        workspace: &Workspace,
+        commands: impl Iterator<Item = (usize, &'t str)>,
+    ) -> (usize, Vec<(usize, String)>) {
         let mut right: usize = 0;
         let mut wrong = Vec::new();
-        for (line, words) in spans(text) {
+        for (line, words) in commands {
             match self.judge(workspace, words) {
                 Some(Ok(())) => right = right.saturating_add(1),
                 Some(Err(why)) => wrong.push((line, why)),
@@ -75,8 +78,13 @@ fn name(word: &str) -> &str {
     word.get(..end.unwrap_or(word.len())).unwrap_or(word)
 }
 
+/// The lines of a template for CI, with their numbers, without what YAML has before them.
+pub(super) fn of_template(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    (1..).zip(text.lines()).map(|(number, line)| (number, line.trim_start().trim_start_matches("- ")))
+}
+
 /// The spans of code in a text, with their lines. One does not go over the end of a line.
-fn spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn spans(text: &str) -> impl Iterator<Item = (usize, &str)> {
     prose(text).flat_map(|(line, text)| text.split('`').skip(1).step_by(2).map(move |span| (line, span)))
 }
 
@@ -116,6 +124,7 @@ mod tests {
     fn other_code_is_none_of_ours() {
         assert_eq!(judged("cargo build"), None);
         assert_eq!(judged("cargo ci STEP"), None);
+        assert_eq!(of_template("a:\n  - cxl-sim run\n").last(), Some((2, "cxl-sim run")));
         assert_eq!(spans("a `b` c `d`\n```\n`e`\n```\n").collect::<Vec<_>>(), [(1, "b"), (1, "d")]);
     }
 }
