@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::comments::members;
 use super::comments::source;
+use super::markdown::LINE;
 use super::markdown::code;
 use super::markdown::page;
 use super::markdown::table;
@@ -68,7 +69,7 @@ pub(super) fn written(workspace: &Workspace) -> Result<String, String> {
         row("what can be mapped of the BAR", told.iter().map(|told| region(told, "bar2", "areas"))),
     ];
     page.push_str(&table(&["", "v2", "v3", "next", "plain"], &[answers.to_vec(), regions.to_vec()].concat()));
-    page.push_str("\n# The structures\n");
+    page.push_str("\n## The structures\n");
     for (file, name, about) in STRUCTURES {
         page.push_str(&structure(workspace, file, name, about)?);
     }
@@ -85,10 +86,17 @@ fn shown(value: Option<&Value>) -> String {
         None | Some(Value::Null) => "–".to_owned(),
         Some(Value::Bool(yes)) => if *yes { "yes" } else { "no" }.to_owned(),
         Some(Value::Array(all)) if all.is_empty() => "none".to_owned(),
+        Some(Value::Array(all)) if all.iter().all(Value::is_object) => {
+            all.iter().map(|one| shown(Some(one))).collect::<Vec<_>>().join(LINE)
+        }
         Some(Value::Array(all)) => all.iter().map(|one| shown(Some(one))).collect::<Vec<_>>().join(", "),
         Some(Value::Object(area)) => {
             let part = |key| area.get(key).and_then(Value::as_str).unwrap_or_default();
             code(&format!("{}+{}", part("offset"), part("size")))
+        }
+        // A register in words: its name, which the row has, its value, and its bits that are 1.
+        Some(Value::String(text)) if text.contains(' ') => {
+            text.replace("HDM Decoder Control ", "").replace(" 0x1", "")
         }
         Some(Value::String(text)) => code(text),
         Some(other) => code(&other.to_string()),
@@ -118,7 +126,7 @@ fn structure(workspace: &Workspace, file: &str, name: &str, about: &str) -> Resu
         rows.push(vec![format!("`+{offset}`"), size.to_string(), code(&field.name), about]);
         offset = offset.saturating_add(size);
     }
-    let heading = format!("\n## {about}\n\nWith its header it has {offset:#x} bytes.\n");
+    let heading = format!("\n### {about}\n\nWith its header it has {offset:#x} bytes.\n");
     Ok(heading + &table(&["Offset", "Bytes", "Field", "What it is"], &rows))
 }
 
@@ -144,6 +152,8 @@ mod tests {
     #[case(json!(true), "yes")]
     #[case(json!([]), "none")]
     #[case(json!(["a", 6]), "`a`, `6`")]
+    #[case(json!("HDM Decoder Control 0x600 (commit 0x1)"), "0x600 (commit)")]
+    #[case(json!([{"offset": "0x0", "size": "0x1"}, {"offset": "0x2", "size": "0x3"}]), "`0x0+0x1`<br>`0x2+0x3`")]
     #[case(json!([{"offset": "0x0", "size": "0x1000"}]), "`0x0+0x1000`")]
     fn a_value_is_a_cell(#[case] value: Value, #[case] cell: &str) {
         assert_eq!(shown(Some(&value)), cell);

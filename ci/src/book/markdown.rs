@@ -48,9 +48,13 @@ pub(super) fn sentence(text: &str) -> String {
     out + rest
 }
 
-/// A cell may have no bar and no end of a line, and no tag that a browser would take for its own.
+/// What begins another line in a cell.
+pub(super) const LINE: &str = "<br>";
+
+/// A cell may have no bar and no end of a line, and no tag that a browser would take for its own but for [`LINE`].
 fn escaped(cell: &str) -> String {
-    cell.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;")
+    let lines = cell.split(LINE).map(|line| line.replace('|', "\\|").replace('\n', " ").replace('<', "&lt;"));
+    lines.collect::<Vec<_>>().join(LINE)
 }
 
 #[cfg(test)]
@@ -61,8 +65,8 @@ mod tests {
 
     #[test]
     fn a_table_has_its_headings_and_a_line_for_each_row() {
-        let rows = [vec!["a|b".to_owned(), "c\nd".to_owned()]];
-        assert_eq!(table(&["X", "Y"], &rows), "\n| X | Y |\n| --- | --- |\n| a\\|b | c d |\n");
+        let rows = [vec!["a|b<br><i>".to_owned(), "c\nd".to_owned()]];
+        assert_eq!(table(&["X", "Y"], &rows), "\n| X | Y |\n| --- | --- |\n| a\\|b<br>&lt;i> | c d |\n");
     }
 
     #[rstest]

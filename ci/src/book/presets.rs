@@ -38,9 +38,9 @@ pub(super) fn written(workspace: &Workspace) -> Result<String, String> {
         let path = format!("{FILES}/{name}.toml");
         let text =
             fs::read_to_string(workspace.root.join(&path)).map_err(|error| format!("{path}: {error}"))?;
-        page.push_str(&format!("\n## {name}\n\n```toml\n{}\n```\n", text.trim_end()));
+        page.push_str(&format!("\n### {name}\n\n```toml\n{}\n```\n", text.trim_end()));
     }
-    page.push_str("\n# Every key\n");
+    page.push_str("\n## Every key\n");
     page.push_str(&keys(&json(workspace, "schema profile")?)?);
     Ok(page)
 }
@@ -52,7 +52,7 @@ fn keys(schema: &Value) -> Result<String, String> {
     let mut out = String::new();
     for (section, property) in sections {
         let definition = definition(schema, property).ok_or_else(none)?;
-        out.push_str(&format!("\n## [{section}]\n\n{}\n", text(property, "description")));
+        out.push_str(&format!("\n### [{section}]\n\n{}\n", text(property, "description")));
         let rows = rows(schema, section, definition, property.get("default"));
         out.push_str(&table(&["Key", "Default", "What it is"], &rows));
     }
@@ -122,7 +122,7 @@ mod tests {
             "C": {"properties": {"d": {"description": "D.", "$ref": "#/$defs/D"}}},
             "D": {"oneOf": [{"const": "x", "description": "Ex."}]}}}"##;
         let told = keys(&serde_json::from_str(schema).unwrap()).unwrap();
-        assert!(told.contains("\n## [a]\n\nA.\n"), "{told}");
+        assert!(told.contains("\n### [a]\n\nA.\n"), "{told}");
         assert!(told.contains("\n| `a.b` | `1` | B. |\n"), "{told}");
         assert!(told.contains("\n| `a.c.d` | `\"x\"` | D. `x`: Ex. |\n"), "{told}");
     }

@@ -1,7 +1,7 @@
 //! The registers: every table of the specifications' package, with what a device reads after power-on.
 //!
 //! Names, offsets, bits and attributes are those of the tables that the device, the machine and these checks are built
-//! from; the last column is what the source says of a field. What is read is asked of the preset `t2-committed` behind
+//! from; what a field is, the source says. What is read is asked of the preset `t2-committed` behind
 //! a kernel without vfio-cxl, which shows the silicon as it is.
 
 use std::fs;
@@ -19,6 +19,7 @@ use cxl_spec::register::Register;
 
 use super::comments::OfFields;
 use super::comments::of_registers;
+use super::markdown::LINE;
 use super::markdown::code;
 use super::markdown::page;
 use super::markdown::table;
@@ -192,7 +193,7 @@ fn attributes() -> String {
         (Attribute::RsvdZ, "reserved: reads 0, and software writes 0"),
     ];
     let rows = ALL.map(|(attribute, about)| vec![name(attribute), about.to_owned()]);
-    table(&["Attribute", "What software may do"], &rows)
+    table(&["Access", "What software may do"], &rows)
 }
 
 fn section(workspace: &Workspace, listed: &Listed, seen: &Seen) -> Result<String, String> {
@@ -207,36 +208,25 @@ fn section(workspace: &Workspace, listed: &Listed, seen: &Seen) -> Result<String
     let rows: Vec<_> =
         listed.registers.iter().flat_map(|register| rows(register, &own, seen, place)).collect();
     let heading = format!("\n## {}\n\n{}\n", listed.heading, seen.told(listed.place, place));
-    Ok(heading + &table(&["Offset", "Register, field", "Bits", "Attribute", "Reads", "What it is"], &rows))
+    Ok(heading + &table(&["Offset", "Register and its fields", "Bits", "Access", "Reads"], &rows))
 }
 
 /// The rows of a register: itself, and one for each of its fields.
 fn rows(register: &Register, about: &OfFields, seen: &Seen, place: Option<u64>) -> Vec<Vec<String>> {
     let raw = place.map(|place| seen.read(place.saturating_add(register.offset), register.width));
-    let whole = raw.map(|raw| code(&format!("{raw:#x}"))).unwrap_or_default();
+    let whole = raw.map(|raw| format!("**{raw:#x}**")).unwrap_or_default();
     let bits = register.width.bytes().saturating_mul(8);
-    let name =
-        if register.fields.is_empty() { "*reserved*".to_owned() } else { format!("**{}**", register.name) };
-    let mut rows = vec![vec![
-        format!("`{:#05x}`", register.offset),
-        name,
-        format!("{bits} bits"),
-        String::new(),
-        whole,
-        String::new(),
-    ]];
+    let name = if register.fields.is_empty() { "*reserved*" } else { register.name };
+    let offset = format!("`{:#05x}`", register.offset);
+    // The blank is one at which no line ends.
+    let bits = format!("{bits}\u{a0}bits");
+    let mut rows = vec![vec![offset, format!("**{name}**"), bits, String::new(), whole]];
     for field in register.fields {
-        let about =
-            about.get(&(register.name.to_owned(), field.name.to_owned())).cloned().unwrap_or_default();
+        let name = code(field.name);
+        let about = about.get(&(register.name.to_owned(), field.name.to_owned()));
+        let told = about.map(|about| format!("{name}{LINE}{about}")).unwrap_or(name);
         let value = raw.map(|raw| format!("{:#x}", field.of(raw))).unwrap_or_default();
-        rows.push(vec![
-            String::new(),
-            code(field.name),
-            bits_of(field),
-            self::name(field.attribute),
-            value,
-            about,
-        ]);
+        rows.push(vec![String::new(), told, bits_of(field), self::name(field.attribute), value]);
     }
     rows
 }

@@ -68,9 +68,9 @@ pub(super) fn steps(workspace: &Workspace) -> Result<String, String> {
         page.push_str(&format!("\n## {heading}\n"));
         page.push_str(&table(&["Key", "What it is"], &keys(&read(file)?, structure)?));
     }
-    page.push_str("\n# Steps\n\nEach `[[step]]` has one of these for its only key.\n");
+    page.push_str("\n## Steps\n\nEach `[[step]]` has one of these for its only key.\n");
     for (name, kind, about) in kinds(&read("step.rs")?)? {
-        page.push_str(&format!("\n## {name}\n\n{about}\n"));
+        page.push_str(&format!("\n### {name}\n\n{about}\n"));
         let (module, structure) =
             kind.split_once("::").ok_or_else(|| format!("nobody knows where {kind} is"))?;
         let rows = keys(&read(&format!("{module}.rs"))?, structure)?;
@@ -128,7 +128,7 @@ mod tests {
     fn every_kind_of_step_is_told_with_its_keys() {
         let page = steps(&Workspace::load().unwrap()).unwrap();
         for told in
-            ["\n## store\n", "\n## device_holds\n", "| `width` |", "\n## [[bridge]]\n", "| `device` |"]
+            ["\n### store\n", "\n### device_holds\n", "| `width` |", "\n## [[bridge]]\n", "| `device` |"]
         {
             assert!(page.contains(told), "{told}");
         }

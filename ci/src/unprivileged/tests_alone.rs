@@ -44,8 +44,15 @@ pub(super) fn pass(workspace: &Workspace, nobody: &Nobody) -> Result<String, Str
         return Err(format!("cargo names no programs of tests:\n{said}"));
     }
     let mut passed: u64 = 0;
+    let mut failed = Vec::new();
     for program in &programs {
-        passed = passed.saturating_add(passes(nobody, program)?);
+        match passes(nobody, program) {
+            Ok(more) => passed = passed.saturating_add(more),
+            Err(said) => failed.push(said),
+        }
+    }
+    if !failed.is_empty() {
+        return Err(failed.join("\n"));
     }
     let left_out =
         LEFT_OUT.iter().map(|(program, test, why)| format!("\nleft out, as {why}: {program} {test}"));
@@ -74,6 +81,7 @@ fn passes(nobody: &Nobody, program: &Program) -> Result<u64, String> {
     let copy = nobody.copy(&program.file)?;
     let mut command = nobody.command(&copy);
     command.current_dir(&program.directory).env("CARGO_MANIFEST_DIR", &program.directory);
+    command.env("RUST_BACKTRACE", "0");
     let left_out = LEFT_OUT.iter().filter(|(name, ..)| *name == program.name);
     for (_, test, _) in left_out {
         command.args(["--skip", test]);
