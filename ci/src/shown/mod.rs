@@ -81,7 +81,7 @@ fn documents(workspace: &Workspace) -> Result<Vec<String>, String> {
 /// # Errors
 /// If it does not build.
 pub(crate) fn build(workspace: &Workspace) -> Result<(), String> {
-    run(cargo(workspace, "build -q")).map(drop)
+    run(cargo(workspace, "build --release -q")).map(drop)
 }
 
 fn all(workspace: &Workspace, documents: &[String]) -> Result<Told, String> {

@@ -25,7 +25,7 @@ use crate::workspace::Workspace;
 const PROGRAM: [&str; 2] = ["cargo run --release --", "cargo run --release"];
 
 /// Which of cargo's builds is run.
-const BUILT: &str = "debug";
+const BUILT: &str = "release";
 
 /// What the program is called.
 pub(super) const NAME: &str = "cxl-sim";
