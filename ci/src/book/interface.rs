@@ -38,11 +38,11 @@ const ASKED: [(&str, &str); 15] = [
     ("index of the memory region", "/cxl/memory_region"),
     ("index of the register region", "/cxl/register_region"),
     ("where the register region begins in the BAR", "/cxl/bar_offset"),
-    ("base of decoder 0", "/cxl/decoders/0/base"),
-    ("size of decoder 0", "/cxl/decoders/0/size"),
-    ("control of decoder 0", "/cxl/decoders/0/control"),
-    ("decoder 0 is committed", "/cxl/decoders/0/committed"),
-    ("decoder 0 is locked", "/cxl/decoders/0/locked"),
+    ("base of decoder\u{a0}0", "/cxl/decoders/0/base"),
+    ("size of decoder\u{a0}0", "/cxl/decoders/0/size"),
+    ("control of decoder\u{a0}0", "/cxl/decoders/0/control"),
+    ("decoder\u{a0}0 is committed", "/cxl/decoders/0/committed"),
+    ("decoder\u{a0}0 is locked", "/cxl/decoders/0/locked"),
 ];
 
 /// The page.

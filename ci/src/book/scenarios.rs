@@ -1,6 +1,7 @@
 //! The bundled scenarios by what they prove, and every step and key that a scenario can have.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use syn::File;
 
@@ -68,6 +69,10 @@ pub(super) fn steps(workspace: &Workspace) -> Result<String, String> {
         page.push_str(&format!("\n## {heading}\n"));
         page.push_str(&table(&["Key", "What it is"], &keys(&read(file)?, structure)?));
     }
+    page.push_str("\n## Places\n\nA place is a number, or the name of a device, a dot, one of these, and perhaps an offset.\n\n");
+    page.push_str(&table_of(workspace, "place.rs")?);
+    page.push_str("\n## Needs\n\nA word of `requires`. What the steps themselves show to be needed need not be said.\n\n");
+    page.push_str(&table_of(workspace, "needs.rs")?);
     page.push_str("\n## Steps\n\nEach `[[step]]` has one of these for its only key.\n");
     for (name, kind, about) in kinds(&read("step.rs")?)? {
         page.push_str(&format!("\n### {name}\n\n{about}\n"));
@@ -79,6 +84,15 @@ pub(super) fn steps(workspace: &Workspace) -> Result<String, String> {
         }
     }
     Ok(page)
+}
+
+/// The table that a source begins with.
+fn table_of(workspace: &Workspace, name: &str) -> Result<String, String> {
+    let path = format!("{SOURCES}/{name}");
+    let text = fs::read_to_string(workspace.root.join(&path)).map_err(|error| format!("{path}: {error}"))?;
+    let rows = text.lines().filter_map(|line| line.strip_prefix("//! |"));
+    let table: String = rows.map(|row| format!("|{row}\n")).collect();
+    if table.is_empty() { Err(format!("{path} begins with no table")) } else { Ok(table) }
 }
 
 /// The rows for a structure's fields, as they are called in a file.
@@ -127,9 +141,14 @@ mod tests {
     #[test]
     fn every_kind_of_step_is_told_with_its_keys() {
         let page = steps(&Workspace::load().unwrap()).unwrap();
-        for told in
-            ["\n### store\n", "\n### device_holds\n", "| `width` |", "\n## [[bridge]]\n", "| `device` |"]
-        {
+        for told in [
+            "\n### store\n",
+            "\n### device_holds\n",
+            "| `width` |",
+            "\n## [[bridge]]\n",
+            "| `device` |",
+            "| `window`           |",
+        ] {
             assert!(page.contains(told), "{told}");
         }
     }
