@@ -49,6 +49,8 @@ pub(super) enum Command {
     List(List),
     /// Print the JSON schema of a kind of file
     Schema(Schema),
+    /// Put the JSON reports of all shards of a run together
+    Merge(Merge),
     /// Live many lives of machines with accidents, and look what is left of each
     Soak(Soak),
     /// Tell in words what a fuzzer found, and try it again
@@ -342,6 +344,23 @@ pub(super) struct Schema {
 pub(super) enum Described {
     /// A profile: which device to be
     Profile,
+    /// A scenario: what is done and seen
+    Scenario,
+    /// What `run` reports as JSON
+    Report,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// Reports that end in .json: of every shard, each once. Those of several runs follow each other
+    #[arg(required = true, value_name = "REPORT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Write a report: FILE.json, FILE.xml or FILE.html
+    #[arg(long = "report", value_name = "FILE")]
+    pub(super) reports: Vec<PathBuf>,
+    /// A scenario that was skipped counts as failed
+    #[arg(long)]
+    pub(super) no_skip: bool,
 }
 
 #[derive(Debug, Args)]
@@ -446,9 +465,9 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Whether the scenario with this number, from 0, is in the part.
-    pub(super) fn has(self, number: usize) -> bool {
-        number % self.count == self.index - 1
+    /// Its number, from 1, and how many there are.
+    pub(super) fn numbers(self) -> (usize, usize) {
+        (self.index, self.count)
     }
 }
 
@@ -512,14 +531,6 @@ mod tests {
     #[case("cxl-sim lend true", false)]
     fn a_device_is_lent_by_a_way_that_there_is_and_to_a_program(#[case] line: &str, #[case] is_sound: bool) {
         assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_sound);
-    }
-
-    #[test]
-    fn every_scenario_is_in_one_shard_of_three() {
-        for number in 0..20 {
-            let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().unwrap());
-            assert_eq!(shards.iter().filter(|shard| shard.has(number)).count(), 1);
-        }
     }
 
     #[rstest]

@@ -9,9 +9,11 @@ mod inspect;
 mod lend;
 mod likeness;
 mod list;
+mod merge;
 mod plan;
 mod refind;
 mod replay;
+mod reports;
 mod run;
 mod schema;
 mod serve;
@@ -99,7 +101,8 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
-        Command::Schema(args) => schema::schema(&args),
+        Command::Schema(args) => schema::print(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Refind(args) => refind::refind(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),

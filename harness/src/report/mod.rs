@@ -1,15 +1,19 @@
-//! What a run has to say, as values: for people in [`text`], for scripts in [`json`].
+//! What a run has to say, as values: for people in [`text`], for scripts in [`json`], for the pages of others in
+//! [`junit`]. The reports of parts of a run are put together by [`shard`].
 
 pub mod json;
+pub mod junit;
+pub mod shard;
 pub mod text;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::step::Verdict;
 
 /// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// What must be seen was seen.
@@ -32,7 +36,7 @@ impl Outcome {
 }
 
 /// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct StepReport {
     /// The step's key in the file, or `attach`.
     pub step: String,
@@ -54,7 +58,7 @@ impl StepReport {
 }
 
 /// What became of a scenario.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,
@@ -77,7 +81,7 @@ pub struct ScenarioReport {
 }
 
 /// How many scenarios became what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Summary {
     /// Passed.
     pub passed: usize,

@@ -33,6 +33,7 @@ pub mod place;
 pub mod plug;
 pub mod reached;
 pub mod region;
+pub mod schema;
 pub mod step;
 pub mod topology;
 pub mod user;
@@ -40,6 +41,7 @@ pub mod user;
 mod check;
 
 use check::Check;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
@@ -53,7 +55,7 @@ use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
 
 /// A scenario as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// What it proves, in a sentence.
@@ -91,7 +93,7 @@ pub struct Scenario {
 }
 
 /// What can be said about the machine.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineKeys {
     /// Whose layout it has: `x86_64` or `aarch64`.
@@ -135,7 +137,7 @@ impl MachineKeys {
 }
 
 /// Which bridge's ACPI resources name the range of the fixed windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FmwsInCrsKey {
     /// The first CXL host bridge's.
@@ -145,7 +147,7 @@ pub enum FmwsInCrsKey {
 }
 
 /// A device of the machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
     /// The machine's name for it.

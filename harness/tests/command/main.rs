@@ -18,6 +18,8 @@ mod likeness;
 mod lost;
 mod mistakes;
 mod open;
+mod reports;
+mod schemas;
 mod serve;
 mod soak;
 
