@@ -22,7 +22,8 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
         return Some(format!("is about the kernel interface {about}, and --abi is {abi}"));
     }
     let guest = maker.guest_for(scenario);
-    if scenario.scenario.requires.iter().any(|name| name == KVM) && guest != GuestKind::Kvm {
+    let mut names = scenario.scenario.requires.iter().chain(&scenario.scenario.guest);
+    if names.any(|name| name == KVM) && guest != GuestKind::Kvm {
         return Some(format!("needs the guest kvm, and the guest is {}", guest.name()));
     }
     if let Some(why) = foreign_code(scenario, std::env::consts::ARCH) {

@@ -3,13 +3,41 @@
 //! What must hold: a text is a scenario or a mistake in it that is told in words, with the file's name. It asserts, so
 //! a caller who wants to go on must be one who expects to be stopped.
 
-use super::Loaded;
+use std::collections::HashSet;
+use std::path::Path;
 
-/// Takes a text for a scenario. Files that it names are looked for nowhere.
+use super::Beside;
+use super::Loaded;
+use super::written::MOST;
+
+/// What is between the scenario and the files that it may include, in a text that has them all.
+const BETWEEN: char = '\u{c}';
+
+/// Takes a text for a scenario, and for files `1.toml`, `2.toml` and so on that it may include: between them are form
+/// feeds. Other files that it names are looked for nowhere.
 pub fn any_text(text: &str) {
-    match Loaded::parse("any", "any.toml", text, None) {
-        Ok(loaded) => assert!(!loaded.scenario.devices.is_empty(), "a scenario without a device"),
-        Err(mistake) => assert!(mistake.to_string().contains("any.toml"), "{mistake} names no file"),
+    let mut files = text.split(BETWEEN);
+    let scenario = files.next().unwrap_or_default();
+    let included: Vec<_> = files.collect();
+    let reader = |path: &Path| {
+        let number = path.to_str().and_then(|name| name.strip_suffix(".toml")?.parse::<usize>().ok());
+        let text = number.and_then(|number| included.get(number.checked_sub(1)?));
+        text.map(|text| (*text).to_owned()).ok_or_else(|| "there is no such file".to_owned())
+    };
+    match Loaded::all(("any", "any.toml"), scenario, Beside { folder: None, reader: &reader }) {
+        Ok(all) => {
+            assert!((1..=MOST).contains(&all.len()), "{} scenarios of one file", all.len());
+            assert!(all.iter().all(|one| !one.scenario.devices.is_empty()), "a scenario without a device");
+            let names: HashSet<_> = all.iter().map(|one| &one.name).collect();
+            assert_eq!(names.len(), all.len(), "two scenarios of one name");
+        }
+        Err(mistake) => {
+            let is_of = |file: &str| mistake.file == file;
+            let is_named =
+                is_of("any.toml") || (1..=included.len()).any(|file| is_of(&format!("{file}.toml")));
+            assert!(is_named, "{mistake} names no file");
+            assert!(mistake.line > 0, "{mistake} names no line");
+        }
     }
 }
 

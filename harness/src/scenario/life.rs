@@ -83,6 +83,12 @@ pub struct Unplaced {
 /// A guest that runs code.
 pub const KVM: &str = "kvm";
 
+/// A guest without a hypervisor.
+pub const SOFT: &str = "soft";
+
+/// What can run a guest.
+pub const GUESTS: [&str; 2] = [KVM, SOFT];
+
 /// Whether what a scenario requires is known, and what its steps need is required.
 pub(super) fn requires(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mistake> {
     let is_known = |name: &str| name == KVM || Need::named(name).is_some();
@@ -98,6 +104,16 @@ pub(super) fn requires(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mis
             let message = format!("run: needs `requires = [\"{KVM}\"]`: no other guest runs code");
             check.mistake(&["step", &index.to_string(), "run"], message)
         }
+    }
+}
+
+/// Whether what a scenario says of its guest is known.
+pub(super) fn guest(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mistake> {
+    match &scenario.guest {
+        Some(name) if !GUESTS.contains(&name.as_str()) => {
+            check.mistake(&["guest"], format!("guest = {name:?}: must be one of {}", GUESTS.join(", ")))
+        }
+        _ => Ok(()),
     }
 }
 

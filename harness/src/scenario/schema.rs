@@ -26,6 +26,7 @@ use vmm_core::plan::machine::Arch;
 
 use super::Scenario;
 use super::dma::ENDS;
+use super::life::GUESTS;
 use super::life::KVM;
 use super::needs::Need;
 use super::place::Place;
@@ -64,6 +65,7 @@ type Named = (&'static str, &'static str, fn() -> Vec<&'static str>);
 const NAMED: &[Named] = &[
     ("", "abi", abis),
     ("", "requires", needs),
+    ("", "guest", || GUESTS.to_vec()),
     ("MachineKeys", "arch", || Arch::ALL.map(Arch::name).to_vec()),
     ("MachineKeys", "assume", || Revision::ALL.map(Revision::name).to_vec()),
     ("MachineKeys", "after_reset", || AfterReset::ALL.map(AfterReset::name).to_vec()),
@@ -179,7 +181,7 @@ fn written(schema: &mut Map<String, Value>) {
             "properties": {
                 "profile": of_names(profile, json!({ "type": "string" })),
                 "abi": of_names(abi, json!({ "enum": abis() })),
-                "guest": of_names(guest, json!({ "enum": ["kvm", "soft"] })),
+                "guest": of_names(guest, json!({ "enum": GUESTS })),
             },
             "additionalProperties": values,
         },
