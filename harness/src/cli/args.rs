@@ -104,6 +104,7 @@ impl Default for Command {
             shard: Shard { index: 1, count: 1 },
             jobs: 1,
             no_skip: false,
+            watch: false,
             timeout: DEFAULT_TIMEOUT,
             allow_touch: false,
             lend: None,
@@ -144,6 +145,9 @@ pub(super) struct Run {
     /// A scenario that is skipped counts as failed
     #[arg(long)]
     pub(super) no_skip: bool,
+    /// Run again whenever a file of these scenarios changes, until Ctrl-C
+    #[arg(long, requires = "paths")]
+    pub(super) watch: bool,
     /// With vfio:BDF, run scenarios, too, that touch the device's memory, write its registers or reset it: this has
     /// hung real machines
     #[arg(long)]

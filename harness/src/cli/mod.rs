@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod serve;
 mod soak;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;

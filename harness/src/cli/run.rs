@@ -17,6 +17,7 @@ use super::args::Run;
 use super::reports::open_reports;
 use super::reports::write_reports;
 use super::this_program;
+use super::watch::watch;
 use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
@@ -38,6 +39,11 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
     }
+    if args.watch { watch(args) } else { once(args) }
+}
+
+/// Runs the scenarios once.
+pub(super) fn once(args: &Run) -> Result<ExitCode, Failure> {
     let (part, scenarios) = chosen(args)?;
     let reports = open_reports(&args.reports)?;
     let (guest, why) = guest(args.guest);

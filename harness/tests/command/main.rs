@@ -22,6 +22,7 @@ mod reports;
 mod schemas;
 mod serve;
 mod soak;
+mod watch;
 
 use std::path::Path;
 use std::path::PathBuf;
