@@ -53,6 +53,38 @@ mod tests {
         [[step]]\nstore = { at = \"gpu0.window+0x1000\", width = 8, value = \"0x11\" }\n\
         [[step]]\nmachine_reset = {}\n";
 
+    /// One with all that files are written with, and the files that it includes.
+    const WRITTEN: &str = "include = [\"1.toml\", \"2.toml\"]\nproves = \"${size} $${\"\n\
+        [matrix]\nprofile = [\"t2-large\"]\nabi = [\"v2\", \"v3\"]\nguest = [\"soft\"]\nbits = [40, 41]\n\
+        [machine]\naddress_bits = \"${bits}\"\n[[device]]\nname = \"gpu0\"\n\
+        \u{c}[vars]\nsize = \"64MiB\"\nfar = 0x1000\n[machine]\nram = \"${size}\"\n\
+        \u{c}[[step]]\nstore = { at = \"gpu0.window+${far}\", width = 8, value = \"${size}\" }\n";
+
+    #[test]
+    fn the_files_are_four_scenarios() {
+        let (own, files) = WRITTEN.split_once(BETWEEN).unwrap();
+        let (first, second) = files.split_once(BETWEEN).unwrap();
+        let reader = |path: &Path| Ok(if path.ends_with("1.toml") { first } else { second }.to_owned());
+        let all = Loaded::all(("x", "x.toml"), own, Beside { folder: None, reader: &reader }).unwrap();
+        assert_eq!(all.len(), 4);
+        any_text(WRITTEN);
+    }
+
+    /// Small texts that grow as fast as any can.
+    #[test]
+    fn what_grows_has_an_end() {
+        let uses =
+            format!("proves = \"{}\"\n[vars]\nx = \"{}\"\n", "${x}".repeat(200_000), "y".repeat(100_000));
+        any_text(&uses);
+        let list = (0..300).map(|it| it.to_string()).collect::<Vec<_>>().join(",");
+        let lists: String = (0..100).map(|it| format!("v{it} = [{list}]\n")).collect();
+        any_text(&format!("{TEXT}[matrix]\n{lists}"));
+        let twice =
+            |it: usize| format!("include = [\"{0}.toml\", \"{0}.toml\", \"{1}.toml\"]\n", it + 1, it + 2);
+        let files = (0..40).map(twice).collect::<Vec<_>>().join(&BETWEEN.to_string());
+        any_text(&files);
+    }
+
     #[test]
     fn the_scenario_is_one() {
         assert!(Loaded::parse("x", "x.toml", TEXT, None).is_ok());
@@ -66,6 +98,15 @@ mod tests {
             with in "[a-z0-9_=\\[\\]{}\" \n.+]{0,12}",
         ) {
             let (before, after) = TEXT.split_at(at.index(TEXT.len()));
+            any_text(&format!("{before}{with}{after}"));
+        }
+
+        #[test]
+        fn files_in_which_something_was_changed_are_scenarios_or_a_mistake(
+            at in any::<prop::sample::Index>(),
+            with in "[a-z0-9_=\\[\\]{}$\" \n\u{c}.+]{0,12}",
+        ) {
+            let (before, after) = WRITTEN.split_at(at.index(WRITTEN.len()));
             any_text(&format!("{before}{with}{after}"));
         }
     }

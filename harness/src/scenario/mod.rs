@@ -221,6 +221,12 @@ impl Loaded {
         self
     }
 
+    /// Where it is: its file, and behind that the values of the matrix that it is of.
+    pub fn place(&self) -> String {
+        let suffix = self.name.split_once('[').map(|(_, values)| format!("[{values}"));
+        format!("{}{}", self.file, suffix.unwrap_or_default())
+    }
+
     /// The scenario in a TOML text, which is one. `folder` is where profiles that it names are looked for; files that
     /// it includes are looked for nowhere.
     ///

@@ -13,7 +13,7 @@ use crate::cxl_sim;
 use crate::requires_kvm;
 use crate::run;
 use crate::scenario_file;
-use crate::scenario_files;
+use crate::scenarios;
 
 fn output(arguments: &[&str]) -> Output {
     // From a folder where there is nothing: a program that was installed has its scenarios with it.
@@ -30,7 +30,7 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let ran = output(&[]);
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
-    let count = scenario_files("");
+    let count = scenarios("");
     let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), plain, guest ");
     assert!(lines[0].starts_with(&first), "{}", lines[0]);
     let is_soft = lines[0].contains(", guest soft");
@@ -94,6 +94,10 @@ fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
     &["inspect", "vfio-user:/nonexistent"], 1,
     "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
 #[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
+#[case::several_to_plan(
+    &["plan", "presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests"], 2,
+    "cxl-sim: presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests: has several scenarios; a plan is for \
+     one, such as FILE.toml[KEY=VALUE]\n")]
 #[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
 #[case::no_machine_to_plan(
     &["plan", "selftest-v2/the-registers-cannot-be-mapped"], 2,
@@ -121,9 +125,12 @@ fn wrong_usage_ends_in_2(#[case] arguments: &[&str], #[case] message: &str) {
 
 #[test]
 fn scenarios_and_profiles_are_listed_a_line_each() {
-    let scenarios = lines(&output(&["list", "scenarios"]));
-    assert_eq!(scenarios.len(), scenario_files(""));
-    assert!(scenarios.iter().all(|line| line.starts_with("scenarios/") && line.contains(".toml  ")));
+    let listed = lines(&output(&["list", "scenarios"]));
+    assert_eq!(listed.len(), scenarios(""));
+    let is_place = |place: &str| place.ends_with(".toml") || place.contains(".toml[") && place.ends_with(']');
+    let is_line =
+        |line: &String| line.starts_with("scenarios/") && is_place(line.split("  ").next().unwrap());
+    assert!(listed.iter().all(is_line), "{listed:?}");
     let profiles = lines(&output(&["list", "profiles"]));
     assert!(profiles[0].starts_with("t2-committed  "));
 }

@@ -13,7 +13,7 @@ use crate::complaint;
 use crate::cxl_sim;
 use crate::files::lines;
 use crate::scenario_file;
-use crate::scenario_files;
+use crate::scenarios;
 
 const SOME: [&str; 2] = ["--filter", "^decoder/|^refused/|^window/"];
 
@@ -45,17 +45,15 @@ fn lasting(path: &Path) -> Value {
 fn shards_and_jobs_cover_every_scenario_once_and_merged_they_are_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let whole = report(folder.path(), "whole.json", &[]);
-    let shards: Vec<_> = ["1/3", "2/3", "3/3"]
-        .iter()
-        .map(|shard| {
-            report(folder.path(), &format!("{}.json", &shard[..1]), &["--shard", shard, "--jobs", "4"])
-        })
-        .collect();
+    let shards = [1, 2, 3].map(|number| {
+        let shard = format!("{number}/3");
+        report(folder.path(), &format!("{number}.json"), &["--shard", &shard, "--jobs", "4"])
+    });
     let (all, page) = (folder.path().join("all.json"), folder.path().join("all.xml"));
     let to = Path::new("--report");
     let merged = merge(folder.path(), &[&shards[2], &shards[0], &shards[1], to, &all, to, &page]);
     assert_eq!(merged.status.code(), Some(0), "{merged:?}");
-    let count = scenario_files("decoder") + scenario_files("refused") + scenario_files("window");
+    let count = scenarios("decoder") + scenarios("refused") + scenarios("window");
     assert_eq!(lasting(&all), lasting(&whole));
     assert_eq!(lasting(&all)["scenarios"].as_array().unwrap().len(), count);
     let summary = &lasting(&all)["summary"];
