@@ -19,6 +19,8 @@ use sim_device::server::Limits;
 use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
+use super::merge::Merge;
+use super::shard::Shard;
 use crate::world::Source;
 
 /// Tests CXL Type-2 passthrough without hardware.
@@ -101,7 +103,7 @@ impl Default for Command {
             abi: None,
             reports: Vec::new(),
             filter: None,
-            shard: Shard { index: 1, count: 1 },
+            shard: Shard::WHOLE,
             jobs: 1,
             no_skip: false,
             watch: false,
@@ -355,19 +357,6 @@ pub(super) enum Described {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Merge {
-    /// Reports that end in .json: of every shard, each once. Those of several runs follow each other
-    #[arg(required = true, value_name = "REPORT")]
-    pub(super) inputs: Vec<PathBuf>,
-    /// Write a report: FILE.json, FILE.xml or FILE.html
-    #[arg(long = "report", value_name = "FILE")]
-    pub(super) reports: Vec<PathBuf>,
-    /// A scenario that was skipped counts as failed
-    #[arg(long)]
-    pub(super) no_skip: bool,
-}
-
-#[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("end").args(["seconds", "cycles"]).required(true).multiple(true))]
 pub(super) struct Soak {
     /// No life begins after so long
@@ -461,31 +450,6 @@ fn regex(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// One part of all scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl Shard {
-    /// Its number, from 1, and how many there are.
-    pub(super) fn numbers(self) -> (usize, usize) {
-        (self.index, self.count)
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be I/N, with I from 1 to N".to_owned();
-        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
-        let (index, count) = (index.parse().map_err(|_| wrong())?, count.parse().map_err(|_| wrong())?);
-        if (1..=count).contains(&index) { Ok(Self { index, count }) } else { Err(wrong()) }
-    }
-}
-
 /// A time in seconds, above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seconds(pub(super) Duration);
@@ -535,17 +499,6 @@ mod tests {
     #[case("cxl-sim lend true", false)]
     fn a_device_is_lent_by_a_way_that_there_is_and_to_a_program(#[case] line: &str, #[case] is_sound: bool) {
         assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_sound);
-    }
-
-    #[rstest]
-    #[case("0/3")]
-    #[case("4/3")]
-    #[case("1/0")]
-    #[case("1")]
-    #[case("a/b")]
-    #[case("-1/3")]
-    fn a_shard_that_cannot_be_is_refused(#[case] text: &str) {
-        assert!(text.parse::<Shard>().is_err());
     }
 
     #[rstest]

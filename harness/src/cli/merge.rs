@@ -1,16 +1,32 @@
 //! `cxl-sim merge`.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Args;
+
 use super::Failure;
-use super::args::Merge;
 use super::file_failure;
 use super::reports::open_reports;
 use super::reports::write_reports;
 use super::run::ended;
 use crate::report::json;
 use crate::report::shard;
+
+/// `cxl-sim merge`.
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// Reports that end in .json: of every shard, each once. Those of several runs follow each other
+    #[arg(required = true, value_name = "REPORT")]
+    pub(super) inputs: Vec<PathBuf>,
+    /// Write a report: FILE.json, FILE.xml or FILE.html
+    #[arg(long = "report", value_name = "FILE")]
+    pub(super) reports: Vec<PathBuf>,
+    /// A scenario that was skipped counts as failed
+    #[arg(long)]
+    pub(super) no_skip: bool,
+}
 
 pub(super) fn merge(args: &Merge) -> Result<ExitCode, Failure> {
     // All are read before one is written: what comes out may be at the place of what went in.

@@ -17,6 +17,7 @@ mod reports;
 mod run;
 mod schema;
 mod serve;
+mod shard;
 mod soak;
 mod watch;
 

@@ -196,6 +196,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_included_is_no_scenario_and_what_proves_something_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        let own = "include = [\"../base.toml\", \"c.toml\"]\n";
+        for (file, text) in [
+            ("b/a.toml", own),
+            ("b/c.toml", "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"c\"\n"),
+            ("base.toml", "[machine]\nram = \"64MiB\"\n"),
+        ] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let found = find(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["b/a", "b/c"]);
+        assert_eq!(found[0].machine.ram, 64 << 20);
+        // Nobody includes it, so it is taken for a scenario, and is none.
+        std::fs::remove_file(folder.path().join("b/a.toml")).unwrap();
+        let error = find(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("base.toml:1: missing field `proves`"), "{error}");
+    }
+
+    #[test]
     fn an_empty_folder_and_a_missing_file_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let error = find(&[folder.path().to_owned()]).unwrap_err().to_string();

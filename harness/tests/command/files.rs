@@ -96,8 +96,8 @@ fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
 #[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
 #[case::several_to_plan(
     &["plan", "presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests"], 2,
-    "cxl-sim: presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests: has several scenarios; a plan is for \
-     one, such as FILE.toml[KEY=VALUE]\n")]
+    "cxl-sim: presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests: has several scenarios; a plan is \
+     for one, such as FILE.toml[KEY=VALUE]\n")]
 #[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
 #[case::no_machine_to_plan(
     &["plan", "selftest-v2/the-registers-cannot-be-mapped"], 2,

@@ -1,8 +1,8 @@
 //! Files that a scenario includes.
 //!
 //! A file is named from the folder of the one that names it, ends in `.toml`, and cannot be an absolute path. What is
-//! included is read first: tables are merged, lists of tables follow each other, and of anything else the last is taken,
-//! which is the scenario's own. A file that is included twice is read once; one that includes itself is refused.
+//! included is read first: tables are merged, lists of tables follow each other, and of anything else the last is
+//! taken, which is the scenario's own. A file that is included twice is read once; one that includes itself is refused.
 
 use std::path::Component;
 use std::path::Path;
@@ -45,8 +45,8 @@ pub(super) fn merged(texts: &Texts) -> Result<Tree<'_>, Mistake> {
     Ok(Spanned::new(span, all))
 }
 
-/// The files that a text includes, from this file's folder, as far as it can be read; nothing if it says what it proves:
-/// then it is a scenario.
+/// The files that a text includes, from this file's folder, as far as it can be read; and whether it says what it
+/// proves: then it is a scenario.
 pub(in super::super) fn names_of(file: &Path, text: &str) -> (Vec<PathBuf>, bool) {
     let Ok(table) = DeTable::parse(text) else { return (Vec::new(), false) };
     let is_scenario = table.get_ref().contains_key("proves");
