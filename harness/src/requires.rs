@@ -156,6 +156,20 @@ mod tests {
     }
 
     #[test]
+    fn a_scenario_may_say_which_guest_it_has() {
+        let says = |guest: &str| {
+            let text =
+                format!("guest = \"{guest}\"\nproves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"");
+            Loaded::parse("x", "x.toml", &text, None).unwrap()
+        };
+        let kvm = Maker { guest: GuestKind::Kvm, ..sim(None) };
+        assert_eq!((missing(&says("soft"), &kvm), kvm.guest_for(&says("soft"))), (None, GuestKind::Soft));
+        assert_eq!(missing(&says("soft"), &sim(None)), None);
+        let why = "needs the guest kvm, and the guest is soft";
+        assert_eq!(missing(&says("kvm"), &sim(None)).unwrap(), why);
+    }
+
+    #[test]
     fn a_scenario_is_about_the_kernels_that_it_names() {
         let text = "proves = \"x\"\nabi = [\"v3\", \"next\"]\nrefused = \"y\"\n[[device]]\nname = \"a\"";
         let named = Loaded::parse("x", "x.toml", text, None).unwrap();
