@@ -11,6 +11,14 @@ use crate::workspace::Workspace;
 
 const KVM: &str = "/dev/kvm";
 
+/// The tests that do under KVM again what they do without it, where there is KVM.
+const AGAIN_UNDER_KVM: [&str; 4] = [
+    "harness/tests/busy/main.rs",
+    "harness/tests/plug/main.rs",
+    "vmm-core/src/run/tests.rs",
+    "vmm-core/src/run/tests/interrupts.rs",
+];
+
 /// Checks that the sources are formatted.
 pub(crate) fn format(workspace: &Workspace) -> Outcome {
     outcome(cargo(workspace, "fmt --all --check -- --color never"))
@@ -37,13 +45,23 @@ pub(crate) fn test(workspace: &Workspace) -> Outcome {
     let results = results(&said);
     match std::fs::read_to_string(workspace.root.join("README.md")) {
         Ok(readme) if self::results(&readme) == results => {
-            Outcome::Passed(format!("{} test programs", results.len()))
+            Outcome::Passed(format!("{} test programs{}", results.len(), without_kvm(kvm())))
         }
         Ok(_) => {
             Outcome::Failed(format!("README.md shows other results; they are:\n{}\n", results.join("\n")))
         }
         Err(error) => Outcome::Failed(format!("README.md: {error}\n")),
     }
+}
+
+fn kvm() -> io::Result<()> {
+    OpenOptions::new().read(true).write(true).open(KVM).map(drop)
+}
+
+/// What tests have left out where there is no KVM.
+fn without_kvm(kvm: io::Result<()>) -> String {
+    let tell = |error| format!("; nothing under KVM ({KVM}: {error}) by {}", AGAIN_UNDER_KVM.join(", "));
+    kvm.err().map(tell).unwrap_or_default()
 }
 
 /// The lines that tell how many tests did what, without the time that they took, and none for no tests at all.
@@ -60,8 +78,8 @@ pub(crate) fn soft_guest(workspace: &Workspace) -> Outcome {
 
 /// Plays the scenarios with a guest under KVM, if there is KVM; then none of them may be skipped.
 pub(crate) fn kvm_guest(workspace: &Workspace) -> Outcome {
-    match OpenOptions::new().read(true).write(true).open(KVM) {
-        Ok(_) => summarised(cargo(workspace, "run --release -q -- run --guest kvm --no-skip")),
+    match kvm() {
+        Ok(()) => summarised(cargo(workspace, "run --release -q -- run --guest kvm --no-skip")),
         Err(error) => Outcome::Skipped(format!("{KVM}: {error}")),
     }
 }
@@ -153,6 +171,23 @@ mod tests {
         let said = "one\ntwo\nthree\n".to_owned();
         let command = shell("echo one; echo two >&2; echo three; exit 3");
         assert_eq!(outcome(command), Outcome::Failed(said));
+    }
+
+    #[test]
+    fn what_tests_leave_out_without_kvm_is_told_with_the_reason() {
+        assert_eq!(without_kvm(Ok(())), "");
+        let told = without_kvm(Err(io::ErrorKind::NotFound.into()));
+        assert!(told.starts_with("; nothing under KVM (/dev/kvm: entity not found) by harness/"), "{told}");
+    }
+
+    #[test]
+    fn the_tests_that_look_for_kvm_are_those_that_are_named() {
+        let workspace = Workspace::load().unwrap();
+        let below = |folder: &str| run(program(&workspace, "grep", &format!("-rlF kvm::Vm::new() {folder}")));
+        let found = ["harness/tests", "vmm-core/src/run"].map(|folder| below(folder).unwrap()).concat();
+        let mut found: Vec<_> = found.lines().collect();
+        found.sort_unstable();
+        assert_eq!(found, AGAIN_UNDER_KVM);
     }
 
     #[test]

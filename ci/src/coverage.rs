@@ -1,4 +1,5 @@
-//! Coverage: which lines of the specifications and of the device their own tests reach.
+//! Coverage: which lines of the specifications, of the device and of the machine are reached by tests and by what
+//! fuzzers have kept.
 //!
 //! `cargo llvm-cov` runs the tests and says of each line how often it was reached. Lines of tests do not count, by
 //! the same rule by which `tidy` knows them.
@@ -14,8 +15,16 @@ use crate::step::Outcome;
 use crate::tidy::test_lines;
 use crate::workspace::Workspace;
 
-/// The packages that are measured: what they do shows in their own tests, without KVM and without a second process.
-const PACKAGES: [&str; 3] = ["cxl-spec", "vfio-abi", "sim-device"];
+/// The packages that are measured.
+const PACKAGES: [&str; 4] = ["cxl-spec", "vfio-abi", "sim-device", "vmm-core"];
+
+/// The package whose tests run besides theirs: what needs KVM, a second process or both sides shows there, and it runs
+/// what fuzzers have kept.
+const RUNS_BOTH: &str = "harness";
+
+/// What fuzzers keep, where they have run, and how the tests are told of it.
+const CORPUS: &str = "fuzz/corpus";
+const CORPUS_VARIABLE: &str = "CXL_SIM_CORPUS";
 
 /// The fewest lines that must be reached, of a hundred, all packages together. A file with fewer is named. Below it,
 /// whole behaviours have no test; what is missing above it is mostly the system refusing something.
@@ -40,7 +49,7 @@ pub(crate) fn measured(workspace: &Workspace) -> Outcome {
         return Outcome::Skipped(reason(&said).to_owned());
     }
     match measure(workspace) {
-        Ok(files) => judge(&in_packages(workspace, files)),
+        Ok(files) => judge(&in_packages(workspace, files), inputs(&workspace.root.join(CORPUS))),
         Err(said) => Outcome::Failed(said),
     }
 }
@@ -62,8 +71,12 @@ fn measure(workspace: &Workspace) -> Result<Vec<(String, Lines)>, String> {
     let output = folder.path().join(OUTPUT);
     let mut command = cargo(workspace, "llvm-cov --lcov --output-path");
     command.arg(&output);
-    for package in PACKAGES {
+    for package in PACKAGES.into_iter().chain([RUNS_BOTH]) {
         command.args(["--package", package]);
+    }
+    let corpus = workspace.root.join(CORPUS);
+    if corpus.is_dir() {
+        command.env(CORPUS_VARIABLE, corpus);
     }
     run(command)?;
     let text = std::fs::read_to_string(&output).map_err(|error| format!("{OUTPUT}: {error}"))?;
@@ -123,9 +136,15 @@ fn in_packages(workspace: &Workspace, files: Vec<(String, Lines)>) -> Vec<(Strin
     packages.map(|package| (package.name.clone(), of(&package.directory))).collect()
 }
 
+/// How many inputs fuzzers have kept; none where none ran.
+fn inputs(corpus: &Path) -> usize {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries(corpus).map(|target| entries(&target.path()).count()).sum()
+}
+
 /// Tells every package, the files that are below the least, and whether all together are.
-fn judge(packages: &[(String, Vec<(String, Reached)>)]) -> Outcome {
-    let mut told = Vec::new();
+fn judge(packages: &[(String, Vec<(String, Reached)>)], inputs: usize) -> Outcome {
+    let mut told = vec![format!("by tests and by {inputs} inputs that fuzzers have kept")];
     let mut total = Reached::default();
     for (name, files) in packages {
         let sum = files.iter().fold(Reached::default(), |sum, (_, reached)| sum.and(*reached));
@@ -202,12 +221,17 @@ mod tests {
     #[test]
     fn files_below_the_least_are_named_and_the_sum_decides() {
         let files = vec![("a/x.rs".to_owned(), reached_of(9, 10)), ("a/y.rs".to_owned(), reached_of(90, 90))];
-        let Outcome::Passed(said) = judge(&[("a".to_owned(), files)]) else { panic!("failed") };
+        let Outcome::Passed(said) = judge(&[("a".to_owned(), files)], 7) else { panic!("failed") };
         let lines: Vec<_> =
             said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(
             lines,
-            ["a 99.0 % 99 of 100 lines", "a/x.rs 90.0 % 9 of 10 lines", "all 99.0 % 99 of 100 lines"]
+            [
+                "by tests and by 7 inputs that fuzzers have kept",
+                "a 99.0 % 99 of 100 lines",
+                "a/x.rs 90.0 % 9 of 10 lines",
+                "all 99.0 % 99 of 100 lines"
+            ]
         );
     }
 
@@ -217,12 +241,12 @@ mod tests {
     #[case(&[])]
     fn too_few_lines_may_not_pass(#[case] files: &[(&str, Reached)]) {
         let files = files.iter().map(|(path, reached)| ((*path).to_owned(), *reached)).collect();
-        assert!(matches!(judge(&[("a".to_owned(), files)]), Outcome::Failed(_)));
+        assert!(matches!(judge(&[("a".to_owned(), files)], 7), Outcome::Failed(_)));
     }
 
     #[test]
     fn exactly_the_least_passes() {
         let files = vec![("a/x.rs".to_owned(), reached_of(95, 100))];
-        assert!(matches!(judge(&[("a".to_owned(), files)]), Outcome::Passed(_)));
+        assert!(matches!(judge(&[("a".to_owned(), files)], 7), Outcome::Passed(_)));
     }
 }

@@ -11,6 +11,7 @@ use vmm_core::backend::kernel::Way;
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
 use crate::report::json;
+use crate::report::story::Story;
 use crate::runner;
 use crate::runner::Judged;
 use crate::scenario::Loaded;
@@ -22,13 +23,13 @@ const BDF: &str = "0000:c1:00.0";
 /// Runs a scenario of those at `paths` with a device that is lent by this way.
 pub fn run(maker: &Maker, way: Way, paths: &[PathBuf], scenario: &Loaded) -> ScenarioReport {
     runner::reported(maker, scenario, |maker, scenario| match by_another(maker, way, paths, scenario) {
-        Ok(ScenarioReport { outcome, reason, steps, .. }) => (outcome, reason, steps),
+        Ok(ScenarioReport { outcome, reason, steps, story, .. }) => (outcome, reason, steps, story),
         Err(why) => failed(why),
     })
 }
 
 fn failed(why: String) -> Judged {
-    (Outcome::Failed, Some(why), Vec::new())
+    (Outcome::Failed, Some(why), Vec::new(), Story::default())
 }
 
 /// What another process reports of the scenario.
@@ -101,6 +102,7 @@ mod tests {
             guest: GuestKind::Soft,
             timeout: Duration::from_millis(1500),
             hardware: Hardware::LENT,
+            journal: None,
         }
     }
 

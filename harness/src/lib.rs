@@ -16,7 +16,7 @@
 //! - [`likeness`]: what a device is like: as a profile, and compared with another.
 //! - [`acpi`]: what the tables in guest memory say.
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
-//! - [`report`]: what a run has to say.
+//! - [`trace`]: what is said to devices, in words; [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
 //! - [`mod@soak`]: many lives of machines, with accidents, and what is left of each.
 //! - [`replay`]: what is fuzzed; [`refind`]: defects that are put back, and found by what is fuzzed.
@@ -41,5 +41,6 @@ pub mod runner;
 pub mod scenario;
 pub mod soak;
 pub mod step;
+pub mod trace;
 pub mod within;
 pub mod world;

@@ -19,6 +19,8 @@ use vmm_core::map::memory::HostMemory;
 use crate::process::DeviceProcess;
 use crate::reach::Place;
 use crate::scenario::region::RegionName;
+use crate::trace::Tracer;
+use crate::trace::names::Names;
 
 /// The most regions that are looked at. A device that claims more is not believed.
 const MOST_REGIONS: u32 = 64;
@@ -40,9 +42,30 @@ pub struct Device {
     /// What vectors of MSI-X signal, from the first on.
     pub(crate) events: Vec<Event>,
     name: String,
+    connection: Connection,
+    _process: Option<DeviceProcess>,
+}
+
+/// How to connect to a device, at first and anew.
+#[derive(Debug)]
+pub struct Connection {
     place: Place,
     timeout: Duration,
-    _process: Option<DeviceProcess>,
+    tracer: Tracer,
+    names: Names,
+}
+
+impl Connection {
+    /// To this place. Who traces what is said there wants the names of the registers.
+    pub fn new(place: Place, timeout: Duration, tracer: Tracer, names: impl FnOnce() -> Names) -> Self {
+        let names = if tracer.is_wanted() { names() } else { Names::of_any() };
+        Self { place, timeout, tracer, names }
+    }
+
+    fn open(&self) -> Result<Client, BackendError> {
+        let backend = self.place.connect(self.timeout, false)?;
+        Ok(Client(self.tracer.before(backend, || self.names.clone())))
+    }
 }
 
 /// A connection to it.
@@ -85,19 +108,18 @@ pub enum CallError {
 }
 
 impl Device {
-    /// Opens the device at a place; `process` is the one behind it, if it is ours.
+    /// Opens the device; `process` is the one behind it, if it is ours.
     ///
     /// # Errors
     /// If it does not answer.
     pub fn open(
         name: &str,
-        place: Place,
+        connection: Connection,
         process: Option<DeviceProcess>,
-        timeout: Duration,
     ) -> Result<Self, BackendError> {
-        let client = Some(Client(place.connect(timeout, false)?));
+        let client = Some(connection.open()?);
         let (reached, events) = (BTreeMap::new(), Vec::new());
-        Ok(Self { client, reached, events, name: name.to_owned(), place, timeout, _process: process })
+        Ok(Self { client, reached, events, name: name.to_owned(), connection, _process: process })
     }
 
     /// The scenario's name for it.
@@ -107,7 +129,7 @@ impl Device {
 
     /// How long any one wait may take.
     pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+        self.connection.timeout
     }
 
     /// The device reaches this memory from now on, if that was done.
@@ -153,7 +175,7 @@ impl Device {
         self.client = None;
         self.reached.clear();
         self.events.clear();
-        self.client = Some(Client(self.place.connect(self.timeout, false)?));
+        self.client = Some(self.connection.open()?);
         Ok(())
     }
 

@@ -229,9 +229,8 @@ mod tests {
         assert_eq!((files, names.len()), (names, TARGETS.len()));
     }
 
-    #[test]
-    fn what_was_found_once_is_not_found_again() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions");
+    /// Runs each file in a folder of folders, which have the names of targets.
+    fn run_all_in(folder: &Path) {
         let targets = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         for target in targets.filter(|path| path.is_dir()) {
             let name = target.file_name().unwrap().to_str().unwrap();
@@ -240,6 +239,17 @@ mod tests {
                 found.run(&std::fs::read(file.unwrap().path()).unwrap());
             }
         }
+    }
+
+    #[test]
+    fn what_was_found_once_is_not_found_again() {
+        run_all_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/regressions"));
+    }
+
+    /// The variable is for those who want to know which lines the fuzzers' inputs reach.
+    #[test]
+    fn what_fuzzers_keep_holds_where_a_folder_of_it_is_named() {
+        std::env::var_os("CXL_SIM_CORPUS").into_iter().for_each(|folder| run_all_in(Path::new(&folder)));
     }
 
     #[test]

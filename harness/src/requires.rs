@@ -144,6 +144,7 @@ mod tests {
             guest: GuestKind::Soft,
             timeout: DEFAULT_TIMEOUT,
             hardware: Hardware::default(),
+            journal: None,
         }
     }
 

@@ -14,11 +14,14 @@ use vmm_core::program::ProgramError;
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
 use crate::report::StepReport;
+use crate::report::story::Story;
+use crate::report::story::Who;
 use crate::requires;
 use crate::scenario::Loaded;
 use crate::step;
 use crate::step::Scene;
 use crate::step::Verdict;
+use crate::trace::Journal;
 use crate::world::Maker;
 use crate::world::WorldError;
 
@@ -56,8 +59,13 @@ pub fn run(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
     reported(maker, scenario, judged)
 }
 
-/// What became of a scenario, why, and of its steps.
-pub(crate) type Judged = (Outcome, Option<String>, Vec<StepReport>);
+/// Runs one scenario, and writes down what there is to see of it.
+pub fn run_seen(maker: &Maker, scenario: &Loaded) -> ScenarioReport {
+    run(&Maker { journal: Some(Journal::default()), ..maker.clone() }, scenario)
+}
+
+/// What became of a scenario, why, and of its steps; and what there is to see of it.
+pub(crate) type Judged = (Outcome, Option<String>, Vec<StepReport>, Story);
 
 /// The report of a scenario, which is skipped where something is missing, and else judged.
 pub(crate) fn reported(
@@ -66,8 +74,8 @@ pub(crate) fn reported(
     judged: impl FnOnce(&Maker, &Loaded) -> Judged,
 ) -> ScenarioReport {
     let begun = Instant::now();
-    let (outcome, reason, steps) = match requires::missing(scenario, maker) {
-        Some(reason) => (Outcome::Skipped, Some(reason), Vec::new()),
+    let (outcome, reason, steps, story) = match requires::missing(scenario, maker) {
+        Some(reason) => (Outcome::Skipped, Some(reason), Vec::new(), Story::default()),
         None => judged(maker, scenario),
     };
     ScenarioReport {
@@ -80,20 +88,19 @@ pub(crate) fn reported(
         abi: maker.abi_for(scenario).name.to_owned(),
         duration_s: begun.elapsed().as_secs_f64(),
         steps,
+        story,
     }
 }
 
 fn judged(maker: &Maker, scenario: &Loaded) -> Judged {
-    let steps = match (scene(maker, scenario), &scenario.scenario.refused) {
-        (Ok(mut scene), None) => scenario
-            .scenario
-            .steps
-            .iter()
-            .map(|step| StepReport::new(step.kind(), step::carry_out(&mut scene, step)))
-            .collect(),
+    let journal = maker.journal.as_ref();
+    let begun = if scenario.scenario.attach { Who::Machine } else { Who::User };
+    journal.iter().for_each(|journal| journal.begin(0, begun));
+    let mut steps = match (scene(maker, scenario), &scenario.scenario.refused) {
+        (Ok(mut scene), None) => carried_out(&mut scene, scenario, journal),
         (Ok(_), Some(because)) => {
-            let seen = format!("attached, expected to be refused because of {because:?}");
-            vec![StepReport::new("attach", Verdict::Failed(seen))]
+            let (seen, expected) = ("attached".to_owned(), format!("to be refused because of {because:?}"));
+            vec![StepReport::new("attach", Verdict::Differs { seen, expected })]
         }
         (Err(WorldError::Plan(refusal)), Some(because)) => {
             vec![StepReport::new("attach", refused(&refusal.to_string(), because))]
@@ -111,9 +118,30 @@ fn judged(maker: &Maker, scenario: &Loaded) -> Judged {
             vec![StepReport::new(kind, Verdict::Failed(error.to_string()))]
         }
     };
+    // What failed before there were steps.
+    let without_cause =
+        steps.iter_mut().filter(|step| step.outcome == Outcome::Failed && step.cause.is_none());
+    without_cause.for_each(|step| step.cause = journal.and_then(Journal::last));
     let failed = steps.iter().find(|step| step.outcome == Outcome::Failed).map(|step| step.detail.clone());
     let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Passed };
-    (outcome, failed, steps)
+    (outcome, failed, steps, journal.map(Journal::story).unwrap_or_default())
+}
+
+fn carried_out(scene: &mut Scene, scenario: &Loaded, journal: Option<&Journal>) -> Vec<StepReport> {
+    let steps = (1..).zip(&scenario.scenario.steps);
+    let carried_out = steps.map(|(number, step)| {
+        journal.iter().for_each(|journal| journal.begin(number, step::on_behalf_of(step)));
+        let mut report = StepReport::new(step.kind(), step::carry_out(scene, step));
+        if report.outcome == Outcome::Failed {
+            report.cause = journal.and_then(Journal::last);
+        }
+        report
+    });
+    let carried_out = carried_out.collect();
+    // What the machine says when it comes to its end belongs to no step.
+    let behind = scenario.scenario.steps.len().saturating_add(1);
+    journal.iter().for_each(|journal| journal.begin(behind, Who::Machine));
+    carried_out
 }
 
 /// Where the steps of a scenario are carried out.
@@ -128,6 +156,6 @@ fn refused(refusal: &str, because: &str) -> Verdict {
     if refusal.contains(because) {
         Verdict::Passed(refusal.to_owned())
     } else {
-        Verdict::Failed(format!("{refusal}, expected {because:?}"))
+        Verdict::Differs { seen: refusal.to_owned(), expected: format!("{because:?}") }
     }
 }

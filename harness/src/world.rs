@@ -40,6 +40,7 @@ use vmm_core::run::reconnect::Reached;
 
 use crate::host::Host;
 use crate::opened;
+use crate::opened::Connection;
 use crate::opened::Opened;
 use crate::process::DeviceProcess;
 use crate::process::ProcessError;
@@ -48,6 +49,9 @@ pub use crate::reach::Source;
 use crate::scenario::Loaded;
 use crate::scenario::life::SOFT;
 use crate::scenario::step::Step;
+use crate::trace::Journal;
+use crate::trace::Tracer;
+use crate::trace::names::Names;
 
 /// What runs the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,8 @@ pub struct Maker {
     pub timeout: Duration,
     /// What may be done with hardware, and what is known of it.
     pub hardware: Hardware,
+    /// Who wants to know what is said to the devices, and where they are.
+    pub journal: Option<Journal>,
 }
 
 /// What may be done with hardware, and what is known of it. Of devices in software it says nothing.
@@ -129,6 +135,7 @@ struct Way {
     /// The process there, if it is ours.
     host: Option<Host>,
     recording: Recording,
+    tracer: Tracer,
     /// The only revision of vfio-cxl that will do.
     assumed: Option<Revision>,
     /// Writes to BARs are posted.
@@ -139,10 +146,12 @@ struct Way {
 impl Connect for Way {
     fn connect(&self, timeout: Duration) -> Result<Reached, DiscoverError> {
         self.host.iter().for_each(Host::sought);
-        let client = Shared::of(self.place.connect(timeout.min(self.timeout), self.posts)?);
-        let inventory = discover_as(&client, self.assumed)?;
+        let connected = self.place.connect(timeout.min(self.timeout), self.posts)?;
+        let (client, found) = self.tracer.discovering(connected, |client| discover_as(client, self.assumed));
+        let inventory = found?;
         let decoders = HdmDecoders::new(client, &inventory);
-        let backend = Box::new(Recorded::new(decoders, self.recording.clone()));
+        let recorded = Box::new(Recorded::new(decoders, self.recording.clone()));
+        let backend = self.tracer.before(recorded, || Names::of(&inventory));
         Ok(Reached { backend, inventory })
     }
 }
@@ -268,7 +277,8 @@ impl Maker {
         let timeout = device.map_or(self.timeout, |device| device.answers_within(self.timeout));
         let posts = scenario.scenario.machine.posted_writes;
         let assumed = self.assumed(scenario);
-        let way = Way { place, host, recording: Recording::default(), assumed, posts, timeout };
+        let tracer = Tracer::new(self.journal.as_ref(), device.map_or("", |device| device.name.as_str()));
+        let way = Way { place, host, recording: Recording::default(), tracer, assumed, posts, timeout };
         let Reached { backend, inventory } = way.connect(timeout)?;
         Ok((Attached { backend: Shared::of(backend), inventory }, way))
     }
@@ -288,7 +298,11 @@ impl Maker {
                     (Place::Socket(process.socket().to_owned()), Some(process))
                 }
             };
-            devices.push(opened::Device::open(&device.name, place, process, self.timeout)?);
+            let tracer = Tracer::new(self.journal.as_ref(), &device.name);
+            let connection = Connection::new(place, self.timeout, tracer, || {
+                Names::of_simulated(profile.as_ref(), self.abi_for(scenario))
+            });
+            devices.push(opened::Device::open(&device.name, connection, process)?);
         }
         Ok(Opened { devices })
     }
@@ -300,6 +314,7 @@ impl Maker {
     pub fn world(&self, scenario: &Loaded) -> Result<World, WorldError> {
         let devices = self.devices(scenario)?;
         let planned = devices.plan(scenario)?;
+        self.journal.iter().for_each(|journal| journal.planned(&planned));
         let hypervisor = self.guest_for(scenario).hypervisor()?;
         let mappings = map(planned, devices.attached, hypervisor.slots())?;
         for recording in &devices.recordings {
@@ -339,6 +354,7 @@ impl World {
         let (recording, host) = (way.recording.clone(), way.host.clone());
         recording.take();
         let number = self.running.plug(&bridge, name, attached)?;
+        self.maker.journal.iter().for_each(|journal| journal.planned(self.running.plan()));
         self.running.reconnect_with(number, way.timeout, way);
         let region = self.running.plan().devices.get(number).map_or(0, |device| device.programme.region);
         let mut written = recording.go_on_with_writes_to(region);

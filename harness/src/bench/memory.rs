@@ -45,6 +45,7 @@ fn maker(program: &Path, guest: GuestKind) -> Maker {
         guest,
         timeout: TIMEOUT,
         hardware: Hardware::default(),
+        journal: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cxl-sim inspect`: everything that can be found out about a device.
 
+mod drawing;
 mod missing;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ use crate::process::DeviceProcess;
 use crate::reach::Place;
 use crate::reach::Source;
 use crate::report::json;
+use crate::report::paint::Paint;
 use crate::world::WorldError;
 
 /// A device as JSON: numbers that people write in hex are hex texts.
@@ -145,7 +147,8 @@ pub(super) fn inspect(args: &args::Inspect) -> Result<ExitCode, Failure> {
     let inventory = discover(&backend).map_err(WorldError::from)?;
     let missing = missing::without_vfio_cxl(&backend, &inventory);
     let document = Document { missing, ..Document::of(&inventory) };
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
+    let text = || document.text(&drawing::lines(&inventory, Paint::of_standard_output()));
+    say(if args.json { json::pretty(&document) } else { text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -229,7 +232,7 @@ impl Document {
         }
     }
 
-    fn text(&self) -> String {
+    fn text(&self, drawing: &[String]) -> String {
         let ids = &self.ids;
         let mut lines = vec![
             format!("{}: {}", self.device, self.flags.join(", ")),
@@ -249,6 +252,7 @@ impl Document {
         lines.extend(self.pci_capabilities.iter().map(PciCapability::line));
         lines.push("regions".to_owned());
         lines.extend(self.regions.iter().map(Region::line));
+        lines.extend_from_slice(drawing);
         lines.push("interrupts".to_owned());
         lines.extend(
             self.irqs.iter().map(|irq| format!("  {}: {} vectors of {}", irq.index, irq.count, irq.name)),

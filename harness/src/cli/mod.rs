@@ -11,6 +11,7 @@ mod likeness;
 mod list;
 mod merge;
 mod plan;
+mod progress;
 mod refind;
 mod replay;
 mod reports;
@@ -44,9 +45,6 @@ enum Failure {
     /// The command was wrong.
     #[error("{0}")]
     Usage(String),
-    /// Something that the command names is not built yet.
-    #[error("{0} is not built yet")]
-    NotBuilt(String),
     /// A file was wrong.
     #[error("{0}")]
     File(String),
@@ -58,7 +56,7 @@ enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::NotBuilt(_) | Self::File(_) => WRONG,
+            Self::Usage(_) | Self::File(_) => WRONG,
             Self::Failed(_) => FAILED,
         }
     }

@@ -19,7 +19,10 @@ use super::args;
 use super::args::Seconds;
 use super::run::say;
 use super::this_program;
+use crate::report::drawn;
 use crate::report::json;
+use crate::report::paint::Paint;
+use crate::report::planned;
 use crate::scenario::Loaded;
 use crate::scenario::find::bundled;
 use crate::scenario::find::find;
@@ -154,7 +157,8 @@ struct Dma {
 pub(super) fn plan(args: &args::Plan) -> Result<ExitCode, Failure> {
     let plan = planned(&scenario(&args.scenario)?, args.timeout)?;
     let document = Document::of(&plan);
-    say(if args.json { json::pretty(&document) } else { document.text() }.trim_end())?;
+    let text = || format!("{}\n{}", drawing(&plan, Paint::of_standard_output()), document.text());
+    say(if args.json { json::pretty(&document) } else { text() }.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -171,6 +175,7 @@ pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failu
         guest: GuestKind::Soft,
         timeout: timeout.0,
         hardware: Hardware::default(),
+        journal: None,
     };
     let devices = maker.devices(scenario)?;
     devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))
@@ -210,6 +215,13 @@ pub(super) fn scenario(path: &Path) -> Result<Loaded, Failure> {
 fn several(path: &Path) -> Failure {
     let why = "has several scenarios; a plan is for one, such as FILE.toml[KEY=VALUE]";
     Failure::Usage(format!("{}: {why}", path.display()))
+}
+
+/// The map as a drawing, with what the boxes mean.
+fn drawing(plan: &Plan, paint: Paint) -> String {
+    let mut lines = vec!["drawing".to_owned(), format!("  {}", drawn::legend(paint))];
+    lines.extend(drawn::map(&planned::map(plan), paint));
+    lines.join("\n")
 }
 
 fn ends<A: Address>(span: Span<A>) -> (String, String) {

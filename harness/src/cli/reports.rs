@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::Failure;
 use super::file_failure;
+use crate::report::html;
 use crate::report::json;
 use crate::report::json::Report;
 use crate::report::junit;
@@ -19,6 +20,8 @@ enum Kind {
     Json,
     /// For the pages of others.
     Junit,
+    /// To look at.
+    Html,
 }
 
 impl Kind {
@@ -27,7 +30,7 @@ impl Kind {
         match path.extension().and_then(OsStr::to_str) {
             Some("json") => Ok(Self::Json),
             Some("xml") => Ok(Self::Junit),
-            Some("html") => Err(Failure::NotBuilt("a report of the kind .html".to_owned())),
+            Some("html") => Ok(Self::Html),
             _ => {
                 Err(Failure::Usage(format!("--report {}: must end in .json, .xml or .html", path.display())))
             }
@@ -41,6 +44,15 @@ impl Kind {
             Self::Junit => {
                 junit::render(&report.scenarios).map_err(|error| Failure::Failed(error.to_string()))
             }
+            Self::Html => Ok(html::render(&report.scenarios)),
+        }
+    }
+
+    /// Whether it wants to know what there is to see of each scenario.
+    fn is_seen(self) -> bool {
+        match self {
+            Self::Json | Self::Html => true,
+            Self::Junit => false,
         }
     }
 }
@@ -51,6 +63,13 @@ pub(super) struct Open<'a> {
     path: &'a Path,
     kind: Kind,
     file: File,
+}
+
+impl Open<'_> {
+    /// Whether it wants to know what there is to see of each scenario.
+    pub(super) fn is_seen(&self) -> bool {
+        self.kind.is_seen()
+    }
 }
 
 /// Opens the reports before anything runs: a report that cannot be written is found out at once.

@@ -14,6 +14,8 @@ use super::FAILED;
 use super::Failure;
 use super::args::Guest;
 use super::args::Run;
+use super::progress::Progress;
+use super::reports::Open;
 use super::reports::open_reports;
 use super::reports::write_reports;
 use super::this_program;
@@ -22,6 +24,7 @@ use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
 use crate::report::json::Report;
+use crate::report::paint::Paint;
 use crate::report::shard::Part;
 use crate::report::text;
 use crate::requires::PLAIN;
@@ -50,10 +53,16 @@ pub(super) fn once(args: &Run) -> Result<ExitCode, Failure> {
     let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
     // A line that is lost here is not the last one: the summary is lost, too, and that is told.
-    let say = |one: &ScenarioReport| drop(say(&text::scenario(one, maker.guest.name())));
+    let (progress, paint) = (Progress::of(scenarios.len()), Paint::of_standard_output());
+    let say = |one: &ScenarioReport| {
+        let text = text::scenario(one, maker.guest.name(), paint);
+        progress.done(one.outcome, || drop(say(&text)));
+    };
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source.is_made() { args.jobs } else { 1 };
-    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, one), &say);
+    let is_seen = reports.iter().any(Open::is_seen);
+    let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, is_seen, one), &say);
+    progress.end();
     let report = Report::new(part, done);
     write_reports(reports, &report)?;
     ended(&report, args.no_skip)
@@ -67,9 +76,10 @@ pub(super) fn ended(report: &Report, no_skip: bool) -> Result<ExitCode, Failure>
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
-fn run_one(maker: &Maker, paths: &[PathBuf], scenario: &Loaded) -> ScenarioReport {
+fn run_one(maker: &Maker, paths: &[PathBuf], is_seen: bool, scenario: &Loaded) -> ScenarioReport {
     match maker.source {
         Source::Lent(way) => lent::run(maker, way, paths, scenario),
+        _ if is_seen => runner::run_seen(maker, scenario),
         _ => runner::run(maker, scenario),
     }
 }
@@ -81,7 +91,7 @@ fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
     let allow_touch = args.allow_touch;
     let is_lent = args.as_wanted || args.lend.is_some();
     let hardware = if is_lent { Hardware::LENT } else { Hardware { allow_touch, ..Hardware::default() } };
-    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware };
+    let maker = Maker { program, source, abi: args.abi, guest, timeout, hardware, journal: None };
     let looks = maker.source.is_hardware() && !is_lent;
     let Some(place) = maker.source.place().filter(|_| looks) else { return Ok(maker) };
     let backend = Shared::of(place.connect(timeout, false).map_err(WorldError::from)?);

@@ -116,6 +116,7 @@ mod tests {
     use quick_junit::Report;
 
     use super::super::StepReport;
+    use super::super::story::Story;
     use super::*;
 
     fn scenario(name: &str, outcome: Outcome, said: &str) -> ScenarioReport {
@@ -128,7 +129,14 @@ mod tests {
             guest: "soft".to_owned(),
             abi: "v2".to_owned(),
             duration_s: 0.25,
-            steps: vec![StepReport { step: "load".to_owned(), outcome, detail: said.to_owned() }],
+            steps: vec![StepReport {
+                step: "load".to_owned(),
+                outcome,
+                detail: said.to_owned(),
+                differs: None,
+                cause: None,
+            }],
+            story: Story::default(),
         }
     }
 

@@ -19,6 +19,7 @@ const MOST_SHARDS: usize = 1 << 16;
 /// A part of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Run")]
 pub struct Part {
     /// Which part, from 1: every so many-th scenario, beginning with this one.
     pub shard: usize,
@@ -222,6 +223,7 @@ mod tests {
     use rstest::rstest;
 
     use super::super::Outcome;
+    use super::super::story::Story;
     use super::*;
 
     const NAMES: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
@@ -237,6 +239,7 @@ mod tests {
             abi: "v2".to_owned(),
             duration_s: 1.0,
             steps: Vec::new(),
+            story: Story::default(),
         }
     }
 

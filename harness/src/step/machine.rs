@@ -258,9 +258,9 @@ fn hidden(world: &mut World, step: &scenario::Hidden) -> Result<Verdict, Trouble
     let size = step.size.0;
     match found {
         None => Ok(Verdict::Passed(format!("{}: {size:#x} bytes without {:#x}", step.from, step.address.0))),
-        Some(offset) => Ok(Verdict::Failed(format!(
-            "{}: {:#x} shows at +{offset:#x}, expected nowhere in {size:#x} bytes",
-            step.from, step.address.0
-        ))),
+        Some(offset) => Ok(Verdict::Differs {
+            seen: format!("{}: {:#x} shows at +{offset:#x}", step.from, step.address.0),
+            expected: format!("nowhere in {size:#x} bytes"),
+        }),
     }
 }

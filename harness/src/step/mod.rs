@@ -22,6 +22,7 @@ mod plug;
 mod reached;
 
 use crate::opened::Opened;
+use crate::report::story::Who;
 use crate::scenario::step::Step;
 use crate::world::World;
 
@@ -39,7 +40,14 @@ pub enum Scene {
 pub enum Verdict {
     /// What must be seen was seen: this.
     Passed(String),
-    /// Something else was seen, and here is what.
+    /// Something else was seen than what must be seen.
+    Differs {
+        /// What was seen.
+        seen: String,
+        /// What must be seen.
+        expected: String,
+    },
+    /// It could not be done, or not be judged, and here is why.
     Failed(String),
 }
 
@@ -51,6 +59,19 @@ pub fn carry_out(scene: &mut Scene, step: &Step) -> Verdict {
     }
 }
 
+/// On whose behalf a step says something to a device.
+pub(crate) fn on_behalf_of(step: &Step) -> Who {
+    match step {
+        Step::Load(_) | Step::Store(_) | Step::Decoder(_) | Step::Hidden(_) | Step::Acpi(_) => Who::Guest,
+        Step::Run(_) | Step::Copy(_) | Step::Handler(_) | Step::Interrupts(_) => Who::Guest,
+        Step::DeviceHolds(_) | Step::DevicePuts(_) => Who::Scenario,
+        Step::DeviceInfo(_) | Step::RegionInfo(_) | Step::RegionRead(_) | Step::RegionWrite(_) => Who::User,
+        Step::Sweep(_) | Step::Map(_) | Step::DmaMap(_) | Step::DmaUnmap(_) | Step::DmaMemory(_) => Who::User,
+        Step::DmaCopy(_) | Step::Vectors(_) | Step::Vector(_) | Step::Reset(_) | Step::Reopen(_) => Who::User,
+        _ => Who::Machine,
+    }
+}
+
 fn judged(holds: bool, seen: String, expected: impl FnOnce() -> String) -> Verdict {
-    if holds { Verdict::Passed(seen) } else { Verdict::Failed(format!("{seen}, expected {}", expected())) }
+    if holds { Verdict::Passed(seen) } else { Verdict::Differs { seen, expected: expected() } }
 }

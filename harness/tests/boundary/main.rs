@@ -215,6 +215,7 @@ fn whatever_befalls_the_server_at_whatever_message_is_told_and_survived_and_noth
         guest: GuestKind::Soft,
         timeout: DEFAULT_TIMEOUT,
         hardware: Hardware::default(),
+        journal: None,
     };
     let mut stage = Stage { proxy, host: host.clone(), maker };
 

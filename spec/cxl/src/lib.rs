@@ -4,7 +4,7 @@
 //!  address   Hpa Dpa Gpa Iova, spans of them         access    width and offset, parsed once
 //!  register  attributes, fields, register tables     pci       configuration space and capabilities
 //!  dvsec     the CXL DVSECs of an endpoint           component the 64 KiB component register block
-//!  cdat      the table of the device's memory
+//!  cdat      the table of the device's memory        change    what of a register is another value, in words
 //! ```
 //!
 //! Both sides of the project read this crate, the device and the VMM. So it holds layouts and encodings only:
@@ -22,6 +22,7 @@
 pub mod access;
 pub mod address;
 pub mod cdat;
+pub mod change;
 pub mod component;
 pub mod dvsec;
 pub mod pci;

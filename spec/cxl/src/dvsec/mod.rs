@@ -6,6 +6,8 @@
 use arbitrary_int::u4;
 use arbitrary_int::u12;
 
+use crate::register::Register;
+
 pub mod device;
 pub mod flex_bus;
 pub mod function_map;
@@ -75,9 +77,30 @@ pub fn name(dvsec: u16) -> &'static str {
     }
 }
 
+/// The registers of a DVSEC of the consortium in an endpoint; none where they are not described here.
+pub const fn registers(dvsec: u16) -> &'static [Register] {
+    match dvsec {
+        id::DEVICE => device::REGISTERS,
+        id::FUNCTION_MAP => function_map::REGISTERS,
+        id::GPF_DEVICE => gpf::REGISTERS,
+        id::FLEX_BUS => flex_bus::REGISTERS,
+        id::REGISTER_LOCATOR => register_locator::REGISTERS_OF_ONE,
+        _ => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dvsec_of_an_endpoint_has_its_registers_and_one_of_a_port_none() {
+        assert!(registers(id::DEVICE).iter().any(|register| register.offset == device::CONTROL_2));
+        for known in [id::FUNCTION_MAP, id::GPF_DEVICE, id::FLEX_BUS, id::REGISTER_LOCATOR] {
+            assert!(registers(known).iter().any(|register| register.offset == HEADER_1), "{known}");
+        }
+        assert_eq!((registers(id::PORT_EXTENSIONS), registers(1)), (&[][..], &[][..]));
+    }
 
     #[test]
     fn every_id_of_the_table_has_its_name_and_others_have_none() {

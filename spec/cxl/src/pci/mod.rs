@@ -3,6 +3,8 @@
 use arbitrary_int::u4;
 use arbitrary_int::u12;
 
+use crate::register::Register;
+
 pub mod aer;
 pub mod ats;
 pub mod bridge;
@@ -97,9 +99,50 @@ pub fn extended_capability_name(id: u16) -> &'static str {
     }
 }
 
+/// The registers of a capability of an endpoint; none where they are not described here.
+pub const fn capability_registers(id: u8) -> &'static [Register] {
+    match id {
+        capability::POWER => power::REGISTERS,
+        capability::MSI => msi::REGISTERS,
+        capability::EXPRESS => express::REGISTERS,
+        capability::MSIX => msix::REGISTERS,
+        _ => &[],
+    }
+}
+
+/// The registers of an extended capability of an endpoint; none where they are not described here. Those of a DVSEC
+/// depend on which it is: [`dvsec::registers`](crate::dvsec::registers).
+pub const fn extended_capability_registers(id: u16) -> &'static [Register] {
+    match id {
+        extended_capability::AER => aer::REGISTERS,
+        extended_capability::SERIAL_NUMBER => serial::REGISTERS,
+        extended_capability::ATS => ats::REGISTERS,
+        extended_capability::DOE => doe::REGISTERS,
+        _ => &[],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_capability_has_its_registers_and_an_unknown_one_none() {
+        let plain =
+            [(1, "Power Management Control/Status"), (0x10, "Device Control"), (0x11, "Message Control")];
+        for (id, register) in plain {
+            assert!(
+                capability_registers(id).iter().any(|known| known.name == register),
+                "{id:#x} {register}"
+            );
+        }
+        assert_eq!(capability_registers(9), []);
+        assert_eq!(
+            extended_capability_registers(extended_capability::AER).first().map(|first| first.offset),
+            Some(0)
+        );
+        assert_eq!(extended_capability_registers(extended_capability::DVSEC), []);
+    }
 
     #[test]
     fn capabilities_have_their_names_and_others_have_none() {
