@@ -137,12 +137,13 @@ fn outcome(command: Command) -> Outcome {
 /// Runs a command. What it said is the result if it succeeds, else the error.
 pub(crate) fn run(command: Command) -> Result<String, String> {
     let name = format!("{}", command.get_program().display());
-    let (success, said) = capture(command).map_err(|error| format!("{name}: {error}"))?;
-    if success { Ok(said) } else { Err(said) }
+    let (code, said) = capture(command).map_err(|error| format!("{name}: {error}"))?;
+    if code == Some(0) { Ok(said) } else { Err(said) }
 }
 
-/// Whether a command succeeds, and what it says on both its outputs, in the order in which it says it.
-fn capture(mut command: Command) -> io::Result<(bool, String)> {
+/// With what a command ends, unless it is a signal, and what it says on both its outputs, in the order in which it says
+/// it.
+pub(crate) fn capture(mut command: Command) -> io::Result<(Option<i32>, String)> {
     let (mut reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
@@ -151,7 +152,7 @@ fn capture(mut command: Command) -> io::Result<(bool, String)> {
     let mut said = Vec::new();
     reader.read_to_end(&mut said)?;
     let status = child.wait()?;
-    Ok((status.success(), String::from_utf8_lossy(&said).into_owned()))
+    Ok((status.code(), String::from_utf8_lossy(&said).into_owned()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@
 //!                  │ edges      which package may depend on which
 //!                  │ foreign    what other people's programs make of the device
 //!                  │ kani, miri proofs that compile, and tests that are interpreted
-//!                  └ coverage   which lines the tests reach
+//!                  │ coverage   which lines the tests reach
+//!                  └ package    what is given away
 //! ```
 //!
 //! `cargo ci` takes all steps, `cargo ci tidy` takes one. A step that fails does not keep the next from running.
@@ -17,6 +18,7 @@
 //! The rules are pure: they take text, syntax trees and tables, and return what they found. Only
 //! [`workspace`], [`commands`], [`foreign`] and the listing of files touch anything outside.
 
+mod book;
 mod commands;
 mod coverage;
 mod edges;
@@ -25,9 +27,14 @@ mod fuzz;
 mod kani;
 mod miri;
 mod nightly;
+mod package;
 mod report;
+mod shown;
 mod step;
 mod tidy;
+mod unprivileged;
+#[cfg(test)]
+mod workflow;
 mod workspace;
 
 use std::io;

@@ -1,5 +1,6 @@
 //! A step is a value: its name, what it shows, and the function that takes it.
 
+use crate::book;
 use crate::commands;
 use crate::coverage;
 use crate::edges;
@@ -15,7 +16,14 @@ use crate::foreign::ways;
 use crate::fuzz;
 use crate::kani;
 use crate::miri;
+use crate::package::deb;
+use crate::package::deny;
+use crate::package::install;
+use crate::package::musl;
+use crate::package::sbom;
+use crate::shown;
 use crate::tidy;
+use crate::unprivileged;
 use crate::workspace::Workspace;
 
 /// The subcommand that takes every step; also what is done without a subcommand.
@@ -32,6 +40,14 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("test", "The tests pass", commands::test),
     Step::new("scenarios soft", "The scenarios pass, with a soft guest and under KVM", commands::soft_guest),
     Step::new("scenarios kvm", "The scenarios pass under KVM", commands::kvm_guest),
+    Step::new("book", "The book builds, and its pages of tables are as the code is", book::check)
+        .blessed_by(book::bless),
+    Step::new("commands", "README and book show what their commands say", shown::check),
+    Step::new(
+        "unprivileged",
+        "Scenarios and tests pass as the user nobody, without a network",
+        unprivileged::check,
+    ),
     Step::new("lspci", "lspci decodes every preset as the texts that are kept say", lspci::check)
         .blessed_by(lspci::bless),
     Step::new("qemu", "QEMU attaches to every preset and sees what we see", qemu::check),
@@ -91,6 +107,21 @@ pub(crate) const STEPS: &[Step] = &[
         "The tests of the specifications and the device cover their lines",
         coverage::measured,
     ),
+    Step::new("install", "What `cargo install` installs runs where no sources are", install::check),
+    Step::new(
+        "deny",
+        "The packages that we depend on have licences and origins that are allowed",
+        deny::check,
+    ),
+    Step::new("sbom", "A list of all that is in the program is written, and is whole", sbom::check),
+    Step::new(
+        "static",
+        "Static programs for two architectures, which run where nothing else is",
+        musl::check,
+    )
+    .aside(),
+    Step::new("deb", "Debian packages of the static programs, installed where nothing else is", deb::check)
+        .aside(),
 ];
 
 /// One check.

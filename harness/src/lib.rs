@@ -18,6 +18,7 @@
 //! - [`step`] and [`runner`]: what is done, and whether what was seen is what must be seen.
 //! - [`trace`]: what is said to devices, in words; [`report`]: what a run has to say.
 //! - [`mod@bench`]: how fast it is, against something else in the same run.
+//! - [`mod@doctor`]: what this machine can do, and what is missing.
 //! - [`mod@soak`]: many lives of machines, with accidents, and what is left of each.
 //! - [`replay`]: what is fuzzed; [`refind`]: defects that are put back, and found by what is fuzzed.
 //! - [`cli`]: the command `cxl-sim`.
@@ -25,6 +26,7 @@
 pub mod acpi;
 pub mod bench;
 pub mod cli;
+pub mod doctor;
 pub mod fixture;
 pub mod fused;
 pub mod host;

@@ -11,6 +11,7 @@ use vmm_core::discover::DiscoverError;
 use vmm_core::map::MapError;
 use vmm_core::program::ProgramError;
 
+use crate::report::Differs;
 use crate::report::Outcome;
 use crate::report::ScenarioReport;
 use crate::report::StepReport;
@@ -96,7 +97,9 @@ fn judged(maker: &Maker, scenario: &Loaded) -> Judged {
     let journal = maker.journal.as_ref();
     let begun = if scenario.scenario.attach { Who::Machine } else { Who::User };
     journal.iter().for_each(|journal| journal.begin(0, begun));
-    let mut steps = match (scene(maker, scenario), &scenario.scenario.refused) {
+    let scene = scene(maker, scenario);
+    let attached = scene.is_ok() && scenario.scenario.refused.is_none();
+    let mut steps = match (scene, &scenario.scenario.refused) {
         (Ok(mut scene), None) => carried_out(&mut scene, scenario, journal),
         (Ok(_), Some(because)) => {
             let (seen, expected) = ("attached".to_owned(), format!("to be refused because of {because:?}"));
@@ -115,13 +118,15 @@ fn judged(maker: &Maker, scenario: &Loaded) -> Judged {
         }
         (Err(error), _) => {
             let kind = if scenario.scenario.attach { "attach" } else { "open" };
-            vec![StepReport::new(kind, Verdict::Failed(error.to_string()))]
+            let report = StepReport::new(kind, Verdict::Failed(error.to_string()));
+            vec![StepReport { differs: differs(&error), ..report }]
         }
     };
-    // What failed before there were steps.
-    let without_cause =
-        steps.iter_mut().filter(|step| step.outcome == Outcome::Failed && step.cause.is_none());
-    without_cause.for_each(|step| step.cause = journal.and_then(Journal::last));
+    if !attached {
+        let failed = steps.iter_mut().filter(|step| step.outcome == Outcome::Failed);
+        failed.for_each(|step| step.cause = journal.and_then(|journal| journal.cause(&step.detail)));
+        journal.iter().for_each(|journal| journal.belongs_to_first());
+    }
     let failed = steps.iter().find(|step| step.outcome == Outcome::Failed).map(|step| step.detail.clone());
     let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Passed };
     (outcome, failed, steps, journal.map(Journal::story).unwrap_or_default())
@@ -133,7 +138,7 @@ fn carried_out(scene: &mut Scene, scenario: &Loaded, journal: Option<&Journal>) 
         journal.iter().for_each(|journal| journal.begin(number, step::on_behalf_of(step)));
         let mut report = StepReport::new(step.kind(), step::carry_out(scene, step));
         if report.outcome == Outcome::Failed {
-            report.cause = journal.and_then(Journal::last);
+            report.cause = journal.and_then(|journal| journal.cause(&report.detail));
         }
         report
     });
@@ -150,6 +155,14 @@ fn scene(maker: &Maker, scenario: &Loaded) -> Result<Scene, WorldError> {
         true => Scene::Machine(Box::new(maker.world(scenario)?)),
         false => Scene::Opened(maker.open(scenario)?),
     })
+}
+
+/// What was seen and what was expected, if that is why there is no world.
+fn differs(error: &WorldError) -> Option<Differs> {
+    let WorldError::Program(ProgramError::Unexpected { device, register, seen, expected }) = error else {
+        return None;
+    };
+    Some(Differs { seen: format!("{device}: {register} reads {seen}"), expected: expected.to_string() })
 }
 
 fn refused(refusal: &str, because: &str) -> Verdict {

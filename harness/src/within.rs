@@ -44,6 +44,24 @@ impl Within {
     ///
     /// # Errors
     /// If the profile cannot be, the kernel does not take the device, or the system does not give what it needs.
+    ///
+    /// A VMM's first two stages, and what it would do then:
+    ///
+    /// ```
+    /// use harness::within::Within;
+    /// use sim_device::kernel::DEFAULT_ABI;
+    /// use sim_device::profile::Profile;
+    /// use vmm_core::backend::Shared;
+    /// use vmm_core::discover::discover;
+    /// use vmm_core::plan::machine::Machine;
+    /// use vmm_core::plan::plan;
+    ///
+    /// let device = Shared::new(Within::client(&Profile::default(), DEFAULT_ABI)?);
+    /// let inventory = discover(&device)?;
+    /// let plan = plan(&Machine::default(), &[("gpu0", &inventory)])?;
+    /// assert_eq!(plan.windows.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn client(profile: &Profile, abi: &Abi) -> Result<VfioUser, String> {
         let checked = profile.check().map_err(|error| error.to_string())?;
         let silicon = Silicon::power_on(checked).map_err(|error| error.to_string())?;

@@ -23,8 +23,6 @@
 //! - [`drive`]: what must hold for any device.
 //!
 //! This crate knows the facts in `cxl-spec` and `vfio-abi`. It does not know the simulated device.
-//!
-//! Not here yet: kernel VFIO.
 
 pub mod acpi;
 pub mod backend;

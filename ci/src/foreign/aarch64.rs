@@ -15,6 +15,7 @@ use crate::commands::cargo;
 use crate::commands::program;
 use crate::commands::reason;
 use crate::commands::run;
+use crate::package::musl;
 use crate::step::Outcome;
 use crate::workspace::Workspace;
 
@@ -48,7 +49,7 @@ const SLOW_START: &str = "its time-out is shorter than an emulated device proces
 const NO_WALLS: &str = "the emulator has no Landlock and no seccomp, and a thread of its own";
 
 /// Tests that do not run under the emulator.
-const LEFT_OUT: [LeftOut; 13] = [
+const LEFT_OUT: [LeftOut; 14] = [
     of_harness("broken::every_expectation_fails_on_a_device_that_is_broken_for_it", MINUTES),
     of_harness("confined::a_server_in_a_sandbox_ends_with_0_and_takes_its_socket_away", NO_WALLS),
     of_harness("confined::every_thread_of_a_server_in_a_sandbox_is_confined", NO_WALLS),
@@ -65,6 +66,7 @@ const LEFT_OUT: [LeftOut; 13] = [
         "lost::a_device_that_hangs_up_at_any_message_is_named_with_the_request_and_nothing_is_left",
         MINUTES,
     ),
+    of_harness("speed::a_baseline_is_kept_and_what_is_worse_than_it_is_named_in_the_end", MINUTES),
     LeftOut {
         package: "sim-device",
         test: "a_process_that_confined_itself_may_what_it_must_and_no_more",
@@ -84,7 +86,7 @@ const fn of_harness(test: &'static str, why: &'static str) -> LeftOut {
 
 /// Builds everything, the tests too, for the other architecture.
 pub(crate) fn build(workspace: &Workspace) -> Outcome {
-    if let Err(said) = add_target(workspace) {
+    if let Err(said) = musl::add(workspace, TARGET) {
         return Outcome::Skipped(reason(&said).to_owned());
     }
     match run(cargo_test(workspace, "--no-run")) {
@@ -95,7 +97,7 @@ pub(crate) fn build(workspace: &Workspace) -> Outcome {
 
 /// Runs the tests under the emulator.
 pub(crate) fn test(workspace: &Workspace) -> Outcome {
-    let ready = add_target(workspace).map_err(|said| reason(&said).to_owned());
+    let ready = musl::add(workspace, TARGET).map_err(|said| reason(&said).to_owned());
     match ready.and_then(|()| Root::find(workspace)) {
         Ok(root) => tested(workspace, &root.static_program(EMULATOR).display().to_string()),
         Err(reason) => Outcome::Skipped(reason),
@@ -128,16 +130,6 @@ fn tested(workspace: &Workspace, emulator: &str) -> Outcome {
 fn cargo_test(workspace: &Workspace, arguments: &str) -> Command {
     let linker = format!("--config target.{TARGET}.linker=\"rust-lld\" --config profile.dev.debug=false");
     cargo(workspace, &format!("test --workspace --target {TARGET} {linker} {arguments}"))
-}
-
-/// Installs the standard library of the other architecture unless it is there. An error is what was said instead.
-fn add_target(workspace: &Workspace) -> Result<(), String> {
-    // What is installed is asked for first: adding it a second time may want the network.
-    let installed = run(program(workspace, "rustup", "target list --installed"))?;
-    if installed.lines().any(|line| line == TARGET) {
-        return Ok(());
-    }
-    run(program(workspace, "rustup", &format!("target add {TARGET}"))).map(drop)
 }
 
 /// How many tests did what, and what was left out. `lone` is why no program can start another here.

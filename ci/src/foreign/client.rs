@@ -30,17 +30,30 @@ const INFO_SIZE: u32 = 0x400;
 ///
 /// # Errors
 /// If the device does not answer as it should.
-pub(super) fn look(socket: &Path) -> Result<(Config, [u64; 6]), String> {
-    let said = |error: std::io::Error| format!("{}: {error}", socket.display());
-    let stream = UnixStream::connect(socket).map_err(said)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(said)?;
-    let mut client = Client::new(stream);
-    client.negotiate()?;
+pub(crate) fn look(socket: &Path) -> Result<(Config, [u64; 6]), String> {
+    let mut client = Client::connect(socket)?;
     let mut bars = [0; 6];
     for (index, size) in (region::BAR0..).zip(&mut bars) {
         *size = client.region_size(index)?;
     }
     Ok((client.config()?, bars))
+}
+
+/// What registers in a region read, dword by dword.
+///
+/// # Errors
+/// If the device does not answer as it should.
+pub(crate) fn registers(socket: &Path, region: u32, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+    let mut client = Client::connect(socket)?;
+    let mut bytes = Vec::new();
+    for at in (offset..offset.saturating_add(length.into())).step_by(4) {
+        bytes.extend(client.read(RegionAccess {
+            offset: at.into(),
+            region: region.into(),
+            count: 4.into(),
+        })?);
+    }
+    Ok(bytes)
 }
 
 struct Client {
@@ -50,6 +63,15 @@ struct Client {
 }
 
 impl Client {
+    fn connect(socket: &Path) -> Result<Self, String> {
+        let said = |error: std::io::Error| format!("{}: {error}", socket.display());
+        let stream = UnixStream::connect(socket).map_err(said)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(said)?;
+        let mut client = Self::new(stream);
+        client.negotiate()?;
+        Ok(client)
+    }
+
     fn new(stream: UnixStream) -> Self {
         Self { stream, inbox: Inbox::new(2 * CONFIG_SIZE as usize), id: 0 }
     }
@@ -81,6 +103,13 @@ impl Client {
             Reply::RegionRead(_, bytes) => {
                 Err(format!("configuration space has {} bytes, not {CONFIG_SIZE}", bytes.len()))
             }
+            other => Err(format!("{other:?}")),
+        })
+    }
+
+    fn read(&mut self, access: RegionAccess) -> Result<Vec<u8>, String> {
+        self.ask(&Request::RegionRead(access), |reply| match reply {
+            Reply::RegionRead(_, bytes) => Ok(bytes.to_vec()),
             other => Err(format!("{other:?}")),
         })
     }

@@ -25,7 +25,7 @@ const HIGH: u64 = 0x20_0000_0000;
 
 /// The bytes of a configuration space. What is not there reads 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Config(pub(super) Vec<u8>);
+pub(crate) struct Config(pub(crate) Vec<u8>);
 
 /// A base address register, its region, and where to put it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) struct Bar {
 
 impl Config {
     /// The dword at `offset`.
-    pub(super) fn dword(&self, offset: u64) -> u32 {
+    pub(crate) fn dword(&self, offset: u64) -> u32 {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let bytes = self.0.get(at..).and_then(|rest| rest.first_chunk::<4>());
         bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes))
@@ -75,7 +75,7 @@ impl Config {
     }
 
     /// Where the component block is, if the device says so.
-    pub(super) fn component(&self) -> Option<Location> {
+    pub(crate) fn component(&self) -> Option<Location> {
         let locator = self.locator()?;
         let length = Header1::new(self.dword(locator.saturating_add(dvsec::HEADER_1))).length().value();
         let entries =
@@ -112,7 +112,7 @@ impl Config {
 }
 
 /// Offset in its BAR of the capability array of a component block.
-pub(super) fn array(component: &Location) -> u64 {
+pub(crate) fn array(component: &Location) -> u64 {
     component.offset.saturating_add(CACHEMEM_OFFSET)
 }
 

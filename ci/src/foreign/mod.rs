@@ -18,17 +18,17 @@
 
 pub(crate) mod aarch64;
 pub(crate) mod acpi;
-mod client;
-mod config;
+pub(crate) mod client;
+pub(crate) mod config;
 mod device;
 pub(crate) mod fwts;
 pub(crate) mod lab;
 pub(crate) mod lend;
 pub(crate) mod linux;
 pub(crate) mod lspci;
-mod outcomes;
-mod process;
+pub(crate) mod outcomes;
+pub(crate) mod process;
 pub(crate) mod qemu;
 mod qtest;
-mod root;
+pub(crate) mod root;
 pub(crate) mod ways;

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What became of the scenarios of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outcomes(BTreeMap<String, Became>);
+pub(crate) struct Outcomes(BTreeMap<String, Became>);
 
 /// What became of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Outcomes {
     ///
     /// # Errors
     /// If it does not end with how many became what, or these are others: all that it said.
-    pub(super) fn parse(lines: &[String]) -> Result<Self, String> {
+    pub(crate) fn parse(lines: &[String]) -> Result<Self, String> {
         let mut all = BTreeMap::new();
         let mut last: Option<&mut Became> = None;
         for line in lines {
@@ -56,17 +56,17 @@ impl Outcomes {
     }
 
     /// The names of the scenarios.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
     /// What was said of the scenario with this name: of one that was skipped, the reason.
-    pub(super) fn said(&self, name: &str) -> &[String] {
+    pub(crate) fn said(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], |became| &became.said)
     }
 
     /// What became of the scenario with this name.
-    pub(super) fn of(&self, name: &str) -> &str {
+    pub(crate) fn of(&self, name: &str) -> &str {
         self.0.get(name).map_or("not there", |became| &became.word)
     }
 

@@ -28,7 +28,7 @@ const MOST_COMPLAINTS: u64 = 4096;
 
 /// Why there is no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(crate) enum Silence {
     /// Nothing came in time.
     TooLong,
     /// Nothing comes any more.
@@ -37,7 +37,7 @@ pub(super) enum Silence {
 
 /// The lines that a program says.
 #[derive(Debug)]
-pub(super) struct Lines(Receiver<String>);
+pub(crate) struct Lines(Receiver<String>);
 
 impl Lines {
     /// The lines of an output, read by a thread that ends with it.
@@ -59,7 +59,7 @@ impl Lines {
     ///
     /// # Errors
     /// If none comes before the deadline.
-    pub(super) fn find<T>(&self, deadline: Instant, find: impl Fn(&str) -> Option<T>) -> Result<T, Silence> {
+    pub(crate) fn find<T>(&self, deadline: Instant, find: impl Fn(&str) -> Option<T>) -> Result<T, Silence> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.0.recv_timeout(left).map_err(|error| match error {
@@ -87,7 +87,7 @@ impl Lines {
 
 /// A program that runs. It is killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(crate) struct Running {
     child: Child,
     input: Option<ChildStdin>,
     /// What it writes to standard error. A pipe would have to be waited for: its end may be held by others.
@@ -99,7 +99,7 @@ impl Running {
     ///
     /// # Errors
     /// If the system refuses.
-    pub(super) fn start(mut command: Command) -> Result<(Self, Lines), String> {
+    pub(crate) fn start(mut command: Command) -> Result<(Self, Lines), String> {
         let name = command.get_program().display().to_string();
         let failed = |error: std::io::Error| format!("{name}: {error}");
         let complaints = tempfile::tempfile().map_err(failed)?;
@@ -135,8 +135,18 @@ impl Running {
         }
     }
 
+    /// Asks the program to end, and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not before the deadline.
+    pub(crate) fn end(&mut self, deadline: Instant) -> Result<ExitStatus, String> {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        asked.map_err(|error| format!("kill: {error}"))?;
+        self.wait(deadline)
+    }
+
     /// Kills the program, and returns what it complained about in one line.
-    pub(super) fn kill(&mut self) -> String {
+    pub(crate) fn kill(&mut self) -> String {
         // It has ended already, or does now.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -155,7 +165,7 @@ impl Drop for Running {
 }
 
 /// A while from now.
-pub(super) fn deadline() -> Instant {
+pub(crate) fn deadline() -> Instant {
     let now = Instant::now();
     now.checked_add(PATIENCE).unwrap_or(now)
 }

@@ -15,14 +15,14 @@ const SCRIPT: &str = "ci/foreign-root.sh";
 
 /// A directory with the programs of another system in it.
 #[derive(Debug)]
-pub(super) struct Root(PathBuf);
+pub(crate) struct Root(PathBuf);
 
 impl Root {
     /// The root of this script, made if it is not there.
     ///
     /// # Errors
     /// If it cannot be made here: why.
-    pub(super) fn find(workspace: &Workspace) -> Result<Self, String> {
+    pub(crate) fn find(workspace: &Workspace) -> Result<Self, String> {
         let said = run(program(workspace, "sh", SCRIPT)).map_err(|said| reason(&said).to_owned())?;
         let path = said.lines().next_back().unwrap_or_default();
         Ok(Self(path.into()))
@@ -48,7 +48,7 @@ impl Root {
     ///
     /// # Errors
     /// If the system does not make it.
-    pub(super) fn folder(&self) -> Result<TempDir, String> {
+    pub(crate) fn folder(&self) -> Result<TempDir, String> {
         let below = self.0.join("tmp");
         let made = tempfile::Builder::new().prefix("cxl-sim-").tempdir_in(&below);
         made.map_err(|error| format!("{}: {error}", below.display()))
@@ -58,7 +58,7 @@ impl Root {
     ///
     /// # Errors
     /// If it is not below the root.
-    pub(super) fn inside(&self, path: &std::path::Path) -> Result<String, String> {
+    pub(crate) fn inside(&self, path: &std::path::Path) -> Result<String, String> {
         let below = path.strip_prefix(&self.0).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(format!("/{}", below.display()))
     }
@@ -72,7 +72,7 @@ impl Root {
     }
 
     /// Where a program is that is linked statically, so that it can be run from outside.
-    pub(super) fn static_program(&self, name: &str) -> PathBuf {
+    pub(crate) fn static_program(&self, name: &str) -> PathBuf {
         self.0.join("usr/bin").join(name)
     }
 
@@ -82,7 +82,7 @@ impl Root {
     }
 
     /// A program inside. It is killed if we end before it, however we end.
-    pub(super) fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("chroot");
         command.arg(&self.0).args(["setpriv", "--pdeathsig", "KILL", name]);
         command

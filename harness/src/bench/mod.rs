@@ -4,21 +4,36 @@
 //! |-------------------------|--------------------------------------------|--------------------------------------|
 //! | read, write round trip  | 4 bytes of a region through our two sides  | a raw socket ping-pong of the sizes  |
 //! | the same, crate         | 4 bytes through crate `vfio_user`'s sides  | the raw ping-pong                    |
+//! | doorbell                | a guest's store that becomes an event      | the store as a message; an eventfd   |
 //! | guest writes            | a guest filling device memory              | a guest filling its RAM              |
+//! | host writes             | copying to device memory that is mapped    | copying to memory of this process    |
 //! | nothing to first access | device process, attach, program, one load  | starting a process that does nothing |
+//! | attach, N devices       | from nothing to a machine with N devices   | N times a machine with one           |
+//! | attach, SIZE            | the same with a device of so much memory   | one with 256 MiB                     |
+//! | scenarios               | running some of them                       | starting as many processes           |
+//! | fuzz inputs             | a fuzz driver on random bytes              | adding up the bytes                  |
 //!
 //! What is compared is measured turn by turn, so that whatever else the machine does meets both. The ratio is the
 //! middle of the turns' ratios: a machine that is slower for a while is so for both sides of a turn.
+//!
+//! [`baseline`] keeps ratios and finds those that got worse; [`plot`] draws them.
 
+pub mod baseline;
 pub mod peer;
+pub mod plot;
 
+mod attach;
+mod doorbell;
 mod memory;
+mod rate;
 mod round_trip;
+mod samples;
 mod start;
 
 use std::path::Path;
 use std::time::Duration;
 
+use samples::Samples;
 use serde::Serialize;
 
 use crate::report::json;
@@ -29,23 +44,58 @@ use crate::world::best_guest;
 /// How long any one wait may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How much is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// All that there is, as often as it takes to trust it.
+    Whole,
+    /// Small machines, and each thing a few times: whether it works, and no more.
+    Quick,
+}
+
+impl Effort {
+    /// How many turns, where so many are needed to trust the numbers.
+    fn turns(self, whole: usize) -> usize {
+        match self {
+            Self::Whole => whole,
+            Self::Quick => whole.min(2),
+        }
+    }
+}
+
 /// What was measured.
 #[derive(Debug, Serialize)]
 pub struct Results {
     version: &'static str,
-    guest: &'static str,
-    rows: Vec<Row>,
+    /// What ran the guest.
+    pub guest: &'static str,
+    /// The rows.
+    pub rows: Vec<Row>,
+    /// What could not be measured, and why.
+    pub left_out: Vec<String>,
+}
+
+/// Which ratio is the better one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    /// The smaller: it is a time.
+    Less,
+    /// The larger: it is so much in a time.
+    More,
 }
 
 /// One thing that was measured, and what it was compared with.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// What was measured.
-    pub name: &'static str,
+    pub name: String,
     /// What it was compared with.
-    pub against: &'static str,
+    pub against: String,
     /// The unit of the numbers.
     pub unit: &'static str,
+    /// Which ratio is the better one.
+    pub better: Better,
     /// The middle of what was measured.
     pub p50: f64,
     /// What 99 of 100 stay below.
@@ -86,77 +136,91 @@ impl BenchError {
 ///
 /// # Errors
 /// If a process does not start, or a device does not answer.
-pub fn run(program: &Path) -> Result<Results, BenchError> {
-    let (guest, _) = best_guest();
-    let mut rows = round_trip::measure(program)?;
-    rows.push(memory::measure(program, guest)?);
-    rows.push(start::measure(program, guest)?);
-    Ok(Results { version: env!("CARGO_PKG_VERSION"), guest: GuestKind::name(guest), rows })
-}
-
-/// Numbers of one kind that were measured, turn by turn.
-#[derive(Debug, Default)]
-struct Samples {
-    turns: Vec<Vec<f64>>,
-}
-
-impl Samples {
-    /// A turn with one number.
-    fn push(&mut self, value: f64) {
-        self.turns.push(vec![value]);
+pub fn run(program: &Path, effort: Effort) -> Result<Results, BenchError> {
+    let (guest, why) = best_guest();
+    let mut left_out = Vec::new();
+    let mut rows = round_trip::measure(program, effort)?;
+    match why {
+        None => rows.extend(doorbell::measure(program, effort)?),
+        Some(why) => left_out.push(format!("the doorbell, which KVM makes an event: {why}")),
     }
-
-    /// The value that `share` of all stay below.
-    fn share(&self, share: f64) -> f64 {
-        below(self.turns.concat(), share)
-    }
-
-    /// The middle of the turns' ratios to `other`'s.
-    fn ratio_to(&self, other: &Self, share: f64) -> f64 {
-        let pairs = self.turns.iter().zip(&other.turns);
-        below(
-            pairs.map(|(ours, theirs)| below(ours.clone(), share) / below(theirs.clone(), share)).collect(),
-            0.5,
-        )
-    }
-}
-
-/// The value that `share` of `values`, from 0 to 1, stay below.
-fn below(mut values: Vec<f64>, share: f64) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
+    rows.push(memory::guest(program, guest, effort)?);
+    rows.push(memory::host(program, effort)?);
+    rows.push(start::measure(program, guest, effort)?);
+    rows.extend(attach::by_count(program, guest, effort)?);
+    rows.extend(attach::by_size(program, effort)?);
+    rows.push(rate::scenarios(program, guest, effort)?);
+    rows.push(rate::inputs(effort)?);
+    Ok(Results { version: env!("CARGO_PKG_VERSION"), guest: GuestKind::name(guest), rows, left_out })
 }
 
 impl Row {
-    fn new(
-        name: &'static str,
-        against: &'static str,
-        unit: &'static str,
-        ours: &Samples,
-        theirs: &Samples,
-    ) -> Self {
-        let (p50, p99) = (ours.share(0.5), ours.share(0.99));
-        let (against_p50, against_p99) = (theirs.share(0.5), theirs.share(0.99));
-        let (ratio_p50, ratio_p99) = (ours.ratio_to(theirs, 0.5), ours.ratio_to(theirs, 0.99));
-        Self { name, against, unit, p50, p99, against_p50, against_p99, ratio_p50, ratio_p99 }
+    /// What was measured, and what it was compared with, in this unit.
+    fn new((name, against): (&str, &str), unit: Unit, ours: &Samples, theirs: &Samples) -> Self {
+        Self {
+            name: name.to_owned(),
+            against: against.to_owned(),
+            unit: unit.name(),
+            better: unit.better(),
+            p50: ours.share(0.5),
+            p99: ours.share(0.99),
+            against_p50: theirs.share(0.5),
+            against_p99: theirs.share(0.99),
+            ratio_p50: ours.ratio_to(theirs, 0.5),
+            ratio_p99: ours.ratio_to(theirs, 0.99),
+        }
     }
 }
+
+/// What numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    Microseconds,
+    Milliseconds,
+    MebibytesPerSecond,
+    PerSecond,
+}
+
+impl Unit {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Microseconds => "us",
+            Self::Milliseconds => "ms",
+            Self::MebibytesPerSecond => "MiB/s",
+            Self::PerSecond => "1/s",
+        }
+    }
+
+    fn better(self) -> Better {
+        match self {
+            Self::Microseconds | Self::Milliseconds => Better::Less,
+            Self::MebibytesPerSecond | Self::PerSecond => Better::More,
+        }
+    }
+
+    /// A time in this unit, or what is done so often in it.
+    fn of(self, time: Duration, count: f64) -> f64 {
+        let seconds = time.as_secs_f64();
+        match self {
+            Self::Microseconds => seconds * 1e6,
+            Self::Milliseconds => seconds * 1e3,
+            Self::MebibytesPerSecond => count / MEBIBYTE / seconds,
+            Self::PerSecond => count / seconds,
+        }
+    }
+}
+
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
 
 impl Results {
     /// The numbers as a table.
     pub fn text(&self) -> String {
         let mut lines = vec![format!(
-            "{:26} {:26} {:6} {:>10} {:>10} {:>10} {:>10} {:>7} {:>7}",
+            "{:26} {:28} {:6} {:>11} {:>11} {:>11} {:>11} {:>8} {:>8}",
             "measured", "against", "unit", "p50", "p99", "its p50", "its p99", "x p50", "x p99"
         )];
-        lines.extend(self.rows.iter().map(|row| {
-            let Row { name, against, unit, p50, p99, against_p50, against_p99, ratio_p50, ratio_p99 } = row;
-            format!(
-                "{name:26} {against:26} {unit:6} {p50:>10.2} {p99:>10.2} {against_p50:>10.2} {against_p99:>10.2} \
-                 {ratio_p50:>7.3} {ratio_p99:>7.3}"
-            )
-        }));
+        lines.extend(self.rows.iter().map(Row::text));
+        lines.extend(self.left_out.iter().map(|what| format!("left out: {what}")));
         lines.push(format!("guest {}; compare the ratios, not the times", self.guest));
         lines.join("\n")
     }
@@ -167,25 +231,13 @@ impl Results {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_share_is_the_value_that_so_many_stay_below() {
-        let samples = Samples { turns: vec![(0..=100).rev().map(f64::from).collect()] };
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| samples.share(share)), [0.0, 50.0, 99.0, 100.0]);
-    }
-
-    #[test]
-    fn a_ratio_is_taken_turn_by_turn() {
-        let turns = |numbers: [f64; 3]| Samples { turns: numbers.map(|number| vec![number]).to_vec() };
-        // The machine was ten times slower for the last turn, for both.
-        assert_eq!(turns([2.0, 2.0, 20.0]).ratio_to(&turns([1.0, 1.0, 10.0]), 0.5), 2.0);
-    }
-
-    #[test]
-    fn nothing_measured_is_no_number() {
-        assert!(Samples::default().share(0.5).is_nan());
+impl Row {
+    fn text(&self) -> String {
+        let Self { name, against, unit, p50, p99, against_p50, against_p99, .. } = self;
+        let (ratio_p50, ratio_p99) = (self.ratio_p50, self.ratio_p99);
+        format!(
+            "{name:26} {against:28} {unit:6} {p50:>11.2} {p99:>11.2} {against_p50:>11.2} {against_p99:>11.2} \
+             {ratio_p50:>8.3} {ratio_p99:>8.3}"
+        )
     }
 }

@@ -11,9 +11,11 @@ use vmm_core::backend::Backend;
 use vmm_core::backend::vfio_user::VfioUser;
 
 use super::BenchError;
+use super::Effort;
 use super::Row;
 use super::Samples;
 use super::TIMEOUT;
+use super::Unit;
 use super::peer;
 use super::peer::Sizes;
 use crate::process::DeviceProcess;
@@ -30,8 +32,6 @@ const WARM_UP: usize = 20;
 /// The four bytes: in BAR 0, where the MSI-X table is.
 const REGION: u32 = 0;
 const OFFSET: u64 = 0;
-
-const MICROSECONDS: f64 = 1e6;
 
 /// One way to do a round trip.
 trait Trip {
@@ -96,12 +96,12 @@ impl Trip for Theirs {
 
 /// Measures reads, then writes, all processes on one processor: on which of several the scheduler puts two that
 /// talk to each other decides more than anything that is measured here, and it changes its mind.
-pub(super) fn measure(program: &Path) -> Result<Vec<Row>, BenchError> {
-    on_one_processor(|| measure_here(program))
+pub(super) fn measure(program: &Path, effort: Effort) -> Result<Vec<Row>, BenchError> {
+    on_one_processor(|| measure_here(program, effort))
 }
 
 /// Runs `measure` with this thread, and the processes that it starts, on the processor where it is now.
-fn on_one_processor<T>(measure: impl FnOnce() -> T) -> T {
+pub(super) fn on_one_processor<T>(measure: impl FnOnce() -> T) -> T {
     let before = rustix::thread::sched_getaffinity(None);
     let mut here = CpuSet::new();
     here.set(rustix::thread::sched_getcpu());
@@ -114,7 +114,7 @@ fn on_one_processor<T>(measure: impl FnOnce() -> T) -> T {
     measured
 }
 
-fn measure_here(program: &Path) -> Result<Vec<Row>, BenchError> {
+fn measure_here(program: &Path, effort: Effort) -> Result<Vec<Row>, BenchError> {
     let device = DeviceProcess::start(program, None, DEFAULT_ABI, TIMEOUT).map_err(WorldError::from)?;
     let peer = |kind: &'static str| {
         let arguments = |command: &mut std::process::Command, _: &Path| {
@@ -141,7 +141,7 @@ fn measure_here(program: &Path) -> Result<Vec<Row>, BenchError> {
                 Samples::default(),
             ),
         ];
-        take_turns(&mut ways)?;
+        take_turns(&mut ways, effort.turns(TURNS))?;
         let [(_, raw), (_, ours), (_, theirs)] = ways;
         rows.extend(rows_of(is_write, &raw, &ours, &theirs));
     }
@@ -150,25 +150,25 @@ fn measure_here(program: &Path) -> Result<Vec<Row>, BenchError> {
 
 fn rows_of(is_write: bool, raw: &Samples, ours: &Samples, theirs: &Samples) -> [Row; 3] {
     let (name, crate_name) = if is_write {
-        ("region write, 4 bytes", "the same, crate vfio_user")
+        ("region write, 4 bytes", "the same write, vfio_user")
     } else {
-        ("region read, 4 bytes", "the same, crate vfio_user")
+        ("region read, 4 bytes", "the same read, vfio_user")
     };
     [
-        Row::new(name, "raw socket ping-pong", "us", ours, raw),
-        Row::new(name, "crate vfio_user", "us", ours, theirs),
-        Row::new(crate_name, "raw socket ping-pong", "us", theirs, raw),
+        Row::new((name, "raw socket ping-pong"), Unit::Microseconds, ours, raw),
+        Row::new((name, "crate vfio_user"), Unit::Microseconds, ours, theirs),
+        Row::new((crate_name, "raw socket ping-pong"), Unit::Microseconds, theirs, raw),
     ]
 }
 
-fn take_turns(ways: &mut [(Box<dyn Trip>, Samples)]) -> Result<(), BenchError> {
-    for turn in 0..WARM_UP + TURNS {
+fn take_turns(ways: &mut [(Box<dyn Trip>, Samples)], turns: usize) -> Result<(), BenchError> {
+    for turn in 0..WARM_UP + turns {
         for (trip, samples) in ways.iter_mut() {
             let mut times = Vec::with_capacity(TRIPS);
             for _ in 0..TRIPS {
                 let begun = Instant::now();
                 trip.go().map_err(BenchError::peer("round trip"))?;
-                times.push(begun.elapsed().as_secs_f64() * MICROSECONDS);
+                times.push(Unit::Microseconds.of(begun.elapsed(), 1.0));
             }
             if turn >= WARM_UP {
                 samples.turns.push(times);

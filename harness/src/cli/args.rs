@@ -19,7 +19,11 @@ use sim_device::server::Limits;
 use vmm_core::backend::kernel::Way;
 use vmm_core::plan::machine::Arch;
 
+use super::bench::Bench;
+use super::doctor::Doctor;
 use super::merge::Merge;
+use super::pages::Completions;
+use super::pages::Man;
 use super::shard::Shard;
 use crate::world::Source;
 
@@ -61,6 +65,12 @@ pub(super) enum Command {
     Refind(Refind),
     /// Measure against a raw socket, another crate and plain memory in the same run
     Bench(Bench),
+    /// Say what this machine can do, and what each thing that is missing would enable
+    Doctor(Doctor),
+    /// Write the manual pages
+    Man(Man),
+    /// Print what a shell reads to complete words
+    Completions(Completions),
     /// Run a program with the kernel's VFIO interface answered by a simulated device
     Lend(Lend),
     /// Become the program that a device is lent to
@@ -374,13 +384,6 @@ pub(super) struct Soak {
     /// How long any one wait may take
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TIMEOUT)]
     pub(super) timeout: Seconds,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Bench {
-    /// Write the numbers as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

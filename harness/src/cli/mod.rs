@@ -5,11 +5,13 @@
 mod acpi;
 mod args;
 mod bench;
+mod doctor;
 mod inspect;
 mod lend;
 mod likeness;
 mod list;
 mod merge;
+mod pages;
 mod plan;
 mod progress;
 mod refind;
@@ -106,6 +108,9 @@ pub fn main() -> ExitCode {
         Command::Refind(args) => refind::refind(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
+        Command::Man(args) => pages::man(&args),
+        Command::Completions(args) => pages::completions(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Lend(args) => lend::lend(&args),
         Command::LendEnter(args) => lend::enter(&args),

@@ -216,6 +216,8 @@ pub enum Who {
     User,
     /// The scenario, which looks behind the machine.
     Scenario,
+    /// The device itself, which asks for memory.
+    Device,
 }
 
 impl Who {
@@ -226,6 +228,7 @@ impl Who {
             Self::Guest => "guest",
             Self::User => "user",
             Self::Scenario => "scenario",
+            Self::Device => "device",
         }
     }
 }

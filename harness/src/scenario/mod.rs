@@ -232,6 +232,18 @@ impl Loaded {
     ///
     /// # Errors
     /// If the text has a mistake.
+    ///
+    /// ```
+    /// use harness::scenario::Loaded;
+    ///
+    /// let text = "proves = \"nothing yet\"\n[[device]]\nname = \"gpu0\"\n";
+    /// let loaded = Loaded::parse("first", "first.toml", text, None)?;
+    /// assert_eq!(loaded.scenario.devices.len(), 1);
+    ///
+    /// let mistake = Loaded::parse("first", "first.toml", &text.replace("name", "nmae"), None).unwrap_err();
+    /// assert!(mistake.to_string().starts_with("first.toml:3: "), "{mistake}");
+    /// # Ok::<(), sim_device::profile::source::Mistake>(())
+    /// ```
     pub fn parse(name: &str, file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Mistake> {
         let nowhere = |_: &Path| Err("files are looked for nowhere".to_owned());
         let mut all = Self::all((name, file), text, Beside { folder, reader: &nowhere })?;

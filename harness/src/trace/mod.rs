@@ -7,12 +7,17 @@
 //!              words ──▶ Journal ──▶ Timeline
 //! ```
 //!
+//! What a device asks for by messages is told, too. What it does without one is not seen: interrupts that it signals,
+//! and memory that is mapped, of either side.
+//!
 //! Nothing of this stands before a device if nobody wants it. Of each step the first and the last of what was said is
 //! kept, so that a guest that runs for long fills neither memory nor a page; what is left out is counted.
 
 pub mod names;
 pub mod words;
 
+mod asked;
+mod cause;
 mod traced;
 
 use std::collections::VecDeque;
@@ -106,9 +111,19 @@ impl Journal {
         notes.story.topology = Some(planned::topology(plan));
     }
 
-    /// The number of what was said last; nothing if nothing was.
-    pub fn last(&self) -> Option<usize> {
-        Some(self.notes().count).filter(|count| *count > 0)
+    /// The number of what the failure of this step is about; where nothing was said in it, of what was said last. Nothing
+    /// if nothing was.
+    pub fn cause(&self, failure: &str) -> Option<usize> {
+        let notes = self.notes();
+        let events = notes.kept.iter().chain(&notes.last).filter(|event| event.step == notes.step);
+        cause::cause(events, failure).or(Some(notes.count).filter(|count| *count > 0))
+    }
+
+    /// What was said before the steps belongs to the first: there are no others, as it failed.
+    pub fn belongs_to_first(&self) {
+        let mut notes = self.notes();
+        notes.close();
+        notes.kept.iter_mut().for_each(|event| event.step = 1);
     }
 
     /// Everything that there is to see.
@@ -128,7 +143,8 @@ impl Journal {
             return;
         }
         notes.count = notes.count.saturating_add(1);
-        let event = Event { number: notes.count, step: notes.step, at_us, who: notes.who, ..event };
+        let who = if event.who == Who::Device { Who::Device } else { notes.who };
+        let event = Event { number: notes.count, step: notes.step, at_us, who, ..event };
         notes.keep(event);
     }
 
@@ -251,7 +267,7 @@ mod tests {
         let kept: Vec<_> = (1..=12).chain(81..=101).collect();
         assert_eq!(numbers(&journal), kept);
         let timeline = journal.story().timeline;
-        assert_eq!((timeline.count, journal.last()), (101, Some(101)));
+        assert_eq!((timeline.count, journal.cause("x")), (101, Some(101)));
         let last = timeline.events.last().unwrap();
         assert_eq!((last.step, last.who), (2, Who::Scenario));
     }

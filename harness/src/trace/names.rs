@@ -125,11 +125,15 @@ impl Block {
     }
 
     fn name(&self, register: &Register) -> String {
-        let Some(decoder) = self.decoder else { return register.name.to_owned() };
-        let of_one = register.name.strip_prefix("HDM Decoder ").unwrap_or(register.name);
-        let short = if of_one == "Control" { "CTRL".to_owned() } else { of_one.to_uppercase() };
-        format!("HDM decoder {decoder} {short}")
+        self.decoder.map_or_else(|| register.name.to_owned(), |decoder| of_decoder(decoder, register.name))
     }
+}
+
+/// What a register is called that each decoder has.
+pub(super) fn of_decoder(decoder: u8, register: &str) -> String {
+    let of_one = register.strip_prefix("HDM Decoder ").unwrap_or(register);
+    let short = if of_one == "Control" { "CTRL".to_owned() } else { of_one.to_uppercase() };
+    format!("HDM decoder {decoder} {short}")
 }
 
 fn extended_table(at: &Extended) -> &'static [Register] {

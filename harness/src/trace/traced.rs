@@ -19,6 +19,7 @@ use vmm_core::backend::irqs::IoEvent;
 use vmm_core::backend::irqs::IrqChange;
 
 use super::Journal;
+use super::asked::Asked;
 use super::names::Names;
 use super::words::Access;
 use super::words::Told;
@@ -35,6 +36,8 @@ pub(super) struct Traced {
     journal: Journal,
     device: String,
     words: Words,
+    /// What it may ask for, and who answers.
+    asked: Vec<(Span<Iova>, Arc<dyn DmaMemory>)>,
     /// Nobody wants to know any more what passes.
     has_ended: Arc<AtomicBool>,
 }
@@ -47,7 +50,14 @@ impl fmt::Debug for Traced {
 
 impl Traced {
     pub(super) fn new(inner: Box<dyn Backend>, journal: Journal, device: String, names: Names) -> Self {
-        Self { inner, journal, device, words: Words::new(names), has_ended: Arc::default() }
+        Self {
+            inner,
+            journal,
+            device,
+            words: Words::new(names),
+            asked: Vec::new(),
+            has_ended: Arc::default(),
+        }
     }
 
     /// What ends that it is told what passes.
@@ -86,7 +96,7 @@ impl Traced {
 }
 
 /// What was read or written, as a number if it is short.
-fn value(bytes: &[u8]) -> String {
+pub(super) fn value(bytes: &[u8]) -> String {
     if bytes.len() > LONGEST {
         return format!("{} bytes", bytes.len());
     }
@@ -146,8 +156,14 @@ impl Backend for Traced {
     }
 
     fn dma_ask(&mut self, range: Span<Iova>, memory: Arc<dyn DmaMemory>) -> Result<(), BackendError> {
-        let outcome = self.inner.dma_ask(range, memory);
+        if self.has_ended.load(Ordering::Relaxed) {
+            return self.inner.dma_ask(range, memory);
+        }
+        let told = Asked::new(Arc::clone(&memory), self.journal.clone(), self.device.clone());
+        let outcome = self.inner.dma_ask(range, Arc::new(told));
         self.message(Call::DmaAsk { range }, &outcome);
+        // One that is lost by it remembers it, for the connection that takes its place.
+        self.asked.push((range, memory));
         outcome
     }
 
@@ -164,12 +180,21 @@ impl Backend for Traced {
         self.inner.lost()
     }
 
+    /// What was given, as it was given: who stands before the next connection tells of it again.
     fn given(&self) -> Vec<Given> {
-        self.inner.given()
+        let as_given = |given| match given {
+            Given::Asked { range, memory } => {
+                let first = self.asked.iter().rfind(|(asked, _)| *asked == range);
+                Given::Asked { range, memory: first.map_or(memory, |(_, first)| Arc::clone(first)) }
+            }
+            file @ Given::File { .. } => file,
+        };
+        self.inner.given().into_iter().map(as_given).collect()
     }
 
     fn dma_unmap(&mut self, range: Span<Iova>) -> Result<(), BackendError> {
         let outcome = self.inner.dma_unmap(range);
+        self.asked.retain(|(asked, _)| !range.covers(asked.start(), asked.size()));
         self.message(Call::DmaUnmap { range }, &outcome);
         outcome
     }

@@ -168,7 +168,8 @@ fn the_readme_shows_what_a_run_says() {
 #[test]
 fn the_scenario_in_the_readme_passes() {
     let readme = readme();
-    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let example =
+        readme.split("```toml file=my-scenarios/first.toml\n").nth(1).unwrap().split("```").next().unwrap();
     let (_folder, path) = scenario_file(example);
     assert_eq!(run(&path, &[]).code, 0);
 }

@@ -19,10 +19,12 @@ mod lost;
 mod merging;
 mod mistakes;
 mod open;
+mod package;
 mod report;
 mod schemas;
 mod serve;
 mod soak;
+mod speed;
 mod watch;
 
 use std::path::Path;

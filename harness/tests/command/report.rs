@@ -1,5 +1,6 @@
 //! What a run shows: the page, what a script gets of it, the drawings, and when there are colours.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Output;
 
@@ -50,7 +51,7 @@ fn a_run_is_told_as_a_page_with_its_map_its_topology_and_its_timeline() {
         "aria-label=\"the guest address map\"",
         "aria-label=\"the topology\"",
         ">gpu0 window</text>",
-        ">+0x21000 320 B overlay, traps</text>",
+        ">+0x21000 320 B COMP_REGS</text>",
         ">HDM decoder 0 CTRL</span>: <b>COMMIT 1, COMMITTED 1</b>",
         ">HDM decoder 0 CTRL</span>: <b>LOCK_ON_COMMIT 0→1</b>",
     ] {
@@ -95,6 +96,34 @@ fn what_the_machine_says_before_the_steps_is_told_and_what_is_left_out_is_counte
     let numbers: Vec<_> = events(scenario).iter().map(|event| event["number"].as_u64().unwrap()).collect();
     assert!(numbers.is_sorted() && numbers[2] == 3 && numbers[3] > 4, "{numbers:?}");
     assert_eq!(scenario["timeline"]["count"].as_u64(), numbers.last().copied());
+}
+
+#[test]
+fn what_fails_while_a_device_is_attached_is_told_by_the_access_that_it_failed_at() {
+    let text = "proves = \"x\"\n[[device]]\nname = \"gpu0\"\nwith.faults.base_write_dropped = true\n\
+                [[step]]\ndecoder = { device = \"gpu0\", committed = true }\n";
+    let (_folder, path) = scenario_file(text);
+    let ran = run(&path, &[]);
+    let step = &ran.scenario()["steps"][0];
+    assert_eq!((ran.code, &step["step"]), (1, &"attach".into()));
+    let differs =
+        serde_json::json!({"seen": "gpu0: HDM Decoder Base Low reads 0x0", "expected": "0x10000000"});
+    assert_eq!(step["differs"], differs);
+    let cause = events(ran.scenario()).iter().find(|event| event["number"] == step["cause"]).unwrap();
+    assert_eq!((&cause["what"], &cause["place"]), (&"read".into(), &"HDM decoder 0 BASE LOW".into()));
+    assert!(events(ran.scenario()).iter().all(|event| event["step"] == 1));
+}
+
+#[test]
+fn what_a_device_asks_for_by_messages_is_told() {
+    let ran = run(&bundled().join("smmu/a-device-reaches-what-the-guest-maps-and-no-more.toml"), &[]);
+    assert_eq!(ran.code, 0);
+    let asked = events(ran.scenario()).iter().filter(|event| event["who"] == "device");
+    let what: BTreeSet<_> = asked.clone().map(|event| event["what"].as_str().unwrap()).collect();
+    assert_eq!(what, BTreeSet::from(["DMA_READ", "DMA_WRITE"]));
+    let in_step_13 = asked.filter(|event| event["step"] == 13);
+    let told: Vec<_> = in_step_13.map(|event| (&event["place"], &event["value"])).collect();
+    assert_eq!(told, [(&"memory at 0x1010".into(), &"0x1122334455667788".into())]);
 }
 
 #[test]

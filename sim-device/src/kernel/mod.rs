@@ -98,6 +98,24 @@ pub enum BindError {
 }
 
 /// A driver bound to a device.
+///
+/// ```
+/// use sim_device::kernel::Abi;
+/// use sim_device::kernel::Kernel;
+/// use sim_device::profile::Profile;
+/// use sim_device::silicon::Silicon;
+/// use vfio_abi::info::region;
+///
+/// let silicon = Silicon::power_on(Profile::find("t2-committed")?.check()?)?;
+/// let abi = Abi::named("v2").ok_or("v2 is one of them")?;
+/// let mut kernel = Kernel::bind(silicon, abi)?;
+/// kernel.open();
+/// let mut vendor = [0; 2];
+/// kernel.read(region::CONFIG, 0, &mut vendor)?;
+/// assert_eq!(u16::from_le_bytes(vendor), 0x1e98);
+/// assert_eq!(kernel.region(9)?.info.size, 256 << 20);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Kernel {
     silicon: Silicon,

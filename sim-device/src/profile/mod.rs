@@ -179,6 +179,17 @@ impl Profile {
     ///
     /// # Errors
     /// If the text has a mistake.
+    ///
+    /// ```
+    /// use sim_device::profile::Profile;
+    ///
+    /// let profile = Profile::parse("mine.toml", "[memory]\nsize = \"1GiB\"\n")?;
+    /// assert!(profile.firmware.committed, "what is not said is as in t2-committed");
+    ///
+    /// let mistake = Profile::parse("mine.toml", "[decoder]\ncount = 3\n").unwrap_err();
+    /// assert!(mistake.to_string().starts_with("mine.toml:2: "), "{mistake}");
+    /// # Ok::<(), sim_device::profile::source::Mistake>(())
+    /// ```
     pub fn parse(file: &str, text: &str) -> Result<Self, Mistake> {
         let profile: Self = toml::from_str(text).map_err(|error| Mistake::of_reader(file, text, &error))?;
         match profile.check() {

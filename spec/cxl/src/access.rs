@@ -103,6 +103,16 @@ impl Access {
     ///
     /// This is how a bus bridge and the kernel's region I/O take a long or crooked transfer apart. Nothing is
     /// yielded past the end of the 64-bit space.
+    ///
+    /// ```
+    /// use cxl_spec::access::Access;
+    /// use cxl_spec::access::Width;
+    ///
+    /// // Seven bytes from offset 3 on, by a bus that has no more than dwords.
+    /// let parts = Access::split(3, 7, Width::Dword);
+    /// let parts: Vec<_> = parts.map(|part| (part.offset(), part.width().bytes())).collect();
+    /// assert_eq!(parts, [(3, 1), (4, 4), (8, 2)]);
+    /// ```
     pub fn split(offset: u64, length: u64, widest: Width) -> Split {
         Split { offset, left: length, widest }
     }

@@ -74,6 +74,17 @@ address! {
 }
 
 /// A non-empty run of addresses that does not wrap.
+///
+/// ```
+/// use cxl_spec::address::Gpa;
+/// use cxl_spec::address::Span;
+///
+/// let window = Span::new(Gpa::new(0x1_1000_0000), 256 << 20).ok_or("it has bytes")?;
+/// assert!(window.contains(Gpa::new(0x1_1fff_ffff)) && !window.contains(window.end()));
+/// assert_eq!(window.offset_of(Gpa::new(0x1_1000_1000)), Some(0x1000));
+/// assert_eq!(Span::new(Gpa::new(u64::MAX), 2), None);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span<A> {
     start: A,

@@ -57,6 +57,20 @@ pub struct Entry {
 }
 
 /// A chain of entries in the order in which they are linked.
+///
+/// ```
+/// use vfio_abi::chain::Area;
+/// use vfio_abi::chain::Chain;
+/// use vfio_abi::cxl;
+///
+/// // What the kernel says of the region that is a device's memory.
+/// let chain = Chain::new().with_region_type(cxl::REGION_TYPE, cxl::SUBTYPE_MEMORY);
+/// assert_eq!(chain.region_type()?, Some((0x8000_1e98, 1)));
+/// // And of a BAR with a hole that cannot be mapped.
+/// let areas = [Area { offset: 0, size: 0x2_0000 }, Area { offset: 0x3_0000, size: 0xd_0000 }];
+/// assert_eq!(Chain::new().with_sparse_areas(&areas).sparse_areas()?, Some(areas.to_vec()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     entries: Vec<Entry>,

@@ -148,6 +148,21 @@ impl Header {
     /// # Errors
     /// If the size field is smaller than the header, or the type is neither command nor reply: then the stream
     /// has lost its frames and nothing behind this point can be trusted.
+    ///
+    /// ```
+    /// use vfio_abi::frame::Command;
+    /// use vfio_abi::frame::Header;
+    /// use vfio_abi::frame::encode_request;
+    /// use vfio_abi::request::Request;
+    ///
+    /// let mut bytes = Vec::new();
+    /// encode_request(&mut bytes, 7, &Request::DeviceReset);
+    /// let header = Header::parse(&bytes)?.ok_or("there are 16 bytes")?;
+    /// assert_eq!((header.id.get(), header.command.get()), (7, Command::DeviceReset.number()));
+    /// // With a byte less it is not yet known what comes.
+    /// assert_eq!(Header::parse(&bytes[..15])?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         let Ok((header, _)) = prefix::<Self>("header", bytes) else { return Ok(None) };
         if (header.size.get() as usize) < HEADER_SIZE {

@@ -146,7 +146,8 @@ fn part_line(y: u32, line: u32, part: &Part) -> Markup {
             title { (part.name) ", " (amount::size(part.size)) ", " (part.reach.word()) }
         }
         text.quiet x=(TEXT) y=(top + 12) {
-            (format!("+{:#x}", part.offset)) " " (amount::size(part.size)) " " (part.reach.word())
+            (format!("+{:#x}", part.offset)) " " (amount::size(part.size)) " "
+            (if part.reach == Reach::Overlay { "COMP_REGS" } else { part.reach.word() })
         }
     }
 }

@@ -189,7 +189,7 @@ fn what_failed_comes_first() {
 #[test]
 fn the_map_tells_what_is_where_how_large_and_what_is_unused() {
     let page = render(&[scenario("gpu0", Outcome::Passed)]);
-    for text in [">0x1_0000_0000</text>", ">unused 4 GiB</text>", "+0x1000 4 KiB overlay, traps</text>"] {
+    for text in [">0x1_0000_0000</text>", ">unused 4 GiB</text>", "+0x1000 4 KiB COMP_REGS</text>"] {
         assert!(page.contains(text), "{text}");
     }
     assert!(page.contains(">empty slot</text>") && page.contains(">HDM decoder 0</text>"));

@@ -7,6 +7,7 @@ use crate::report::Outcome;
 use crate::report::ScenarioReport;
 use crate::report::StepReport;
 use crate::report::story::Event;
+use crate::report::story::Who;
 
 /// What was expected and what was seen, side by side, for each step that failed; with what was said last before it.
 pub(super) fn failure(one: &ScenarioReport) -> Markup {
@@ -24,7 +25,7 @@ pub(super) fn failure(one: &ScenarioReport) -> Markup {
                     None => p.seen { (step.detail) },
                 }
                 @if let Some(event) = cause(one, step) {
-                    h4 { "after this access" }
+                    h4 { "after this access" @if event.step != *number { ", in step " (event.step) } }
                     table.events { (columns()) (row(event)) }
                 }
             }
@@ -82,7 +83,7 @@ fn table(events: &[&Event], before: usize) -> Markup {
     let numbers = std::iter::once(before).chain(events.iter().map(|event| event.number));
     html! {
         @if events.is_empty() {
-            p.quiet { "no call to a device: what is mapped is reached without one" }
+            p.quiet { "no call to a device: memory that is mapped, or the machine itself, answered" }
         } @else {
             table.events {
                 (columns())
@@ -106,7 +107,7 @@ fn row(event: &Event) -> Markup {
     html! {
         tr {
             td title=(millis) { (number) }
-            td { (who.word()) " → " (device) }
+            td { @if *who == Who::Device { (device) " → memory" } @else { (who.word()) " → " (device) } }
             @if place.is_empty() {
                 td colspan="3" { (what) @if let Some(failure) = failure { " " em { (failure) } } }
             } @else {

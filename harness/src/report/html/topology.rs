@@ -38,7 +38,7 @@ fn of_bridge(y: u32, bridge: &Bridge, topology: &Topology) -> Markup {
     let device = bridge.device.as_deref();
     let bdf =
         topology.devices.iter().find(|one| Some(one.name.as_str()) == device).map(|one| one.bdf.as_str());
-    let buses = format!("buses {:#x} to {:#x}", bridge.bus, bridge.last_bus);
+    let buses = format!("buses {:02x} to {:02x}", bridge.bus, bridge.last_bus);
     let (port, middle) = (format!("port {}", bridge.port), y + BOX / 2);
     html! {
         line.wire x1="6" y1=(middle) x2="250" y2=(middle) {}

@@ -168,6 +168,37 @@ pub struct Situation {
 /// The control register after software wrote `written` over `before`, and what happened.
 ///
 /// `written` obeys the attributes of the table already: the read-only bits are those of `before`.
+///
+/// ```
+/// use arbitrary_int::u4;
+/// use cxl_spec::address::Hpa;
+/// use cxl_spec::component::hdm::Control;
+/// use sim_device::silicon::decoder::Abilities;
+/// use sim_device::silicon::decoder::Answer;
+/// use sim_device::silicon::decoder::Event;
+/// use sim_device::silicon::decoder::Programming;
+/// use sim_device::silicon::decoder::Situation;
+/// use sim_device::silicon::decoder::control_written;
+///
+/// let size = 256 << 20;
+/// let one = u4::new(0);
+/// let programming =
+///     Programming { base: Hpa::new(0x1_1000_0000), size, skip: 0, ways: one, granularity: one };
+/// let abilities = Abilities {
+///     interleave_bits: 0,
+///     three_way: false,
+///     sixteen_way: false,
+///     capacity: size,
+///     answer: Answer::AsSpecified,
+/// };
+/// let around = Situation { programming, previous: None, dpa_base: 0, abilities };
+///
+/// let open = Control::new(0);
+/// let (committed, event) = control_written(open, open.with_commit(true), around);
+/// assert!(committed.committed() && event == Some(Event::Committed(programming)));
+/// let (released, event) = control_written(committed, committed.with_commit(false), around);
+/// assert!(!released.committed() && event == Some(Event::Released));
+/// ```
 pub fn control_written(before: Control, written: Control, around: Situation) -> (Control, Option<Event>) {
     match (State::of(before), written.commit()) {
         (State::Locked, _) | (State::Committed | State::Committing, true) => (before, None),

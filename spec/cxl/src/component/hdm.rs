@@ -183,6 +183,15 @@ pub const fn join(low: u32, high: u32) -> u64 {
 }
 
 /// The two registers, low then high, that store a base, size or skip of whole [`GRANULE`]s.
+///
+/// ```
+/// use cxl_spec::component::hdm;
+///
+/// let (low, high) = hdm::split(0x48_3000_0000);
+/// assert_eq!((low, high), (0x3000_0000, 0x48));
+/// // Only the highest four bits of the low register count.
+/// assert_eq!(hdm::join(low | 0xfff, high), 0x48_3000_0000);
+/// ```
 pub const fn split(value: u64) -> (u32, u32) {
     ((value & !(GRANULE - 1)) as u32, (value >> 32) as u32)
 }

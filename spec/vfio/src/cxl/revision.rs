@@ -4,6 +4,14 @@ use core::fmt;
 use core::str::FromStr;
 
 /// A revision of vfio-cxl.
+///
+/// ```
+/// use vfio_abi::cxl::Revision;
+///
+/// assert_eq!("v3".parse(), Ok(Revision::V3));
+/// assert_eq!(Revision::V3.to_string(), "v3 (June 2026)");
+/// assert!("v4".parse::<Revision>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revision {
     /// April 2026: [`v2`](super::v2).
