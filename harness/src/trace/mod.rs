@@ -111,8 +111,8 @@ impl Journal {
         notes.story.topology = Some(planned::topology(plan));
     }
 
-    /// The number of what the failure of this step is about; where nothing was said in it, of what was said last. Nothing
-    /// if nothing was.
+    /// The number of what the failure of this step is about; where nothing was said in it, of what was said last.
+    /// Nothing if nothing was.
     pub fn cause(&self, failure: &str) -> Option<usize> {
         let notes = self.notes();
         let events = notes.kept.iter().chain(&notes.last).filter(|event| event.step == notes.step);

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use cxl_spec::change::Change;
 use cxl_spec::change::written;
+use cxl_spec::register::Attribute;
+use cxl_spec::register::Field;
 
 use super::names::Named;
 use super::names::Names;
@@ -93,7 +95,9 @@ impl Words {
             let fields = named.register.fields;
             let after = written(fields, before.unwrap_or(0), part.mask, part.data);
             befores.push(before);
-            if before.is_some() {
+            // Of what only hardware sets, a write says nothing.
+            let is_softwares = fields.iter().all(is_softwares);
+            if before.is_some() || part.is_whole && is_softwares {
                 self.known.insert(key, after);
             }
             Change { fields, before, after }.to_string()
@@ -132,6 +136,11 @@ impl Words {
             }
         }
     }
+}
+
+/// Whether a field is what software wrote last, as far as it was let.
+fn is_softwares(field: &Field) -> bool {
+    matches!(field.attribute, Attribute::Rw | Attribute::Rws | Attribute::Rwl)
 }
 
 /// What an access has of a register, in place.
@@ -202,6 +211,9 @@ mod tests {
         let mut words = words();
         let told = words.write(dword(10, 0x124), &[1, 0, 0, 0]);
         assert_eq!(line(&told), "HDM decoder 0 BASE HIGH: BASE 0x1");
+        words.write(dword(10, 0x120), &[0, 0, 0, 0x10]);
+        let told = words.read(dword(10, 0x124), &[0; 4]);
+        assert_eq!(line(&told), "HDM decoder 0 BASE HIGH: BASE 0x1→0x0", "it was not taken");
         let told = words.read(dword(2, 0x2_1130), &[0, 6, 0, 0]);
         assert_eq!(line(&told), "HDM decoder 0 CTRL: COMMIT 1, COMMITTED 1");
         let told = words.read(dword(2, 0x3_0000), &[0; 4]);

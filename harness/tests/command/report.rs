@@ -111,6 +111,7 @@ fn what_fails_while_a_device_is_attached_is_told_by_the_access_that_it_failed_at
     assert_eq!(step["differs"], differs);
     let cause = events(ran.scenario()).iter().find(|event| event["number"] == step["cause"]).unwrap();
     assert_eq!((&cause["what"], &cause["place"]), (&"read".into(), &"HDM decoder 0 BASE LOW".into()));
+    assert_eq!(cause["words"], "BASE 0x1→0x0");
     assert!(events(ran.scenario()).iter().all(|event| event["step"] == 1));
 }
 

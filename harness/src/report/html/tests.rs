@@ -157,6 +157,7 @@ fn a_failure_has_what_was_expected_beside_what_was_seen_and_the_access_before_it
     let at = |text: &str| failure.find(text).unwrap_or_else(|| panic!("{text} in {failure}"));
     assert!(at("step 1 gpu0 failed") < at("wanted gpu0") && at("wanted gpu0") < at("seen gpu0"));
     assert!(at("seen gpu0") < at("HDM decoder 0 CTRL"));
+    assert_eq!(page.matches("<tr class=\"cause\">").count(), 1);
     assert!(failure.contains("<b>COMMIT 0→1, COMMITTED 0→1</b>"));
     assert!(!render(&[scenario("gpu0", Outcome::Passed)]).contains("<section class=\"failure\">"));
 }

@@ -26,7 +26,7 @@ pub(super) fn failure(one: &ScenarioReport) -> Markup {
                 }
                 @if let Some(event) = cause(one, step) {
                     h4 { "after this access" @if event.step != *number { ", in step " (event.step) } }
-                    table.events { (columns()) (row(event)) }
+                    table.events { (columns()) (row(event, false)) }
                 }
             }
         }
@@ -49,7 +49,7 @@ pub(super) fn steps(one: &ScenarioReport) -> Markup {
         @if !before.is_empty() {
             details.step {
                 summary { span.number { "0" } b { "before the steps" } (said(&before)) }
-                (table(&before, 0))
+                (table(&before, 0, None))
             }
         }
         @for (number, step) in (1usize..).zip(&one.steps) {
@@ -60,7 +60,7 @@ pub(super) fn steps(one: &ScenarioReport) -> Markup {
                     span.number { (number) } b { (step.step) } " "
                     span.detail { (step.detail) } (said(&inside))
                 }
-                (table(&inside, before))
+                (table(&inside, before, step.cause))
             }
         }
         @let behind: Vec<_> = events.iter().filter(|event| event.step > one.steps.len()).collect();
@@ -68,7 +68,7 @@ pub(super) fn steps(one: &ScenarioReport) -> Markup {
             @let before = events.iter().rfind(|event| event.number < first.number).map_or(0, |event| event.number);
             details.step {
                 summary { span.number {} b { "behind the steps" } (said(&behind)) }
-                (table(&behind, before))
+                (table(&behind, before, None))
             }
         }
     }
@@ -78,8 +78,9 @@ fn said(events: &[&Event]) -> Markup {
     html! { @if !events.is_empty() { span.said { (events.len()) } } }
 }
 
-/// What was said in a step; `before` is the number of what was said last before it.
-fn table(events: &[&Event], before: usize) -> Markup {
+/// What was said in a step; `before` is the number of what was said last before it, `cause` that of what it failed
+/// at.
+fn table(events: &[&Event], before: usize, cause: Option<usize>) -> Markup {
     let numbers = std::iter::once(before).chain(events.iter().map(|event| event.number));
     html! {
         @if events.is_empty() {
@@ -90,7 +91,7 @@ fn table(events: &[&Event], before: usize) -> Markup {
                 @for (last, event) in numbers.zip(events) {
                     @let left_out = event.number.saturating_sub(last).saturating_sub(1);
                     @if left_out > 0 { tr.cut { td colspan="5" { "… and " (left_out) " more" } } }
-                    (row(event))
+                    (row(event, Some(event.number) == cause))
                 }
             }
         }
@@ -101,11 +102,11 @@ fn columns() -> Markup {
     html! { colgroup { col; col; col; col; col; } }
 }
 
-fn row(event: &Event) -> Markup {
+fn row(event: &Event, is_cause: bool) -> Markup {
     let Event { number, who, device, what, place, offset, value, words, failure, .. } = event;
     let millis = format!("{}.{:03} ms", event.at_us / 1000, event.at_us % 1000);
     html! {
-        tr {
+        tr.cause[is_cause] {
             td title=(millis) { (number) }
             td { @if *who == Who::Device { (device) " → memory" } @else { (who.word()) " → " (device) } }
             @if place.is_empty() {
