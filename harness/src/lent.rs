@@ -47,9 +47,10 @@ fn by_another(
     command.args(paths).stdin(Stdio::null());
     let ended = command.output().map_err(failed)?;
     let text = std::fs::read_to_string(&report).unwrap_or_default();
-    let reports = json::parse(&text).unwrap_or_default();
-    // Two folders may have a scenario of one name.
-    let found = reports.into_iter().find(|report| report.file == scenario.file);
+    let reports = json::parse(&text).map(|report| report.scenarios).unwrap_or_default();
+    // Two folders may have a scenario of one name, and a file several scenarios.
+    let is_it = |report: &ScenarioReport| (&report.file, &report.name) == (&scenario.file, &scenario.name);
+    let found = reports.into_iter().find(is_it);
     found.ok_or_else(|| {
         let said = String::from_utf8_lossy(&ended.stderr);
         format!("lending: {}: {}", ended.status, said.trim().replace('\n', "; "))

@@ -11,6 +11,7 @@
 //! - [`reach`]: where devices come from, and the connection to one.
 //! - [`lent`]: scenarios to which their device is lent, each run by another process.
 //! - [`fused`]: a device whose calls can be made to fail; [`within`]: one that is served in this thread.
+//! - [`fixture`]: a device for the tests of somebody else's VMM.
 //! - [`opened`]: devices that are open, for a scenario without a machine.
 //! - [`likeness`]: what a device is like: as a profile, and compared with another.
 //! - [`acpi`]: what the tables in guest memory say.
@@ -26,6 +27,7 @@ pub mod acpi;
 pub mod bench;
 pub mod cli;
 pub mod doctor;
+pub mod fixture;
 pub mod fused;
 pub mod host;
 pub mod lent;

@@ -22,7 +22,8 @@ pub fn missing(scenario: &Loaded, maker: &Maker) -> Option<String> {
         return Some(format!("is about the kernel interface {about}, and --abi is {abi}"));
     }
     let guest = maker.guest_for(scenario);
-    if scenario.scenario.requires.iter().any(|name| name == KVM) && guest != GuestKind::Kvm {
+    let mut names = scenario.scenario.requires.iter().chain(&scenario.scenario.guest);
+    if names.any(|name| name == KVM) && guest != GuestKind::Kvm {
         return Some(format!("needs the guest kvm, and the guest is {}", guest.name()));
     }
     if let Some(why) = foreign_code(scenario, std::env::consts::ARCH) {
@@ -153,6 +154,20 @@ mod tests {
 
     fn external() -> Maker {
         maker(Source::VfioUser(PathBuf::from("/sock")), None)
+    }
+
+    #[test]
+    fn a_scenario_may_say_which_guest_it_has() {
+        let says = |guest: &str| {
+            let text =
+                format!("guest = \"{guest}\"\nproves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"a\"");
+            Loaded::parse("x", "x.toml", &text, None).unwrap()
+        };
+        let kvm = Maker { guest: GuestKind::Kvm, ..sim(None) };
+        assert_eq!((missing(&says("soft"), &kvm), kvm.guest_for(&says("soft"))), (None, GuestKind::Soft));
+        assert_eq!(missing(&says("soft"), &sim(None)), None);
+        let why = "needs the guest kvm, and the guest is soft";
+        assert_eq!(missing(&says("kvm"), &sim(None)).unwrap(), why);
     }
 
     #[test]

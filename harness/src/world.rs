@@ -47,6 +47,7 @@ use crate::process::ProcessError;
 use crate::reach::Place;
 pub use crate::reach::Source;
 use crate::scenario::Loaded;
+use crate::scenario::life::SOFT;
 use crate::scenario::step::Step;
 use crate::trace::Journal;
 use crate::trace::Tracer;
@@ -219,11 +220,12 @@ impl Maker {
     }
 
     /// What runs the guest of a scenario. A machine in whose layout KVM's guest program cannot run has a soft guest,
-    /// and so has one whose guest is interrupted, where that program takes none; the report says so.
+    /// and so has one that says so, or whose guest is interrupted, where that program takes none; the report says so.
     pub fn guest_for(&self, scenario: &Loaded) -> GuestKind {
         let can =
             kvm_can_run(scenario.machine.arch) && (kvm::takes_interrupts() || !is_interrupted(scenario));
-        if can { self.guest } else { GuestKind::Soft }
+        let wished = scenario.scenario.guest.as_deref() != Some(SOFT);
+        if can && wished { self.guest } else { GuestKind::Soft }
     }
 
     /// The only revision of vfio-cxl that will do: what the scenario says, or for somebody else's device what the

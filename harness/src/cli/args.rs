@@ -21,8 +21,10 @@ use vmm_core::plan::machine::Arch;
 
 use super::bench::Bench;
 use super::doctor::Doctor;
+use super::merge::Merge;
 use super::pages::Completions;
 use super::pages::Man;
+use super::shard::Shard;
 use crate::world::Source;
 
 /// Tests CXL Type-2 passthrough without hardware.
@@ -53,6 +55,8 @@ pub(super) enum Command {
     List(List),
     /// Print the JSON schema of a kind of file
     Schema(Schema),
+    /// Put the JSON reports of all shards of a run together
+    Merge(Merge),
     /// Live many lives of machines with accidents, and look what is left of each
     Soak(Soak),
     /// Tell in words what a fuzzer found, and try it again
@@ -109,9 +113,10 @@ impl Default for Command {
             abi: None,
             reports: Vec::new(),
             filter: None,
-            shard: Shard { index: 1, count: 1 },
+            shard: Shard::WHOLE,
             jobs: 1,
             no_skip: false,
+            watch: false,
             timeout: DEFAULT_TIMEOUT,
             allow_touch: false,
             lend: None,
@@ -152,6 +157,9 @@ pub(super) struct Run {
     /// A scenario that is skipped counts as failed
     #[arg(long)]
     pub(super) no_skip: bool,
+    /// Run again whenever a file of these scenarios changes, until Ctrl-C
+    #[arg(long, requires = "paths")]
+    pub(super) watch: bool,
     /// With vfio:BDF, run scenarios, too, that touch the device's memory, write its registers or reset it: this has
     /// hung real machines
     #[arg(long)]
@@ -352,6 +360,10 @@ pub(super) struct Schema {
 pub(super) enum Described {
     /// A profile: which device to be
     Profile,
+    /// A scenario: what is done and seen
+    Scenario,
+    /// What `run` reports as JSON
+    Report,
 }
 
 #[derive(Debug, Args)]
@@ -441,31 +453,6 @@ fn regex(text: &str) -> Result<Regex, String> {
     Regex::new(text).map_err(|error| error.to_string().lines().last().unwrap_or_default().trim().to_owned())
 }
 
-/// One part of all scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl Shard {
-    /// Whether the scenario with this number, from 0, is in the part.
-    pub(super) fn has(self, number: usize) -> bool {
-        number % self.count == self.index - 1
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be I/N, with I from 1 to N".to_owned();
-        let (index, count) = text.split_once('/').ok_or_else(wrong)?;
-        let (index, count) = (index.parse().map_err(|_| wrong())?, count.parse().map_err(|_| wrong())?);
-        if (1..=count).contains(&index) { Ok(Self { index, count }) } else { Err(wrong()) }
-    }
-}
-
 /// A time in seconds, above 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Seconds(pub(super) Duration);
@@ -515,25 +502,6 @@ mod tests {
     #[case("cxl-sim lend true", false)]
     fn a_device_is_lent_by_a_way_that_there_is_and_to_a_program(#[case] line: &str, #[case] is_sound: bool) {
         assert_eq!(Arguments::try_parse_from(line.split(' ')).is_ok(), is_sound);
-    }
-
-    #[test]
-    fn every_scenario_is_in_one_shard_of_three() {
-        for number in 0..20 {
-            let shards = ["1/3", "2/3", "3/3"].map(|text| text.parse::<Shard>().unwrap());
-            assert_eq!(shards.iter().filter(|shard| shard.has(number)).count(), 1);
-        }
-    }
-
-    #[rstest]
-    #[case("0/3")]
-    #[case("4/3")]
-    #[case("1/0")]
-    #[case("1")]
-    #[case("a/b")]
-    #[case("-1/3")]
-    fn a_shard_that_cannot_be_is_refused(#[case] text: &str) {
-        assert!(text.parse::<Shard>().is_err());
     }
 
     #[rstest]

@@ -15,7 +15,7 @@ pub(super) fn list(args: &List) -> Result<ExitCode, Failure> {
         Listed::Profiles => {
             PRESETS.iter().map(|preset| (preset.name.to_owned(), preset.about.to_owned())).collect()
         }
-        Listed::Scenarios => bundled()?.into_iter().map(|one| (one.file, one.scenario.proves)).collect(),
+        Listed::Scenarios => bundled()?.into_iter().map(|one| (one.place(), one.scenario.proves)).collect(),
     };
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, about) in lines {

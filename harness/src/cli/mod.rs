@@ -10,15 +10,19 @@ mod inspect;
 mod lend;
 mod likeness;
 mod list;
+mod merge;
 mod pages;
 mod plan;
 mod progress;
 mod refind;
 mod replay;
+mod reports;
 mod run;
 mod schema;
 mod serve;
+mod shard;
 mod soak;
+mod watch;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,9 +47,6 @@ enum Failure {
     /// The command was wrong.
     #[error("{0}")]
     Usage(String),
-    /// Something that the command names is not built yet.
-    #[error("{0} is not built yet")]
-    NotBuilt(String),
     /// A file was wrong.
     #[error("{0}")]
     File(String),
@@ -57,7 +58,7 @@ enum Failure {
 impl Failure {
     fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::NotBuilt(_) | Self::File(_) => WRONG,
+            Self::Usage(_) | Self::File(_) => WRONG,
             Self::Failed(_) => FAILED,
         }
     }
@@ -102,7 +103,8 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Acpi(args) => acpi::acpi(&args),
         Command::List(args) => list::list(&args),
-        Command::Schema(args) => schema::schema(&args),
+        Command::Schema(args) => schema::print(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Refind(args) => refind::refind(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Soak(args) => soak::soak(&args),

@@ -1,6 +1,7 @@
 //! `cxl-sim plan`: what a scenario's machine would do, before anything is touched.
 
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cxl_spec::address::Address;
@@ -180,18 +181,40 @@ pub(super) fn planned(scenario: &Loaded, timeout: Seconds) -> Result<Plan, Failu
     devices.plan(scenario).map_err(|error| Failure::Failed(error.to_string()))
 }
 
-/// The scenario in this file, or the bundled one of this name.
+/// The scenario in this file, or the bundled one of this name. One of several that a file has by a matrix is named with
+/// its values in brackets behind the file's name.
 pub(super) fn scenario(path: &Path) -> Result<Loaded, Failure> {
-    let bundled =
-        bundled()?.into_iter().find(|one| Path::new(&one.file) == path || Path::new(&one.name) == path);
-    if let Some(one) = bundled.filter(|_| !path.exists()) {
-        return Ok(one);
+    let is_named = |one: &Loaded| Path::new(&one.place()) == path || Path::new(&one.name) == path;
+    let file =
+        path.to_str().and_then(|text| text.split_once(".toml[")).map(|(stem, _)| format!("{stem}.toml"));
+    let file = file.map(PathBuf::from).filter(|file| file.exists());
+    if !path.exists() && file.is_none() {
+        let all = bundled()?;
+        if let Some(one) = all.iter().find(|one| is_named(one)) {
+            return Ok(one.clone());
+        }
+        let of_file = |one: &Loaded| one.name.split('[').next().map(Path::new) == Some(path);
+        if all.iter().any(|one| of_file(one) || Path::new(&one.file) == path) {
+            return Err(several(path));
+        }
     }
     if path.is_dir() {
         return Err(Failure::Usage(format!("{}: is a folder; a plan is for one scenario", path.display())));
     }
-    let mut found = find(&[path.to_owned()])?;
-    found.pop().ok_or_else(|| Failure::Usage(format!("{}: no scenario", path.display())))
+    let mut found = find(&[file.clone().unwrap_or_else(|| path.to_owned())])?;
+    if file.is_some() {
+        found.retain(is_named);
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (Some(_), false) => Err(several(path)),
+        (None, _) => Err(Failure::Usage(format!("{}: no scenario", path.display()))),
+    }
+}
+
+fn several(path: &Path) -> Failure {
+    let why = "has several scenarios; a plan is for one, such as FILE.toml[KEY=VALUE]";
+    Failure::Usage(format!("{}: {why}", path.display()))
 }
 
 /// The map as a drawing, with what the boxes mean.

@@ -1,9 +1,6 @@
 //! `cxl-sim run`.
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Write;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,15 +14,18 @@ use super::FAILED;
 use super::Failure;
 use super::args::Guest;
 use super::args::Run;
-use super::file_failure;
 use super::progress::Progress;
+use super::reports::Open;
+use super::reports::open_reports;
+use super::reports::write_reports;
 use super::this_program;
+use super::watch::watch;
 use crate::lent;
 use crate::report::ScenarioReport;
 use crate::report::Summary;
-use crate::report::html;
-use crate::report::json;
+use crate::report::json::Report;
 use crate::report::paint::Paint;
+use crate::report::shard::Part;
 use crate::report::text;
 use crate::requires::PLAIN;
 use crate::runner;
@@ -42,8 +42,13 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     if args.jobs == 0 {
         return Err(Failure::Usage("--jobs 0: must be at least 1".to_owned()));
     }
-    let scenarios = chosen(args)?;
-    let mut reports = open_reports(args)?;
+    if args.watch { watch(args) } else { once(args) }
+}
+
+/// Runs the scenarios once.
+pub(super) fn once(args: &Run) -> Result<ExitCode, Failure> {
+    let (part, scenarios) = chosen(args)?;
+    let reports = open_reports(&args.reports)?;
     let (guest, why) = guest(args.guest);
     let maker = maker(args, guest)?;
     announce(&maker, &scenarios, why.as_deref())?;
@@ -55,15 +60,19 @@ pub(super) fn run(args: &Run) -> Result<ExitCode, Failure> {
     };
     // Somebody else's server serves one client after another: a second one would wait for nothing.
     let jobs = if maker.source.is_made() { args.jobs } else { 1 };
-    let is_seen = reports.iter().any(|wanted| wanted.kind.is_seen);
+    let is_seen = reports.iter().any(Open::is_seen);
     let done = runner::run_all(&scenarios, jobs, &|one| run_one(&maker, &args.paths, is_seen, one), &say);
     progress.end();
-    for Wanted { path, file, kind } in &mut reports {
-        file.write_all((kind.render)(&done).as_bytes()).map_err(|error| file_failure(path, &error))?;
-    }
-    crate::cli::run::say(&text::summary(&done))?;
-    let Summary { failed, skipped, .. } = Summary::of(&done);
-    let bad = failed > 0 || args.no_skip && skipped > 0;
+    let report = Report::new(part, done);
+    write_reports(reports, &report)?;
+    ended(&report, args.no_skip)
+}
+
+/// The last line of a report, and the exit code.
+pub(super) fn ended(report: &Report, no_skip: bool) -> Result<ExitCode, Failure> {
+    say(&text::summary(&report.scenarios))?;
+    let Summary { failed, skipped, .. } = report.summary;
+    let bad = failed > 0 || no_skip && skipped > 0;
     Ok(if bad { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 
@@ -96,7 +105,8 @@ fn maker(args: &Run, guest: GuestKind) -> Result<Maker, Failure> {
     Ok(Maker { abi, hardware: Hardware { allow_touch, firmware_committed, simulated, ..hardware }, ..maker })
 }
 
-fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
+/// The scenarios of the part of the run that is asked for.
+fn chosen(args: &Run) -> Result<(Part, Vec<Loaded>), Failure> {
     let all = find(&args.paths)?;
     let wanted = |one: &Loaded| args.filter.as_ref().is_none_or(|filter| filter.is_match(&one.name));
     let matching: Vec<_> = all.into_iter().filter(wanted).collect();
@@ -104,50 +114,11 @@ fn chosen(args: &Run) -> Result<Vec<Loaded>, Failure> {
         let filter = args.filter.as_ref().map_or("", |filter| filter.as_str());
         return Err(Failure::Usage(format!("--filter {filter}: no scenario has such a name")));
     }
+    let names = matching.iter().map(|one| (one.name.as_str(), one.file.as_str()));
+    let part = Part::new(args.shard.numbers(), names);
     let numbered = matching.into_iter().enumerate();
-    Ok(numbered.filter(|(number, _)| args.shard.has(*number)).map(|(_, one)| one).collect())
-}
-
-/// A kind of report, by how the names of its files end.
-struct Kind {
-    ends: &'static str,
-    /// It wants to know what there is to see of each scenario.
-    is_seen: bool,
-    render: fn(&[ScenarioReport]) -> String,
-}
-
-static KINDS: [Kind; 2] = [
-    Kind { ends: "json", is_seen: true, render: json::render },
-    Kind { ends: "html", is_seen: true, render: html::render },
-];
-
-/// A report that is to be written.
-struct Wanted<'a> {
-    path: &'a Path,
-    file: File,
-    kind: &'static Kind,
-}
-
-/// Opens the reports before anything runs: a report that cannot be written is found out at once.
-fn open_reports(args: &Run) -> Result<Vec<Wanted<'_>>, Failure> {
-    let kind = |path: &Path| {
-        let ends = path.extension().and_then(OsStr::to_str);
-        KINDS.iter().find(|kind| Some(kind.ends) == ends)
-    };
-    let checked =
-        args.reports.iter().map(|path| match (kind(path), path.extension().and_then(OsStr::to_str)) {
-            (Some(kind), _) => Ok((path.as_path(), kind)),
-            (None, Some("xml")) => Err(Failure::NotBuilt("a report of the kind .xml".to_owned())),
-            _ => {
-                Err(Failure::Usage(format!("--report {}: must end in .json, .xml or .html", path.display())))
-            }
-        });
-    let checked: Vec<_> = checked.collect::<Result<_, _>>()?;
-    let open = |(path, kind)| match File::create(path) {
-        Ok(file) => Ok(Wanted { path, file, kind }),
-        Err(error) => Err(file_failure(path, &error)),
-    };
-    checked.into_iter().map(open).collect()
+    let mine = numbered.filter(|(number, _)| part.has(*number)).map(|(_, one)| one).collect();
+    Ok((part, mine))
 }
 
 pub(super) fn guest(wanted: Guest) -> (GuestKind, Option<String>) {

@@ -9,10 +9,13 @@ use super::args::Described;
 use super::args::Schema;
 use super::run::say;
 use crate::report::json;
+use crate::scenario::schema;
 
-pub(super) fn schema(args: &Schema) -> Result<ExitCode, Failure> {
+pub(super) fn print(args: &Schema) -> Result<ExitCode, Failure> {
     let schema = match args.what {
         Described::Profile => Profile::schema(),
+        Described::Scenario => schema::schema(),
+        Described::Report => json::schema(),
     };
     say(json::pretty(&schema).trim_end())?;
     Ok(ExitCode::SUCCESS)

@@ -1,19 +1,23 @@
 //! What a run has to say, as values: for people in [`text`], and as a page to look at in [`html`]; for scripts in
-//! [`json`].
+//! [`json`], and for the pages of others in [`junit`].
 //!
 //! - [`story`]: what there is to see of a scenario; [`planned`]: what a plan has of it.
 //! - [`drawn`]: an address map as lines; [`mod@paint`]: colours in a terminal.
 //! - [`amount`]: sizes and addresses for people.
+//! - [`shard`]: parts of a run, and how their reports become one.
 
 pub mod amount;
 pub mod drawn;
 pub mod html;
 pub mod json;
+pub mod junit;
 pub mod paint;
 pub mod planned;
+pub mod shard;
 pub mod story;
 pub mod text;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -21,7 +25,7 @@ use self::story::Story;
 use crate::step::Verdict;
 
 /// What became of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// What must be seen was seen.
@@ -44,7 +48,7 @@ impl Outcome {
 }
 
 /// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct StepReport {
     /// The step's key in the file, or `attach`.
     pub step: String,
@@ -61,7 +65,7 @@ pub struct StepReport {
 }
 
 /// What was seen, and what was expected.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Differs {
     /// What was seen.
     pub seen: String,
@@ -85,7 +89,7 @@ impl StepReport {
 }
 
 /// What became of a scenario.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct ScenarioReport {
     /// Its name.
     pub name: String,
@@ -111,7 +115,7 @@ pub struct ScenarioReport {
 }
 
 /// How many scenarios became what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Summary {
     /// Passed.
     pub passed: usize,

@@ -1,10 +1,11 @@
 //! What there is to see of a scenario: the guest address map, the topology, and what was said to the devices.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 
 /// What there is to see. Nothing of it is there if no report wants it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Story {
     /// The guest address map, by rising address; empty without a machine.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -18,7 +19,7 @@ pub struct Story {
 }
 
 /// Something at its place in an address space.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Placed {
     /// What it is called.
     pub name: String,
@@ -26,9 +27,11 @@ pub struct Placed {
     pub kind: String,
     /// Its first address.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub start: u64,
     /// How many bytes.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub size: u64,
     /// What an access reaches.
     pub reach: Reach,
@@ -41,22 +44,24 @@ pub struct Placed {
 }
 
 /// A part of something.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Part {
     /// What it is.
     pub name: String,
     /// Where in the whole it begins.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub offset: u64,
     /// How many bytes.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub size: u64,
     /// What an access reaches.
     pub reach: Reach,
 }
 
 /// What an access reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Reach {
     /// Memory.
@@ -85,7 +90,7 @@ impl Reach {
 }
 
 /// Which device is below which bridge.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Topology {
     /// The host bridges.
     pub bridges: Vec<Bridge>,
@@ -96,7 +101,7 @@ pub struct Topology {
 }
 
 /// A host bridge, and its only root port.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Bridge {
     /// What it is called.
     pub name: String,
@@ -111,15 +116,17 @@ pub struct Bridge {
 }
 
 /// A window.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Window {
     /// What it is called.
     pub name: String,
     /// Its first address.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub start: u64,
     /// How many bytes.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub size: u64,
     /// The bridges that it leads to.
     pub targets: Vec<String>,
@@ -128,7 +135,7 @@ pub struct Window {
 }
 
 /// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Device {
     /// What it is called.
     pub name: String,
@@ -136,9 +143,11 @@ pub struct Device {
     pub bdf: String,
     /// Where its decoder 0 puts its memory.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub base: u64,
     /// How much memory it has.
     #[serde(with = "hex")]
+    #[schemars(with = "String")]
     pub size: u64,
     /// The memory can be mapped. Where not, every access is a call.
     pub mapped: bool,
@@ -147,7 +156,7 @@ pub struct Device {
 }
 
 /// What was said to the devices, in order. Where numbers are left out, so much is not kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Timeline {
     /// How much there was.
     pub count: usize,
@@ -163,7 +172,7 @@ impl Timeline {
 }
 
 /// A register access or a message.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Event {
     /// Its number, from 1.
     pub number: usize,
@@ -195,7 +204,7 @@ pub struct Event {
 }
 
 /// On whose behalf something is said to a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
     /// The machine itself.

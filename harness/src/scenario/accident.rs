@@ -16,6 +16,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::Profile;
 use sim_device::profile::source::Mistake;
@@ -27,7 +28,7 @@ use super::check::Check;
 use super::step::Step;
 
 /// The device's process dies.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kill {
     /// Which device.
@@ -35,7 +36,7 @@ pub struct Kill {
 }
 
 /// The device's process stops where it is, and does not end.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     /// Which device.
@@ -46,7 +47,7 @@ pub struct Freeze {
 }
 
 /// A process that was stopped goes on.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Thaw {
     /// Which device.
@@ -54,7 +55,7 @@ pub struct Thaw {
 }
 
 /// The device's process dies, and another one is at its place.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {
     /// Which device.
@@ -65,7 +66,7 @@ pub struct Restart {
 }
 
 /// The machine has lost the device. A loss that a scenario expects is no failure, whatever `on_loss` says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Lost {
     /// Which device.

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::place::Place;
@@ -28,7 +29,7 @@ use crate::acpi::layout::Table;
 use crate::acpi::layout::What;
 
 /// What a table says, or that there is no such table.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub struct Acpi {
     /// Its signature.
     pub table: String,
@@ -41,7 +42,7 @@ pub struct Acpi {
 }
 
 /// What a field must say.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
     /// These fields of a structure.

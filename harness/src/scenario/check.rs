@@ -26,6 +26,9 @@ use super::user::RegionInfo;
 use super::user::RegionRead;
 use super::user::RegionWrite;
 use super::user::Sweep;
+use super::written::Texts;
+use super::written::Tree;
+use super::written::place_of;
 
 /// The longest range that is searched: every eight bytes are a load of the guest's.
 const MOST_HIDDEN: u64 = 16 << 20;
@@ -41,18 +44,18 @@ const PAGE: u64 = 0x1000;
 
 /// What the reader cannot see by itself.
 pub(super) struct Check<'a> {
-    file: &'a str,
-    text: &'a str,
+    texts: &'a Texts,
+    tree: Tree<'a>,
 }
 
 impl<'a> Check<'a> {
-    /// A check of this text.
-    pub(super) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text }
+    /// A check of what these texts say.
+    pub(super) fn new(texts: &'a Texts, tree: Tree<'a>) -> Self {
+        Self { texts, tree }
     }
 
     pub(super) fn mistake<T>(&self, path: &[&str], message: String) -> Result<T, Mistake> {
-        Err(Mistake::of_value(self.file, self.text, path, message))
+        Err(self.texts.mistake(place_of(&self.tree, path), message))
     }
 
     pub(super) fn devices(&self, scenario: &Scenario) -> Result<(), Mistake> {
@@ -92,6 +95,7 @@ impl<'a> Check<'a> {
             return self.mistake(&["refused"], message);
         }
         for (key, there) in [
+            ("guest", scenario.guest.is_some()),
             ("bridge", !scenario.bridges.is_empty()),
             ("window", !scenario.windows.is_empty()),
             ("smmu", !scenario.smmus.is_empty()),

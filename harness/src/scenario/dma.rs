@@ -11,6 +11,7 @@
 //! copy = { device = "gpu0", from = "0x20_0000", to_memory = 0x1000, length = 8, ends = "done" }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
@@ -25,7 +26,7 @@ use super::check::Check;
 use super::place::Place;
 
 /// An SMMU of the machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Smmu {
     /// The bus that it sits on: `pcie.0`, or the name of a host bridge. A device's own is `DEVICE bridge`.
@@ -37,7 +38,7 @@ pub struct Smmu {
 
 /// The guest has the device's engine copy, and sees how that ends. Each side is an address as the device sees it,
 /// or an offset in its memory.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
     /// Which device.
@@ -62,7 +63,7 @@ pub struct Copy {
 }
 
 /// It is planned what a device may do with a part of the map.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decided {
     /// Which device.
@@ -83,7 +84,7 @@ const MOST_VECTORS: u16 = 2048;
 
 /// The device was told about memory that it may reach since it came, or since this was asked last: exactly this, in
 /// this order. What it refused has that behind it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DmaCalls {
     /// Which device.

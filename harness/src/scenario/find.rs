@@ -1,5 +1,6 @@
 //! Where scenarios are: in files, in folders, and in the program itself.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -9,7 +10,10 @@ use include_dir::include_dir;
 use sim_device::profile::source::Mistake;
 use sim_device::profile::source::read_text;
 
+use super::Beside;
 use super::Loaded;
+use super::written::names_of;
+use super::written::plain;
 
 /// The scenarios that come with the program, so that an installed one has them in any folder.
 static BUNDLED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../scenarios");
@@ -46,20 +50,48 @@ pub enum FindError {
 pub fn bundled() -> Result<Vec<Loaded>, FindError> {
     let mut files = Vec::new();
     collect_bundled(&BUNDLED, &mut files);
-    files.sort_unstable_by_key(|(path, _)| *path);
-    let load = |(path, text): (&Path, &str)| {
-        let file = Path::new(BUNDLED_FOLDER).join(path);
-        Loaded::parse(&name(path), &file.display().to_string(), text, None)
+    files.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let reader = |path: &Path| {
+        let below = path.strip_prefix(BUNDLED_FOLDER).ok();
+        let text = below.and_then(|below| BUNDLED.get_file(below)?.contents_utf8());
+        text.map(str::to_owned).ok_or_else(|| "no file that comes with the program".to_owned())
     };
-    files.into_iter().map(load).map(|loaded| Ok(loaded?)).collect()
+    let beside = Beside { folder: None, reader: &reader };
+    load(&without_parts(files), Path::new(BUNDLED_FOLDER), |_| beside)
 }
 
-fn collect_bundled<'a>(folder: &'a Dir<'a>, files: &mut Vec<(&'a Path, &'a str)>) {
+fn collect_bundled(folder: &Dir<'_>, files: &mut Vec<(PathBuf, String)>) {
     let scenarios = folder.files().filter(|file| is_scenario(file.path()));
-    files.extend(scenarios.filter_map(|file| Some((file.path(), file.contents_utf8()?))));
+    files.extend(scenarios.filter_map(|file| {
+        Some((Path::new(BUNDLED_FOLDER).join(file.path()), file.contents_utf8()?.to_owned()))
+    }));
     for folder in folder.dirs() {
         collect_bundled(folder, files);
     }
+}
+
+/// The files without those that others of them include, and that are no scenarios of their own: they do not say what
+/// they prove.
+fn without_parts(files: Vec<(PathBuf, String)>) -> Vec<(PathBuf, String)> {
+    let known: Vec<_> = files.iter().map(|(path, text)| names_of(path, text)).collect();
+    let included: HashSet<_> = known.iter().flat_map(|(names, _)| names).collect();
+    let is_part = |path: &Path, is_scenario: bool| !is_scenario && included.contains(&plain(path));
+    let kept = files.into_iter().zip(&known).filter(|((path, _), (_, says))| !is_part(path, *says));
+    kept.map(|(file, _)| file).collect()
+}
+
+/// The scenarios in these files, named from this folder.
+fn load<'a>(
+    files: &'a [(PathBuf, String)],
+    root: &Path,
+    beside: impl Fn(&'a Path) -> Beside<'a>,
+) -> Result<Vec<Loaded>, FindError> {
+    let mut all = Vec::new();
+    for (path, text) in files {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        all.extend(Loaded::all((&name(below), &path.display().to_string()), text, beside(path))?);
+    }
+    Ok(all)
 }
 
 /// The scenarios at these paths, each a file or a folder, or the bundled ones where there are none.
@@ -72,19 +104,41 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<Loaded>, FindError> {
     }
     let mut all = Vec::new();
     for path in paths {
-        all.extend(if path.is_dir() { folder(path)? } else { vec![file(path, Path::new(""))?] });
+        all.extend(if path.is_dir() { folder(path)? } else { of_disk(&[file(path)?], Path::new(""))? });
     }
     Ok(all)
 }
 
-fn folder(root: &Path) -> Result<Vec<Loaded>, FindError> {
+/// The files that scenarios at these paths can be in: files, and what folders have.
+///
+/// # Errors
+/// If a path cannot be read.
+pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FindError> {
     let mut files = Vec::new();
-    collect(root, &mut files)?;
-    files.sort_unstable();
-    if files.is_empty() {
+    for path in paths {
+        if path.is_dir() {
+            collect(path, &mut files)?;
+        } else {
+            files.push(path.clone());
+        }
+    }
+    Ok(files)
+}
+
+fn folder(root: &Path) -> Result<Vec<Loaded>, FindError> {
+    let mut paths = Vec::new();
+    collect(root, &mut paths)?;
+    paths.sort_unstable();
+    if paths.is_empty() {
         return Err(FindError::Empty { path: root.to_owned() });
     }
-    files.iter().map(|path| file(path, root)).collect()
+    let files = paths.iter().map(|path| file(path)).collect::<Result<_, _>>()?;
+    of_disk(&without_parts(files), root)
+}
+
+fn of_disk(files: &[(PathBuf, String)], root: &Path) -> Result<Vec<Loaded>, FindError> {
+    let reader = |path: &Path| read_text(path).map_err(|error| error.to_string());
+    load(files, root, |path| Beside { folder: path.parent(), reader: &reader })
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FindError> {
@@ -102,11 +156,9 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), FindError> {
     Ok(())
 }
 
-fn file(path: &Path, root: &Path) -> Result<Loaded, FindError> {
+fn file(path: &Path) -> Result<(PathBuf, String), FindError> {
     let unreadable = |error| FindError::Unreadable { path: path.to_owned(), error };
-    let text = read_text(path).map_err(unreadable)?;
-    let below = path.strip_prefix(root).unwrap_or(path);
-    Ok(Loaded::parse(&name(below), &path.display().to_string(), &text, path.parent())?)
+    Ok((path.to_owned(), read_text(path).map_err(unreadable)?))
 }
 
 fn is_scenario(path: &Path) -> bool {
@@ -128,7 +180,8 @@ mod tests {
     fn every_bundled_scenario_loads() {
         let bundled = bundled().unwrap();
         assert!(bundled.len() >= 6);
-        assert!(bundled.iter().all(|one| one.file == format!("scenarios/{}.toml", one.name)));
+        let named = |one: &Loaded| one.name.split('[').next().map(|name| format!("scenarios/{name}.toml"));
+        assert!(bundled.iter().all(|one| Some(&one.file) == named(one).as_ref()));
     }
 
     #[test]
@@ -140,6 +193,27 @@ mod tests {
         }
         let found = find(&[folder.path().to_owned()]).unwrap();
         assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["b/a", "c"]);
+    }
+
+    #[test]
+    fn what_is_only_included_is_no_scenario_and_what_proves_something_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("b")).unwrap();
+        let own = "include = [\"../base.toml\", \"c.toml\"]\n";
+        for (file, text) in [
+            ("b/a.toml", own),
+            ("b/c.toml", "proves = \"x\"\nrefused = \"y\"\n[[device]]\nname = \"c\"\n"),
+            ("base.toml", "[machine]\nram = \"64MiB\"\n"),
+        ] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let found = find(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(found.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["b/a", "b/c"]);
+        assert_eq!(found[0].machine.ram, 64 << 20);
+        // Nobody includes it, so it is taken for a scenario, and is none.
+        std::fs::remove_file(folder.path().join("b/a.toml")).unwrap();
+        let error = find(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("base.toml:1: missing field `proves`"), "{error}");
     }
 
     #[test]

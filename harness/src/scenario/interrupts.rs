@@ -26,6 +26,7 @@
 //! handler = { number = "0x51", at = "gpu0.bar0+0xc018", value = 2 }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use vmm_core::irq::signals::Signal;
@@ -34,7 +35,7 @@ use super::place::Place;
 
 /// The guest's handler of an interrupt asks the device whether it is meant, counts it if it is, and sees to what the
 /// device asks for, as a driver does.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Handler {
     /// The number of the interrupt, 32 to 255.
@@ -48,7 +49,7 @@ pub struct Handler {
 }
 
 /// The guest has taken an interrupt so often since it began to run.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Interrupts {
     /// The number of the interrupt, 32 to 255.
@@ -58,7 +59,7 @@ pub struct Interrupts {
 }
 
 /// A device has told the machine something so often since the guest began to run.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signalled {
     /// Which device.
@@ -70,7 +71,7 @@ pub struct Signalled {
 }
 
 /// The machine lets the interrupt pin of a device signal again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnmaskPin {
     /// Which device.

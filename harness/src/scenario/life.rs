@@ -14,6 +14,7 @@
 //!
 //! The guest's own resets are stores: of 0x8000 to Device Control, of 4 to Control 2 of the CXL device DVSEC.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use sim_device::profile::source::Mistake;
@@ -31,7 +32,7 @@ use super::place::Place;
 use super::step::Step;
 
 /// The machine is reset: its guest begins again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineReset {
     /// It does not come back, and the reason has this text in it.
@@ -39,7 +40,7 @@ pub struct MachineReset {
 }
 
 /// The machine resets a device through VFIO, and the guest runs on.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VfioReset {
     /// Which device.
@@ -50,7 +51,7 @@ pub struct VfioReset {
 
 /// The device's component registers were written since machine-done, or since this was asked last, by the machine or
 /// by the guest: exactly these, in this order.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Programmed {
     /// Which device.
@@ -60,7 +61,7 @@ pub struct Programmed {
 }
 
 /// The guest calls code that is somewhere in memory. A scenario with this step requires `kvm`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// Where.
@@ -70,7 +71,7 @@ pub struct Run {
 }
 
 /// The device's memory is not where it should be.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unplaced {
     /// Which device.
@@ -81,6 +82,12 @@ pub struct Unplaced {
 
 /// A guest that runs code.
 pub const KVM: &str = "kvm";
+
+/// A guest without a hypervisor.
+pub const SOFT: &str = "soft";
+
+/// What can run a guest.
+pub const GUESTS: [&str; 2] = [KVM, SOFT];
 
 /// Whether what a scenario requires is known, and what its steps need is required.
 pub(super) fn requires(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mistake> {
@@ -97,6 +104,16 @@ pub(super) fn requires(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mis
             let message = format!("run: needs `requires = [\"{KVM}\"]`: no other guest runs code");
             check.mistake(&["step", &index.to_string(), "run"], message)
         }
+    }
+}
+
+/// Whether what a scenario says of its guest is known.
+pub(super) fn guest(check: &Check<'_>, scenario: &Scenario) -> Result<(), Mistake> {
+    match &scenario.guest {
+        Some(name) if !GUESTS.contains(&name.as_str()) => {
+            check.mistake(&["guest"], format!("guest = {name:?}: must be one of {}", GUESTS.join(", ")))
+        }
+        _ => Ok(()),
     }
 }
 

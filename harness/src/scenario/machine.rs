@@ -1,12 +1,13 @@
 //! Steps of a scenario with a machine: what its guest does and sees, and what the machine did.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 
 use super::place::Place;
 
 /// The guest loads and sees.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Load {
     /// Where.
@@ -22,7 +23,7 @@ pub struct Load {
 }
 
 /// The guest stores.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Where.
@@ -34,7 +35,7 @@ pub struct Store {
 }
 
 /// The device itself holds in its memory.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceHolds {
     /// Which device.
@@ -48,7 +49,7 @@ pub struct DeviceHolds {
 }
 
 /// The device itself puts into its memory.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DevicePuts {
     /// Which device.
@@ -62,7 +63,7 @@ pub struct DevicePuts {
 }
 
 /// The guest reads a decoder through the BAR.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decoder {
     /// Which device.
@@ -78,7 +79,7 @@ pub struct Decoder {
 }
 
 /// The guest's window is here.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Which device.
@@ -90,7 +91,7 @@ pub struct Window {
 }
 
 /// The registers were written at machine-done.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineDone {
     /// Which device.
@@ -100,7 +101,7 @@ pub struct MachineDone {
 }
 
 /// The guest finds an address nowhere in a range.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hidden {
     /// The address that must not be found.

@@ -16,6 +16,8 @@
 //! With `attach = false` there is no machine: the devices are open, as a user of VFIO opens them, and the steps are
 //! calls on them ([`user`]).
 //!
+//! Files that it includes, variables and matrices are in the module `written`.
+//!
 //! Steps have their kind as their only key, so that a mistake is found at its line; unknown keys are mistakes.
 //! What a reader cannot see by itself (a device that no step has, a width of three) is checked here, too: a
 //! [`Loaded`] scenario can be run.
@@ -33,13 +35,18 @@ pub mod place;
 pub mod plug;
 pub mod reached;
 pub mod region;
+pub mod schema;
 pub mod step;
 pub mod topology;
 pub mod user;
 
 mod check;
+mod written;
+
+use std::path::Path;
 
 use check::Check;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::kernel::Abi;
 use sim_device::profile::Profile;
@@ -51,9 +58,13 @@ use vmm_core::acpi::system::FmwsInCrs;
 use vmm_core::plan::firmware::Telling;
 use vmm_core::plan::machine::Arch;
 use vmm_core::plan::machine::Machine;
+use written::One;
+pub use written::Reader;
+use written::Texts;
+use written::Tree;
 
 /// A scenario as written.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// What it proves, in a sentence.
@@ -64,6 +75,10 @@ pub struct Scenario {
     /// What it needs that is not everywhere: `kvm`, or a [`needs::Need`]. Where that is not there, it is skipped.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// What runs its guest: `kvm`, without which it is skipped, or `soft`, whatever the user says. Without this, what
+    /// the user says.
+    #[serde(default)]
+    pub guest: Option<String>,
     /// The devices are attached to a machine. Without one, there is no guest, and steps are calls on the devices.
     #[serde(default = "yes")]
     pub attach: bool,
@@ -91,7 +106,7 @@ pub struct Scenario {
 }
 
 /// What can be said about the machine.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MachineKeys {
     /// Whose layout it has: `x86_64` or `aarch64`.
@@ -135,7 +150,7 @@ impl MachineKeys {
 }
 
 /// Which bridge's ACPI resources name the range of the fixed windows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FmwsInCrsKey {
     /// The first CXL host bridge's.
@@ -145,7 +160,7 @@ pub enum FmwsInCrsKey {
 }
 
 /// A device of the machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
     /// The machine's name for it.
@@ -181,6 +196,8 @@ pub struct Loaded {
     pub name: String,
     /// The file, as the user would name it.
     pub file: String,
+    /// The files that it includes.
+    pub includes: Vec<String>,
     /// What it says.
     pub scenario: Scenario,
     /// The kernels that it is about; empty for all of vfio-cxl's.
@@ -204,7 +221,14 @@ impl Loaded {
         self
     }
 
-    /// The scenario in a TOML text. `folder` is where files that it names are looked for.
+    /// Where it is: its file, and behind that the values of the matrix that it is of.
+    pub fn place(&self) -> String {
+        let suffix = self.name.split_once('[').map(|(_, values)| format!("[{values}"));
+        format!("{}{}", self.file, suffix.unwrap_or_default())
+    }
+
+    /// The scenario in a TOML text, which is one. `folder` is where profiles that it names are looked for; files that
+    /// it includes are looked for nowhere.
     ///
     /// # Errors
     /// If the text has a mistake.
@@ -220,15 +244,43 @@ impl Loaded {
     /// assert!(mistake.to_string().starts_with("first.toml:3: "), "{mistake}");
     /// # Ok::<(), sim_device::profile::source::Mistake>(())
     /// ```
-    pub fn parse(
-        name: &str,
-        file: &str,
-        text: &str,
-        folder: Option<&std::path::Path>,
+    pub fn parse(name: &str, file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Mistake> {
+        let nowhere = |_: &Path| Err("files are looked for nowhere".to_owned());
+        let mut all = Self::all((name, file), text, Beside { folder, reader: &nowhere })?;
+        match (all.pop(), all.len()) {
+            (Some(one), 0) => Ok(one),
+            (_, more) => {
+                let message = format!("a matrix: these are {} scenarios, not one", more.saturating_add(1));
+                Err(Mistake { file: file.to_owned(), line: 1, message })
+            }
+        }
+    }
+
+    /// The scenarios in a TOML text: one, or if it has a matrix one for each combination. Their names begin with
+    /// `name`; `file` is where it is from.
+    ///
+    /// # Errors
+    /// If the text has a mistake, or a file that it includes.
+    pub fn all((name, file): (&str, &str), text: &str, beside: Beside<'_>) -> Result<Vec<Self>, Mistake> {
+        let texts = Texts::read(file, text, beside.reader)?;
+        let scenarios = texts.scenarios()?;
+        let one = |One { suffix, tree }| {
+            let mut loaded = Self::read((&format!("{name}{suffix}"), file), &texts, tree, beside.folder)?;
+            loaded.includes = texts.included();
+            Ok(loaded)
+        };
+        scenarios.into_iter().map(one).collect()
+    }
+
+    fn read(
+        (name, file): (&str, &str),
+        texts: &Texts,
+        tree: Tree<'_>,
+        folder: Option<&Path>,
     ) -> Result<Self, Mistake> {
-        let scenario: Scenario =
-            toml::from_str(text).map_err(|error| Mistake::of_reader(file, text, &error))?;
-        let check = Check::new(file, text);
+        let check = Check::new(texts, tree.clone());
+        let scenario = Scenario::deserialize(toml::de::Deserializer::from(tree));
+        let scenario = scenario.map_err(|error| texts.misread(&error))?;
         check.devices(&scenario)?;
         check.attach(&scenario)?;
         plug::slots(&check, &scenario)?;
@@ -237,10 +289,27 @@ impl Loaded {
         let machine = dma::machine(&check, &scenario, check.machine(&scenario)?)?;
         let machine = Machine { telling: scenario.machine.telling(), ..machine };
         life::requires(&check, &scenario)?;
+        life::guest(&check, &scenario)?;
         let machine = life::machine(&check, &scenario, machine)?;
         let assume = check.assume(&scenario)?;
         let profiles = check.profiles(&scenario, folder)?;
-        Ok(Self { name: name.to_owned(), file: file.to_owned(), scenario, abis, machine, assume, profiles })
+        let (name, file, includes) = (name.to_owned(), file.to_owned(), Vec::new());
+        Ok(Self { name, file, includes, scenario, abis, machine, assume, profiles })
+    }
+}
+
+/// What is beside a scenario's file.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    /// Where profiles that it names are looked for; without this, only presets are found.
+    pub folder: Option<&'a Path>,
+    /// What reads the files that it includes.
+    pub reader: Reader<'a>,
+}
+
+impl std::fmt::Debug for Beside<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Beside").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 

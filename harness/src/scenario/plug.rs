@@ -20,6 +20,7 @@
 //!
 //! While nothing is below a bridge, places have the bridge's name: `slot.config` is where a device would be.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::source::Mistake;
 
@@ -27,7 +28,7 @@ use super::Scenario;
 use super::check::Check;
 
 /// A device comes into the slot of its bridge, as a new process.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plug {
     /// Which device.
@@ -37,7 +38,7 @@ pub struct Plug {
 }
 
 /// A device goes without being asked, and its process ends.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unplug {
     /// Which device.

@@ -18,6 +18,7 @@
 //! vector = { device = "gpu0", number = 0, count = 1 }
 //! ```
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 
@@ -27,7 +28,7 @@ use super::dma::ENDS;
 const MOST_VECTORS: u16 = 64;
 
 /// The user looks at memory that the device was let reach, or stores there.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
     /// Which device.
@@ -44,7 +45,7 @@ pub struct Memory {
 
 /// The user has the device's engine copy, and sees how that ends. Each side is an address that the device was let
 /// reach, or an offset in its memory.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Copy {
     /// Which device.
@@ -66,7 +67,7 @@ pub struct Copy {
 }
 
 /// The user attaches events to the first so many vectors of MSI-X; none takes them all back.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vectors {
     /// Which device.
@@ -76,7 +77,7 @@ pub struct Vectors {
 }
 
 /// A vector was signalled so often since the user last looked.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Vector {
     /// Which device.

@@ -100,7 +100,7 @@ fn known() -> impl Iterator<Item = Errno> {
     (1..=LAST_ERRNO).map(Errno).filter(|errno| errno.name().is_some())
 }
 
-fn names() -> Vec<&'static str> {
+pub(super) fn names() -> Vec<&'static str> {
     known().filter_map(Errno::name).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Steps by kind: those of a scenario with a machine, and those without one.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::accident;
@@ -14,7 +15,7 @@ use super::reached;
 use super::user;
 
 /// Something that is done or seen.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     /// The guest loads and sees.

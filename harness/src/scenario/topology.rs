@@ -26,6 +26,7 @@
 //!
 //! Whether such a machine can be, the plan says, and refuses by name what cannot.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 use vmm_core::plan::topology::BridgeIntent;
@@ -36,7 +37,7 @@ use vmm_core::plan::topology::WindowIntent;
 use super::Scenario;
 
 /// A CXL host bridge with one root port.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bridge {
     /// What devices and windows call it.
@@ -53,7 +54,7 @@ pub struct Bridge {
 }
 
 /// How device memory is kept coherent.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Coherency {
     /// By the device, which asks over CXL.cache.
@@ -76,7 +77,7 @@ impl Bridge {
 }
 
 /// A CXL fixed memory window.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// Its length.

@@ -15,6 +15,7 @@
 //! A region is a number, or `config`, `bar0` to `bar5`, or one of the two that vfio-cxl adds: `memory` and
 //! `registers`, which are found by the type that they state, as the revisions number them differently.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sim_device::profile::quantity::Quantity;
 
@@ -23,7 +24,7 @@ use super::region::ErrnoName;
 use super::region::RegionName;
 
 /// The user asks what the device is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceInfo {
     /// Which device.
@@ -49,7 +50,7 @@ pub struct DeviceInfo {
 }
 
 /// A flag of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceFlag {
     /// It can be reset.
@@ -63,7 +64,7 @@ pub enum DeviceFlag {
 }
 
 /// The user asks what a region is.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionInfo {
     /// Which device.
@@ -103,7 +104,7 @@ pub struct RegionInfo {
 }
 
 /// A flag of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RegionFlag {
     /// It can be read.
@@ -117,7 +118,7 @@ pub enum RegionFlag {
 }
 
 /// A part of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Area {
     /// Where it begins.
@@ -127,7 +128,7 @@ pub struct Area {
 }
 
 /// The user reads a region.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionRead {
     /// Which device.
@@ -157,7 +158,7 @@ pub struct RegionRead {
 }
 
 /// The user writes a region.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionWrite {
     /// Which device.
@@ -181,7 +182,7 @@ pub struct RegionWrite {
 }
 
 /// The user writes the same to every dword of a region, one after the other, and then reads all of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// Which device.
@@ -195,7 +196,7 @@ pub struct Sweep {
 }
 
 /// What a dword reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dword {
     /// Where it is.
@@ -205,7 +206,7 @@ pub struct Dword {
 }
 
 /// The user maps a part of a region, if what the region says of itself allows it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Map {
     /// Which device.
@@ -228,7 +229,7 @@ pub struct Map {
 }
 
 /// The user lets the device reach memory at these addresses, or takes that back.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Dma {
     /// Which device.
@@ -242,7 +243,7 @@ pub struct Dma {
 }
 
 /// The user resets the device.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reset {
     /// Which device.
@@ -252,7 +253,7 @@ pub struct Reset {
 }
 
 /// The user closes the device and opens it again.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reopen {
     /// Which device.

@@ -626,6 +626,10 @@ pub(crate) const ALL: &[Broken] = &[
     Broken { scenario: "presets/t2-many-decoders", breaks: &[REGISTERS_DIE, DETACHED] },
     Broken { scenario: "presets/t2-uncommitted", breaks: &["with.firmware.committed = true"] },
     Broken {
+        scenario: "presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests",
+        breaks: &[REGISTERS_DIE, DETACHED],
+    },
+    Broken {
         scenario: "refused/a-device-of-april-is-not-taken-for-one-of-june",
         breaks: &["abi = [\"v3\"]"],
     },

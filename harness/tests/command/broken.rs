@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::FIRST;
 use crate::breaks::ALL;
 use crate::bundled;
 use crate::bundled_text;
@@ -36,7 +37,7 @@ pub(crate) fn broken_text(scenario: &str, lines: &str) -> String {
         if line.starts_with('[') {
             in_device = line == "[[device]]";
         }
-        if devices_change && (line.starts_with("with.") || line.starts_with("profile = ")) {
+        if devices_change && (line.starts_with("with.") || line.starts_with("profile = \"")) {
             continue;
         }
         let new = replaced.iter().find(|(old, _)| *old == line).map(|(_, new)| *new);
@@ -112,7 +113,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
     for broken in ALL.iter().filter(|broken| broken.scenario.starts_with(folder)) {
         let scenario = broken.scenario;
         let path = bundled().join(scenario).with_extension("toml");
-        let good = run(&path, &[]);
+        let good = run(&path, &FIRST);
         if requires_kvm(scenario) && good.scenario()["guest"] == "soft" {
             // The report of every run says so, and why.
             assert_eq!((good.code, good.scenario()["outcome"].as_str()), (0, Some("skipped")), "{scenario}");
@@ -122,7 +123,7 @@ fn every_expectation_fails_on_a_device_that_is_broken_for_it(
         let mut seen_failing = BTreeSet::new();
         for lines in broken.breaks {
             let (_folder, path) = scenario_file(&broken_text(scenario, lines));
-            let bad = run(&path, &[]);
+            let bad = run(&path, &FIRST);
             assert_eq!(bad.code, 1, "{lines:?} breaks nothing of {scenario}");
             assert_ne!(bad.scenario()["steps"][0]["step"], Value::Null);
             seen_failing.extend(bad.failed_steps());

@@ -13,7 +13,7 @@ use crate::cxl_sim;
 use crate::requires_kvm;
 use crate::run;
 use crate::scenario_file;
-use crate::scenario_files;
+use crate::scenarios;
 
 fn output(arguments: &[&str]) -> Output {
     // From a folder where there is nothing: a program that was installed has its scenarios with it.
@@ -30,7 +30,7 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
     let ran = output(&[]);
     let lines = lines(&ran);
     assert_eq!(ran.status.code(), Some(0), "{lines:?}");
-    let count = scenario_files("");
+    let count = scenarios("");
     let first = format!("{count} scenarios, device sim, abi v2, v3, next (provisional), plain, guest ");
     assert!(lines[0].starts_with(&first), "{}", lines[0]);
     let is_soft = lines[0].contains(", guest soft");
@@ -43,7 +43,8 @@ fn without_arguments_the_bundled_scenarios_run_from_anywhere() {
 fn the_report_has_the_shape_that_others_script_against() {
     let ran = run(&bundled().join("decoder/first-light.toml"), &[]);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&ran.report), ["scenarios", "summary", "version"]);
+    assert_eq!(keys(&ran.report), ["run", "scenarios", "summary", "version"]);
+    assert_eq!(keys(&ran.report["run"]), ["fingerprint", "shard", "shards", "total"]);
     assert_eq!(ran.report["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(ran.report["summary"], serde_json::json!({"passed": 1, "failed": 0, "skipped": 0}));
     let scenario = ran.scenario();
@@ -68,29 +69,12 @@ fn a_failing_scenario_ends_in_1_and_its_step_is_told() {
     assert!(said.contains("failed step 1 load: gpu0.hdm: 4 bytes read 0x200000, expected 0x0"), "{said}");
 }
 
-#[test]
-fn shards_and_jobs_cover_every_scenario_once() {
-    let mut names = Vec::new();
-    for shard in ["1/3", "2/3", "3/3"] {
-        let ran = run(&bundled(), &["--shard", shard, "--jobs", "3", "--filter", "^decoder/|^refused/"]);
-        assert_eq!(ran.code, 0);
-        let scenarios = ran.report["scenarios"].as_array().unwrap();
-        names.extend(scenarios.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
-    }
-    names.sort_unstable();
-    let count = scenario_files("decoder") + scenario_files("refused");
-    assert_eq!(names.len(), count);
-    names.dedup();
-    assert_eq!(names.len(), count);
-}
-
 #[rstest]
 #[case::no_such_file(&["run", "nope.toml"], 2, "cxl-sim: nope.toml: No such file or directory (os error 2)\n")]
 #[case::an_endless_file(&["run", "/dev/zero"], 2, "cxl-sim: /dev/zero: not a file\n")]
 #[case::nothing_matches(&["run", "--filter", "zzz"], 2, "cxl-sim: --filter zzz: no scenario has such a name\n")]
 #[case::no_jobs(&["run", "--jobs", "0"], 2, "cxl-sim: --jobs 0: must be at least 1\n")]
 #[case::another_report(&["run", "--report", "x.pdf"], 2, "cxl-sim: --report x.pdf: must end in .json, .xml or .html\n")]
-#[case::a_report_to_come(&["run", "--report", "x.xml"], 2, "cxl-sim: a report of the kind .xml is not built yet\n")]
 #[case::a_report_nowhere(
     &["run", "--report", "/nonexistent/x.json"], 2,
     "cxl-sim: /nonexistent/x.json: No such file or directory (os error 2)\n")]
@@ -111,6 +95,10 @@ fn shards_and_jobs_cover_every_scenario_once() {
     &["inspect", "vfio-user:/nonexistent"], 1,
     "cxl-sim: vfio-user:/nonexistent: connecting: No such file or directory (os error 2)\n")]
 #[case::no_plan(&["plan", "nope"], 2, "cxl-sim: nope: No such file or directory (os error 2)\n")]
+#[case::several_to_plan(
+    &["plan", "presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests"], 2,
+    "cxl-sim: presets/whatever-the-preset-and-the-kernel-the-memory-is-the-guests: has several scenarios; a plan is \
+     for one, such as FILE.toml[KEY=VALUE]\n")]
 #[case::a_folder_to_plan(&["plan", "/tmp"], 2, "cxl-sim: /tmp: is a folder; a plan is for one scenario\n")]
 #[case::no_machine_to_plan(
     &["plan", "selftest-v2/the-registers-cannot-be-mapped"], 2,
@@ -138,9 +126,12 @@ fn wrong_usage_ends_in_2(#[case] arguments: &[&str], #[case] message: &str) {
 
 #[test]
 fn scenarios_and_profiles_are_listed_a_line_each() {
-    let scenarios = lines(&output(&["list", "scenarios"]));
-    assert_eq!(scenarios.len(), scenario_files(""));
-    assert!(scenarios.iter().all(|line| line.starts_with("scenarios/") && line.contains(".toml  ")));
+    let listed = lines(&output(&["list", "scenarios"]));
+    assert_eq!(listed.len(), scenarios(""));
+    let is_place = |place: &str| place.ends_with(".toml") || place.contains(".toml[") && place.ends_with(']');
+    let is_line =
+        |line: &String| line.starts_with("scenarios/") && is_place(line.split("  ").next().unwrap());
+    assert!(listed.iter().all(is_line), "{listed:?}");
     let profiles = lines(&output(&["list", "profiles"]));
     assert!(profiles[0].starts_with("t2-committed  "));
 }

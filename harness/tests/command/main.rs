@@ -16,13 +16,16 @@ mod defects;
 mod files;
 mod likeness;
 mod lost;
+mod merging;
 mod mistakes;
 mod open;
 mod package;
 mod report;
+mod schemas;
 mod serve;
 mod soak;
 mod speed;
+mod watch;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -117,18 +120,23 @@ fn bundled() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
 }
 
-/// How many scenario files there are in a folder of the bundled ones and below it.
-fn scenario_files(folder: &str) -> usize {
+/// How many scenarios there are in a folder of the bundled ones and below it: one a file, or as many as its matrix has
+/// combinations.
+fn scenarios(folder: &str) -> usize {
     let count = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            scenario_files(path.to_str().unwrap())
-        } else {
-            usize::from(path.extension().unwrap() == "toml")
+            return scenarios(path.to_str().unwrap());
         }
+        let text: toml::Table = toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let lists = text.get("matrix").map_or(vec![], |matrix| matrix.as_table().unwrap().values().collect());
+        lists.into_iter().map(|list| list.as_array().unwrap().len()).product()
     };
     std::fs::read_dir(bundled().join(folder)).unwrap().map(count).sum()
 }
+
+/// Only the first scenario of a file: all of them, where it has no matrix.
+const FIRST: [&str; 2] = ["--shard", "1/1000"];
 
 /// A bundled scenario's text, by its name.
 fn bundled_text(name: &str) -> String {

@@ -19,7 +19,7 @@ use crate::bundled;
 use crate::complaint;
 use crate::cxl_sim;
 use crate::run;
-use crate::scenario_files;
+use crate::scenarios;
 
 /// A server that a test started. It is ended when dropped.
 pub(crate) struct Serving {
@@ -153,7 +153,7 @@ fn scenarios_run_against_a_server_of_somebody_else_one_after_another() {
     assert_eq!(ran.code, 0);
     let summary = &ran.report["summary"];
     let [passed, failed, skipped] = ["passed", "failed", "skipped"].map(|key| summary[key].as_u64().unwrap());
-    assert_eq!((passed + skipped, failed), (scenario_files("") as u64, 0));
+    assert_eq!((passed + skipped, failed), (scenarios("") as u64, 0));
     assert!(passed >= 25, "only {passed} were run");
     let skipped: Vec<_> = ran.report["scenarios"]
         .as_array()

@@ -203,7 +203,9 @@ impl Profile {
 
     /// The JSON schema of a profile, for editors and for whoever writes profiles with a program.
     pub fn schema() -> schemars::Schema {
-        schemars::schema_for!(Self)
+        let mut schema = schemars::schema_for!(Self);
+        schema.insert("$id".to_owned(), "urn:cxl-sim:profile".into());
+        schema
     }
 
     /// The profile as TOML text. [`parse`](Self::parse) gives the same profile back.

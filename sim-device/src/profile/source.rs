@@ -46,12 +46,22 @@ pub struct Mistake {
 const QUOTED: usize = 200;
 
 impl Mistake {
+    /// A mistake in the text at `offset`.
+    pub fn at(file: &str, text: &str, offset: usize, message: String) -> Self {
+        Self { file: file.to_owned(), line: line_of(text, offset), message }
+    }
+
     /// The mistake that the TOML reader found in `text`, with the line's own text behind it.
     pub fn of_reader(file: &str, text: &str, error: &toml::de::Error) -> Self {
-        let line = error.span().map_or(1, |span| line_of(text, span.start));
+        Self::read(file, text, error.span().map_or(0, |span| span.start), error.message())
+    }
+
+    /// What a reader says of the text at `offset`, with the line's own text behind it.
+    pub fn read(file: &str, text: &str, offset: usize, said: &str) -> Self {
+        let line = line_of(text, offset);
         let written = text.lines().nth(line.saturating_sub(1)).unwrap_or_default().trim();
         let written: String = written.chars().take(QUOTED).collect();
-        let message = error.message().replace('\n', " ");
+        let message = said.replace('\n', " ");
         let message = if written.is_empty() { message } else { format!("{message}, in `{written}`") };
         Self { file: file.to_owned(), line, message }
     }
@@ -59,8 +69,7 @@ impl Mistake {
     /// A mistake in the value at `path`, a list of keys and indices such as `["device", "0", "name"]`. Where the
     /// value is not in the text, because it is a default, the nearest table that should hold it is named.
     pub fn of_value(file: &str, text: &str, path: &[&str], message: String) -> Self {
-        let line = span_of(text, path).map_or(1, |span| line_of(text, span.start));
-        Self { file: file.to_owned(), line, message }
+        Self::at(file, text, span_of(text, path).map_or(0, |span| span.start), message)
     }
 }
 
