@@ -57,6 +57,9 @@ pub fn svg(results: &Results) -> String {
          middles, guest {}</title>\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n",
         escaped(results.guest)
     );
+    let about = "ratio of what was measured to what it was compared with; green is at least as good";
+    // Writing to a text cannot fail, here and below.
+    let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"{:.1}\">{about}</text>", TOP / 2.0);
     for power in scale.from..=scale.to {
         grid(&mut out, scale, power, bottom);
     }
