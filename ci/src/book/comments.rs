@@ -24,6 +24,8 @@ pub(super) struct Member {
     pub(super) kind: String,
     /// What its comment says.
     pub(super) about: String,
+    /// A file may leave it out.
+    pub(super) is_optional: bool,
 }
 
 /// Reads a source.
@@ -41,13 +43,14 @@ pub(super) fn source(root: &Path, path: &str) -> Result<File, String> {
 /// If there is none.
 pub(super) fn members(file: &File, name: &str) -> Result<Vec<Member>, String> {
     let found = file.items.iter().find_map(|item| match item {
-        Item::Struct(item) if item.ident == name => Some(of_fields(&item.fields)),
+        Item::Struct(item) if item.ident == name => Some(of_fields(&item.fields, has_default(&item.attrs))),
         Item::Enum(item) if item.ident == name => {
             let variants = item.variants.iter();
             let member = |variant: &syn::Variant| Member {
                 name: variant.ident.to_string(),
                 kind: variant.fields.iter().next().map(|field| kind(&field.ty)).unwrap_or_default(),
                 about: about(&variant.attrs),
+                is_optional: false,
             };
             Some(variants.map(member).collect())
         }
@@ -56,13 +59,22 @@ pub(super) fn members(file: &File, name: &str) -> Result<Vec<Member>, String> {
     found.ok_or_else(|| format!("no source says what {name} is"))
 }
 
-fn of_fields(fields: &Fields) -> Vec<Member> {
+fn of_fields(fields: &Fields, all_optional: bool) -> Vec<Member> {
     let member = |field: &syn::Field| Member {
         name: field.ident.as_ref().map(ToString::to_string).unwrap_or_default(),
         kind: kind(&field.ty),
         about: about(&field.attrs),
+        is_optional: all_optional || has_default(&field.attrs) || kind(&field.ty) == "Option",
     };
     fields.iter().map(member).collect()
+}
+
+/// Whether the parser has a default for what has these attributes.
+fn has_default(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::List(list) => list.path.is_ident("serde") && list.tokens.to_string().contains("default"),
+        _ => false,
+    })
 }
 
 /// A type by its path, or as `[word; number]`.
@@ -131,15 +143,21 @@ mod tests {
 
     #[test]
     fn members_have_their_names_their_types_and_what_is_said_of_them() {
-        let text = "/// X.\nstruct A {\n    /// The [`first`].\n    /// And more.\n    a: U32,\n    b: [u8; 3],\n}\n\
+        let text = "/// X.\nstruct A {\n    /// The [`first`].\n    /// And more.\n    a: U32,\n    b: [u8; 3],\n    #[serde(default)]\n    c: u8,\n    d: Option<u8>,\n}\n\
                     enum B {\n    /// One.\n    One(u8),\n}\n";
         let file = syn::parse_file(text).unwrap();
         let member = |name: &str, kind: &str, about: &str| Member {
             name: name.to_owned(),
             kind: kind.to_owned(),
             about: about.to_owned(),
+            is_optional: ["c", "d"].contains(&name),
         };
-        let a = [member("a", "U32", "The `first`. And more."), member("b", "[u8; 3]", "")];
+        let a = [
+            member("a", "U32", "The `first`. And more."),
+            member("b", "[u8; 3]", ""),
+            member("c", "u8", ""),
+            member("d", "Option", ""),
+        ];
         assert_eq!(members(&file, "A").unwrap(), a);
         assert_eq!(members(&file, "B").unwrap(), [member("One", "u8", "One.")]);
         assert!(members(&file, "C").is_err());

@@ -5,9 +5,29 @@ use std::fmt::Write;
 /// A line that says where the page comes from, for who would change it by hand.
 const WRITTEN: &str = "<!-- Written by `cargo ci book --bless`. -->\n";
 
+/// How many characters a line has at most.
+const LONGEST: usize = 116;
+
 /// A page: a heading, a paragraph, and what follows.
 pub(super) fn page(heading: &str, about: &str) -> String {
-    format!("{WRITTEN}\n# {heading}\n\n{about}\n")
+    format!("{WRITTEN}\n# {heading}\n\n{}\n", folded(about))
+}
+
+/// A paragraph in lines that are not longer than those of other files.
+fn folded(text: &str) -> String {
+    let mut out = String::new();
+    let mut column: usize = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 {
+            let fits = column.saturating_add(length) < LONGEST;
+            out.push(if fits { ' ' } else { '\n' });
+            column = if fits { column.saturating_add(1) } else { 0 };
+        }
+        out.push_str(word);
+        column = column.saturating_add(length);
+    }
+    out
 }
 
 /// A table with these headings; each row has a cell for each.
@@ -67,6 +87,13 @@ mod tests {
     fn a_table_has_its_headings_and_a_line_for_each_row() {
         let rows = [vec!["a|b<br><i>".to_owned(), "c\nd".to_owned()]];
         assert_eq!(table(&["X", "Y"], &rows), "\n| X | Y |\n| --- | --- |\n| a\\|b<br>&lt;i> | c d |\n");
+    }
+
+    #[test]
+    fn a_paragraph_is_folded_between_words() {
+        let text = format!("{} {} c", "a".repeat(60), "b".repeat(60));
+        assert_eq!(folded(&text), format!("{}\n{} c", "a".repeat(60), "b".repeat(60)));
+        assert_eq!(folded("a b"), "a b");
     }
 
     #[rstest]

@@ -69,11 +69,13 @@ pub(super) fn steps(workspace: &Workspace) -> Result<String, String> {
     );
     for (heading, file, structure) in TABLES {
         page.push_str(&format!("\n## {heading}\n"));
-        page.push_str(&table(&["Key", "What it is"], &keys(&read(file)?, structure)?));
+        page.push_str(&table(&["Key", "Must be there", "What it is"], &keys(&read(file)?, structure)?));
     }
-    page.push_str("\n## Places\n\nA place is a number, or the name of a device, a dot, one of these, and perhaps an offset.\n\n");
+    page.push_str(
+        "\n## Places\n\nA number, or the name of a device, a dot, one of these, and perhaps an offset.\n\n",
+    );
     page.push_str(&table_of(workspace, "place.rs")?);
-    page.push_str("\n## Needs\n\nA word of `requires`. What the steps themselves show to be needed need not be said.\n\n");
+    page.push_str("\n## Needs\n\nWords of `requires`; what the steps show themselves need not be said.\n\n");
     page.push_str(&table_of(workspace, "needs.rs")?);
     page.push_str("\n## Steps\n\nEach `[[step]]` has one of these for its only key.\n");
     for (name, kind, about) in kinds(&read("step.rs")?)? {
@@ -82,7 +84,7 @@ pub(super) fn steps(workspace: &Workspace) -> Result<String, String> {
             kind.split_once("::").ok_or_else(|| format!("nobody knows where {kind} is"))?;
         let rows = keys(&read(&format!("{module}.rs"))?, structure)?;
         if !rows.is_empty() {
-            page.push_str(&table(&["Key", "What it is"], &rows));
+            page.push_str(&table(&["Key", "Must be there", "What it is"], &rows));
         }
     }
     Ok(page)
@@ -106,7 +108,11 @@ fn keys(file: &File, structure: &str) -> Result<Vec<Vec<String>>, String> {
         name => name.trim_start_matches("r#").to_owned(),
     };
     let members = members(file, structure)?;
-    Ok(members.into_iter().map(|member| vec![code(&named(&member.name)), member.about]).collect())
+    let row = |member: super::comments::Member| {
+        let needed = if member.is_optional { "" } else { "yes" };
+        vec![code(&named(&member.name)), needed.to_owned(), member.about]
+    };
+    Ok(members.into_iter().map(row).collect())
 }
 
 /// The kinds of steps: how a file names each, its structure with its module, and what it is.

@@ -55,7 +55,7 @@ const LEFT_OUT: [LeftOut; 14] = [
     of_harness("confined::every_thread_of_a_server_in_a_sandbox_is_confined", NO_WALLS),
     of_harness("confined::scenarios_end_in_a_sandbox_as_they_do_without", NO_WALLS),
     of_harness("confined::two_hundred_clients_that_end_badly_leave_nothing_behind::sandbox_2_true", NO_WALLS),
-    of_harness("files::shards_and_jobs_cover_every_scenario_once", AGAIN),
+    of_harness("merging::shards_and_jobs_cover_every_scenario_once_and_merged_they_are_one_run", AGAIN),
     of_harness("files::the_readme_shows_what_a_run_says", AGAIN),
     of_harness("lost::a_device_process_that_is_killed_or_frozen_ends_the_run_in_a_clear_error", SLOW_START),
     of_harness(

@@ -1,8 +1,8 @@
 //! What a command says beside what a document shows of it.
 //!
 //! A line `...` stands for any lines, or none. Nothing else is loose, but for what is another at every run: seconds
-//! with a decimal point, and the random part of a folder for a while; and for what runs the guest, at the end of a line,
-//! which is another where there is no KVM. What a line has at its end that nobody sees does not count.
+//! with a decimal point, and the random part of a folder for a while; and for what runs the guest, at the end of a
+//! line, which is another where there is no KVM. What a line has at its end that nobody sees does not count.
 
 /// A line that stands for any lines.
 const ANY: &str = "...";

@@ -120,12 +120,20 @@ mod tests {
 
     #[test]
     fn programs_of_tests_are_known_among_what_cargo_builds() {
-        let said = "warning: x\n\
-            {\"profile\":{\"test\":true},\"executable\":\"/t/a-1\",\"manifest_path\":\"/w/a/Cargo.toml\",\"target\":{\"name\":\"a\"}}\n\
-            {\"profile\":{\"test\":false},\"executable\":\"/t/b\",\"manifest_path\":\"/w/b/Cargo.toml\",\"target\":{\"name\":\"b\"}}\n\
-            {\"profile\":{\"test\":true},\"executable\":null,\"manifest_path\":\"/w/c/Cargo.toml\",\"target\":{\"name\":\"c\"}}\n";
+        let artifact = |name: &str, is_test: bool, file: &str| {
+            format!(
+                "{{\"profile\":{{\"test\":{is_test}}},\"executable\":{file},\
+                 \"manifest_path\":\"/w/{name}/Cargo.toml\",\"target\":{{\"name\":\"{name}\"}}}}"
+            )
+        };
+        let said = [
+            "warning: x".to_owned(),
+            artifact("a", true, "\"/t/a-1\""),
+            artifact("b", false, "\"/t/b\""),
+            artifact("c", true, "null"),
+        ];
         let a = Program { name: "a".to_owned(), file: "/t/a-1".into(), directory: "/w/a".into() };
-        assert_eq!(programs(said), [a]);
+        assert_eq!(programs(&said.join("\n")), [a]);
     }
 
     #[test]
