@@ -236,12 +236,12 @@ impl Loaded {
     /// ```
     /// use harness::scenario::Loaded;
     ///
-    /// let text = "proves = \"nothing yet\"\n[[device]]\nname = \"gpu0\"\n";
+    /// let text = "proves = \"nothing yet\"\nrefused = \"x\"\n[[device]]\nname = \"gpu0\"\n";
     /// let loaded = Loaded::parse("first", "first.toml", text, None)?;
     /// assert_eq!(loaded.scenario.devices.len(), 1);
     ///
     /// let mistake = Loaded::parse("first", "first.toml", &text.replace("name", "nmae"), None).unwrap_err();
-    /// assert!(mistake.to_string().starts_with("first.toml:3: "), "{mistake}");
+    /// assert!(mistake.to_string().starts_with("first.toml:4: "), "{mistake}");
     /// # Ok::<(), sim_device::profile::source::Mistake>(())
     /// ```
     pub fn parse(name: &str, file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Mistake> {
