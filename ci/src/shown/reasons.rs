@@ -1,5 +1,9 @@
 //! Why commands that are shown are not run here: each reason has a word, which stands on the fence of the block.
 
+use std::process::Command;
+
+use crate::commands::run;
+
 /// The words, and what they mean.
 const REASONS: &[(&str, &str)] = &[
     ("clone", "it fetches or builds what is here already"),
@@ -7,7 +11,7 @@ const REASONS: &[(&str, &str)] = &[
     ("hardware", "it needs a CXL device of this host that vfio-pci has"),
     ("image", "it needs what this machine may lack, a runner of CI or of containers"),
     ("lab", "the step lab runs it, on a Linux in QEMU"),
-    ("musl", "it needs the toolchain's other target; the step lab builds it so"),
+    ("musl", "it needs the toolchain's other target; the steps lab and static build it so"),
     ("qemu", "it needs a QEMU of your own; the steps qemu and lend attach one"),
     ("step", "it is a step of these checks, which is taken by itself"),
     ("test", "the step test runs it, and compares"),
@@ -15,7 +19,8 @@ const REASONS: &[(&str, &str)] = &[
 ];
 
 /// What must be there for the commands of a block: the word `needs` of its fence.
-pub(super) const KVM: &str = "kvm";
+const KVM: &str = "kvm";
+const NAMESPACES: &str = "namespaces";
 
 /// The reason that a word stands for.
 pub(super) fn reason(word: &str) -> Option<&'static str> {
@@ -35,6 +40,11 @@ pub(super) fn lack(needs: Option<&str>) -> Result<Option<String>, String> {
         Some(KVM) => {
             let open = std::fs::OpenOptions::new().read(true).write(true).open(DEVICE);
             Ok(open.err().map(|error| format!("{DEVICE}: {error}")))
+        }
+        Some(NAMESPACES) => {
+            let mut command = Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount", "true"]);
+            Ok(run(command).err().map(|said| format!("no namespaces of users: {}", said.trim())))
         }
         Some(other) => Err(format!("nobody knows what needs={other} is")),
     }
