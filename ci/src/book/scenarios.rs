@@ -37,10 +37,12 @@ pub(super) fn bundled(workspace: &Workspace) -> Result<String, String> {
     for line in listed.lines() {
         let parts = line.split_once(' ').and_then(|(path, proves)| {
             let (folder, name) = path.strip_prefix("scenarios/")?.split_once('/')?;
-            Some((folder, name.strip_suffix(".toml")?, proves.trim()))
+            // Behind the ending is what one of a matrix has for its variables.
+            let (name, variables) = name.split_once(".toml")?;
+            Some((folder, format!("{name} {}", variables.replace(',', ", ")), proves.trim()))
         });
         let (folder, name, proves) = parts.ok_or_else(|| format!("nobody knows what this is: {line}"))?;
-        folders.entry(folder).or_default().push(vec![name.to_owned(), proves.to_owned()]);
+        folders.entry(folder).or_default().push(vec![name.trim_end().to_owned(), proves.to_owned()]);
     }
     let count: usize = folders.values().map(Vec::len).sum();
     let about = format!(

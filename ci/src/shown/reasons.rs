@@ -9,12 +9,14 @@ const REASONS: &[(&str, &str)] = &[
     ("clone", "it fetches or builds what is here already"),
     ("finding", "it needs a file that a fuzzer found"),
     ("hardware", "it needs a CXL device of this host that vfio-pci has"),
-    ("image", "it needs what this machine may lack, a runner of CI or of containers"),
+    ("install", "it installs; the step install does so where no sources are"),
     ("lab", "the step lab runs it, on a Linux in QEMU"),
     ("musl", "it needs the toolchain's other target; the steps lab and static build it so"),
     ("qemu", "it needs a QEMU of your own; the steps qemu and lend attach one"),
+    ("shards", "it needs the reports of eight machines"),
     ("step", "it is a step of these checks, which is taken by itself"),
     ("test", "the step test runs it, and compares"),
+    ("watch", "it goes on until it is ended"),
     ("ways", "it takes a Linux in QEMU and minutes: cargo ci ways"),
 ];
 
