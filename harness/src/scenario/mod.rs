@@ -236,7 +236,8 @@ impl Loaded {
     /// ```
     /// use harness::scenario::Loaded;
     ///
-    /// let text = "proves = \"nothing yet\"\n[[device]]\nname = \"gpu0\"\n";
+    /// let text = "proves = \"the vendor is there\"\n[[device]]\nname = \"gpu0\"\n\
+    ///             [[step]]\nload = { at = \"gpu0.config\", width = 2, is = 0x1e98 }\n";
     /// let loaded = Loaded::parse("first", "first.toml", text, None)?;
     /// assert_eq!(loaded.scenario.devices.len(), 1);
     ///
