@@ -143,7 +143,8 @@ mod tests {
 
     #[test]
     fn members_have_their_names_their_types_and_what_is_said_of_them() {
-        let text = "/// X.\nstruct A {\n    /// The [`first`].\n    /// And more.\n    a: U32,\n    b: [u8; 3],\n    #[serde(default)]\n    c: u8,\n    d: Option<u8>,\n}\n\
+        let text = "/// X.\nstruct A {\n    /// The [`first`].\n    /// And more.\n    a: U32,\n    b: [u8; 3],\n    \
+                    #[serde(default)]\n    c: u8,\n    d: Option<u8>,\n}\n\
                     enum B {\n    /// One.\n    One(u8),\n}\n";
         let file = syn::parse_file(text).unwrap();
         let member = |name: &str, kind: &str, about: &str| Member {

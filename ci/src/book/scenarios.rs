@@ -37,17 +37,17 @@ pub(super) fn bundled(workspace: &Workspace) -> Result<String, String> {
     for line in listed.lines() {
         let parts = line.split_once(' ').and_then(|(path, proves)| {
             let (folder, name) = path.strip_prefix("scenarios/")?.split_once('/')?;
-            // Of a file with a matrix, the values are behind its name.
-            let (name, values) = name.split_once(".toml")?;
-            Some((folder, format!("{name}{values}"), proves.trim()))
+            // Behind the ending is what one of a matrix has for its variables.
+            let (name, variables) = name.split_once(".toml")?;
+            Some((folder, format!("{name} {}", variables.replace(',', ", ")), proves.trim()))
         });
         let (folder, name, proves) = parts.ok_or_else(|| format!("nobody knows what this is: {line}"))?;
-        folders.entry(folder).or_default().push(vec![name, proves.to_owned()]);
+        folders.entry(folder).or_default().push(vec![name.trim_end().to_owned(), proves.to_owned()]);
     }
     let count: usize = folders.values().map(Vec::len).sum();
     let about = format!(
-        "{count} scenarios come with the program. The first column is the name of a file, without `.toml`, \
-         and behind it the values of its matrix, if it has one; `cxl-sim list scenarios` prints the same list."
+        "{count} scenarios come with the program. The first column is the name of a file, without `.toml`; \
+         `cxl-sim list scenarios` prints the same list."
     );
     let mut page = page("The bundled scenarios", &about);
     for (folder, rows) in folders {

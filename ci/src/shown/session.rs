@@ -1,9 +1,9 @@
 //! Where the commands of a document are run: one folder for all of them, as a reader has one.
 //!
 //! The folder has a link to everything at the top of the repository, so that a command finds what it names, and
-//! what it writes stays in the folder. `cargo run --release --` is the program that was built before: the same, without
-//! cargo looking at every file again. Other commands of cargo are run where the repository is. A server runs until its
-//! document ends.
+//! what it writes, there or below `~`, stays in the folder. `cargo run --release --` is the program that was built
+//! before: the same, without cargo looking at every file again. Other commands of cargo are run where the repository
+//! is. A server runs until its document ends.
 
 use std::fs;
 use std::io;
@@ -114,6 +114,10 @@ impl<'a> Session<'a> {
         let is_cargos = typed.starts_with("cargo ");
         let at: &Path = if is_cargos { &self.workspace.root } else { self.folder.path() };
         command.args(["-c", typed]).current_dir(at);
+        if !is_cargos {
+            // What is written below the user's folder goes with this one.
+            command.env("HOME", self.folder.path());
+        }
         command.env("PATH", format!("{}:{path}", built(self.workspace).display()));
         command
     }

@@ -236,12 +236,13 @@ impl Loaded {
     /// ```
     /// use harness::scenario::Loaded;
     ///
-    /// let text = "proves = \"nothing yet\"\nrefused = \"x\"\n[[device]]\nname = \"gpu0\"\n";
+    /// let text = "proves = \"the vendor is there\"\n[[device]]\nname = \"gpu0\"\n\
+    ///             [[step]]\nload = { at = \"gpu0.config\", width = 2, is = 0x1e98 }\n";
     /// let loaded = Loaded::parse("first", "first.toml", text, None)?;
     /// assert_eq!(loaded.scenario.devices.len(), 1);
     ///
     /// let mistake = Loaded::parse("first", "first.toml", &text.replace("name", "nmae"), None).unwrap_err();
-    /// assert!(mistake.to_string().starts_with("first.toml:4: "), "{mistake}");
+    /// assert!(mistake.to_string().starts_with("first.toml:3: "), "{mistake}");
     /// # Ok::<(), sim_device::profile::source::Mistake>(())
     /// ```
     pub fn parse(name: &str, file: &str, text: &str, folder: Option<&Path>) -> Result<Self, Mistake> {

@@ -111,9 +111,9 @@ pub enum BindError {
 /// let mut kernel = Kernel::bind(silicon, abi)?;
 /// kernel.open();
 /// let mut vendor = [0; 2];
-/// kernel.read(region::CONFIG, 0, &mut vendor)?;
+/// assert_eq!(kernel.read(region::CONFIG, 0, &mut vendor), Ok(2));
 /// assert_eq!(u16::from_le_bytes(vendor), 0x1e98);
-/// assert_eq!(kernel.region(9)?.info.size, 256 << 20);
+/// assert!(kernel.region(9).is_ok_and(|memory| memory.info.size == 256 << 20));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
