@@ -104,7 +104,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step::new("miri", "The tests of the specifications have no undefined behaviour", miri::interpret).aside(),
     Step::new(
         "coverage",
-        "The tests of the specifications and the device cover their lines",
+        "Tests, and what fuzzers have kept, reach the lines of specifications, device and machine",
         coverage::measured,
     ),
     Step::new("install", "What `cargo install` installs runs where no sources are", install::check),
