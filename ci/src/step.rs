@@ -112,8 +112,9 @@ pub(crate) const STEPS: &[Step] = &[
         "deny",
         "The packages that we depend on have licences and origins that are allowed",
         deny::check,
-    ),
-    Step::new("sbom", "A list of all that is in the program is written, and is whole", sbom::check),
+    )
+    .aside(),
+    Step::new("sbom", "A list of all that is in the program is written, and is whole", sbom::check).aside(),
     Step::new(
         "static",
         "Static programs for two architectures, which run where nothing else is",
