@@ -2,4 +2,8 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("comp_regs", bytes));
+use harness::replay::Target;
+
+const TARGET: Target = Target::named("comp_regs").unwrap();
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET.run(bytes));

@@ -2,4 +2,8 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("profile_file", bytes));
+use harness::replay::Target;
+
+const TARGET: Target = Target::named("profile_file").unwrap();
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET.run(bytes));

@@ -2,4 +2,8 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("session", bytes));
+use harness::replay::Target;
+
+const TARGET: Target = Target::named("session").unwrap();
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET.run(bytes));

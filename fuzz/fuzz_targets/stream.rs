@@ -2,4 +2,8 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::replay::run("stream", bytes));
+use harness::replay::Target;
+
+const TARGET: Target = Target::named("stream").unwrap();
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| TARGET.run(bytes));

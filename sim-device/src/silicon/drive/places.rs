@@ -33,22 +33,34 @@ impl Place {
     /// The register, or the upper half of a base address if the one before it has 64 bits.
     fn or_upper_half(self, silicon: &Silicon) -> Self {
         let offset = self.register.offset;
-        let is_upper = (1..header::BARS).any(|bar| {
-            let below = silicon.config_read(Access::dword_around(header::bar_offset(bar - 1)));
-            offset == header::bar_offset(bar) && header::Bar::new(below as u32).kind() == header::KIND_64_BIT
-        });
+        let is_64_bit = |bar| {
+            let register = silicon.config_read(Access::dword_around(header::bar_offset(bar)));
+            header::Bar::new(register as u32).kind() == header::KIND_64_BIT
+        };
+        let is_upper = (1..header::BARS).any(|bar| offset == header::bar_offset(bar) && is_64_bit(bar - 1));
         let register = if is_upper { header::BarHigh::at(offset) } else { self.register };
         Self { register, ..self }
     }
 
     /// What the register reads.
     fn read(&self, silicon: &Silicon) -> u64 {
-        let Some(access) = Access::new(self.register.offset, self.register.width) else { return 0 };
-        match self.space {
-            Space::Config => silicon.config_read(access),
-            Space::Component => silicon.component.read(access),
-        }
+        let access = Access::new(self.register.offset, self.register.width);
+        access.map_or(0, |access| read(silicon, self.space, access))
     }
+}
+
+/// What an access to a space reads.
+pub(super) fn read(silicon: &Silicon, space: Space, access: Access) -> u64 {
+    match space {
+        Space::Config => silicon.config_read(access),
+        Space::Component => silicon.component.read(access),
+    }
+}
+
+/// Every dword of the two spaces where something may be.
+pub(super) fn whole() -> impl Iterator<Item = (Space, u64)> {
+    let config = (0..0x280).step_by(4).map(|offset| (Space::Config, offset));
+    config.chain((0x1000..0x1400).step_by(4).map(|offset| (Space::Component, offset)))
 }
 
 /// What all of `places` read.

@@ -28,3 +28,8 @@ proptest! {
         run(area, device, &steps);
     }
 }
+
+#[test]
+fn what_is_read_in_parts_is_the_whole_before_anything_is_done() {
+    (0..DEVICES.len()).for_each(|device| run(Area::Config, device as u8, &[]));
+}
