@@ -95,6 +95,9 @@ pub fn run(area: Area, number: u8, steps: &[Step]) {
     };
     let places = places::all(&silicon);
     let first = places::values(&places, &silicon);
+    for (place, first) in places.iter().zip(&first) {
+        laws::check(place, *first, *first, *first, &Done::Reset);
+    }
     let mut before = first.clone();
     for step in steps.iter().take(MOST_STEPS) {
         let decoders = decoders::Seen::of(&silicon);

@@ -58,9 +58,10 @@ impl Block {
     pub fn new(table: impl IntoIterator<Item = Register>) -> Self {
         let cell = |register| Cell { register, value: 0, hardwired: 0 };
         let cells: Vec<Cell> = table.into_iter().map(cell).collect();
-        let end = cells.last().map_or(0, |cell| cell.register.end());
-        let first = |dword| cells.partition_point(|cell| cell.register.end() <= dword);
-        let first_by_dword = (0..end).step_by(DWORD).map(first).collect();
+        let mut first_by_dword = Vec::new();
+        for (index, cell) in cells.iter().enumerate() {
+            first_by_dword.resize((cell.register.end() as usize).div_ceil(DWORD), index);
+        }
         Self { cells, first_by_dword }
     }
 
