@@ -6,8 +6,8 @@ use crate::commands::program;
 use crate::commands::run;
 use crate::workspace::Workspace;
 
-/// What rustup calls it.
-const TOOLCHAIN: &str = "nightly";
+/// What rustup calls it: one day's, so that what passes today passes tomorrow.
+const TOOLCHAIN: &str = "nightly-2026-10-30";
 
 /// Installs the toolchain and these parts of it, unless they are there. An error is what was said instead.
 pub(crate) fn add(workspace: &Workspace, components: &[&str]) -> Result<(), String> {

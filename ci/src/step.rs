@@ -101,7 +101,7 @@ pub(crate) const STEPS: &[Step] = &[
     .blessed_by(fuzz::bless)
     .aside(),
     Step::new("kani", "The proofs for Kani compile; it takes Kani itself to prove them", kani::compile),
-    Step::new("miri", "The tests of the specifications have no undefined behaviour", miri::interpret).aside(),
+    Step::new("miri", "The tests of the specifications have no undefined behaviour", miri::interpret),
     Step::new(
         "coverage",
         "Tests, and what fuzzers have kept, reach the lines of specifications, device and machine",
