@@ -136,7 +136,8 @@ impl<'a> Targets<'a> {
         std::fs::remove_dir_all(&all).map_err(|error| unreadable(&all, &error))?;
         std::fs::rename(&best, &all).map_err(|error| unreadable(&best, &error))?;
         let said = run(self.command(target, &format!("-runs=0 {}", all.display())))?;
-        Ok(format!("{target:17} {}", reached(&said)))
+        let reached = reached(&said).ok_or_else(|| format!("{target}: no summary in {said}"))?;
+        Ok(format!("{target:17} {reached}"))
     }
 
     /// A folder of a target's, which is made unless it is there.
@@ -176,10 +177,13 @@ fn targets(folder: &Path) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// What a corpus reaches, in libFuzzer's words: `cov` is edges, `ft` features, `corp` inputs.
-fn reached(said: &str) -> &str {
-    let line = said.lines().find(|line| line.contains("INITED") || line.contains("DONE"));
-    line.and_then(|line| line.find("cov:").and_then(|at| line.get(at..))).unwrap_or("no summary").trim()
+/// What a corpus reaches of a target's program, out of what libFuzzer says.
+fn reached(said: &str) -> Option<String> {
+    let line = said.lines().find(|line| line.contains("INITED") || line.contains("DONE"))?;
+    let behind = |key| Some(line.split_once(key)?.1.split([' ', '/']).next()?.to_owned());
+    let (edges, features, inputs) = (behind(" cov: ")?, behind(" ft: ")?, behind(" corp: ")?);
+    let all = said.split_once(" inline 8-bit counters")?.0.rsplit('(').next()?;
+    Some(format!("{edges} of {all} edges, {features} features, {inputs} inputs"))
 }
 
 #[cfg(test)]
@@ -207,8 +211,10 @@ mod tests {
 
     #[test]
     fn what_is_reached_is_in_the_line_of_libfuzzer() {
-        assert_eq!(reached("#1 INITED cov: 3 ft: 4\nDone 9 runs"), "cov: 3 ft: 4");
-        assert_eq!(reached(""), "no summary");
+        let said = "INFO: Loaded 1 modules   (20 inline 8-bit counters): 20 [0x1, 0x2)\n\
+                    #1 INITED cov: 3 ft: 4 corp: 2/5b exec/s: 0\nDone 9 runs";
+        assert_eq!(reached(said), Some("3 of 20 edges, 4 features, 2 inputs".into()));
+        assert_eq!(reached("#1 INITED cov: 3 ft: 4 corp: 2/5b"), None);
     }
 
     #[test]
