@@ -19,11 +19,17 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// Whether it is, in part, where the register is.
+    fn touches(&self, place: &Place) -> bool {
+        let (Self { space, access, .. }, register) = (self, place.register);
+        *space == place.space && register.offset < access.end() && access.offset() < register.end()
+    }
+
     /// What of it reaches a register: the bits that are written, and their values.
     fn reaching(&self, place: &Place) -> (u64, u64) {
         // What is narrower than a dword reaches nothing in the block (CXL 3.2, 8.2.4).
         let is_lost = self.space == Space::Component && self.access.width() < Width::Dword;
-        if self.space != place.space || is_lost {
+        if !self.touches(place) || is_lost {
             return (0, 0);
         }
         let mut reaching = (0, 0);
@@ -43,10 +49,7 @@ impl Done {
     /// Whether a register may be another now, or should be.
     fn reaches(&self, place: &Place) -> bool {
         match self {
-            Self::Written(Written { space, access, .. }) => {
-                let register = place.register;
-                *space == place.space && register.offset < access.end() && access.offset() < register.end()
-            }
+            Self::Written(written) => written.touches(place),
             Self::Reset | Self::Error => true,
         }
     }

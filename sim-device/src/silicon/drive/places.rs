@@ -1,6 +1,9 @@
 //! Where the registers of a device are, found as a driver finds them: by the lists of capabilities.
 
+use std::ops::Range;
+
 use cxl_spec::access::Access;
+use cxl_spec::access::Width;
 use cxl_spec::component::CACHEMEM_OFFSET;
 use cxl_spec::component::array;
 use cxl_spec::component::back_invalidate;
@@ -20,6 +23,32 @@ pub(super) enum Space {
     Config,
     /// In the component block.
     Component,
+}
+
+impl Space {
+    /// Where something may be.
+    pub(super) const fn range(self) -> Range<u64> {
+        match self {
+            Self::Config => 0..0x280,
+            Self::Component => CACHEMEM_OFFSET..CACHEMEM_OFFSET + 0x400,
+        }
+    }
+
+    /// The widest access that software makes.
+    pub(super) const fn widest(self) -> Width {
+        match self {
+            Self::Config => Width::Dword,
+            Self::Component => Width::Qword,
+        }
+    }
+
+    /// The accesses that read something; in the block what is narrower than a dword does not (CXL 3.2, 8.2.4).
+    pub(super) const fn parts(self) -> &'static [Width] {
+        match self {
+            Self::Config => &[Width::Byte, Width::Word, Width::Dword],
+            Self::Component => &[Width::Dword, Width::Qword],
+        }
+    }
 }
 
 /// A register at its place: its offset is from the start of the space.
@@ -55,12 +84,6 @@ pub(super) fn read(silicon: &Silicon, space: Space, access: Access) -> u64 {
         Space::Config => silicon.config_read(access),
         Space::Component => silicon.component.read(access),
     }
-}
-
-/// Every dword of the two spaces where something may be.
-pub(super) fn whole() -> impl Iterator<Item = (Space, u64)> {
-    let config = (0..0x280).step_by(4).map(|offset| (Space::Config, offset));
-    config.chain((0x1000..0x1400).step_by(4).map(|offset| (Space::Component, offset)))
 }
 
 /// What all of `places` read.

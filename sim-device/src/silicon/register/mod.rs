@@ -113,12 +113,10 @@ impl Block {
     /// The cells that an access touches. They are in order, and so is what they touch.
     fn touched_by(&self, access: Access) -> Range<usize> {
         let first = self.first_by_dword.get((access.offset() / DWORD as u64) as usize);
+        let from = |start: usize| self.cells.get(start..).unwrap_or_default().iter();
         let first = first.copied().unwrap_or(self.cells.len());
-        let cells = self.cells.get(first..).unwrap_or_default();
-        let start = cells.iter().take_while(|cell| cell.register.end() <= access.offset()).count();
-        let end =
-            start + cells.iter().skip(start).take_while(|cell| cell.register.offset < access.end()).count();
-        first + start..first + end
+        let first = first + from(first).take_while(|cell| cell.register.end() <= access.offset()).count();
+        first..first + from(first).take_while(|cell| cell.register.offset < access.end()).count()
     }
 
     /// The block after a reset with this fate; `fresh` is the block as it is after power-on.
