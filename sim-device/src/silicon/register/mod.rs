@@ -21,8 +21,6 @@ use super::reset::Fate;
 #[derive(Clone, Debug)]
 pub struct Block {
     cells: Vec<Cell>,
-    /// For each dword of the block, the first cell that ends behind its start: every access begins by asking.
-    first_by_dword: Vec<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,9 +42,6 @@ pub struct Change {
     pub after: u64,
 }
 
-/// The bytes of a dword.
-const DWORD: usize = 4;
-
 /// Which registers are locked: told by the offset of the register.
 pub type Locked<'a> = &'a dyn Fn(u64) -> bool;
 
@@ -57,12 +52,7 @@ impl Block {
     /// The block with this table, which is in the order of its offsets. All registers read 0.
     pub fn new(table: impl IntoIterator<Item = Register>) -> Self {
         let cell = |register| Cell { register, value: 0, hardwired: 0 };
-        let cells: Vec<Cell> = table.into_iter().map(cell).collect();
-        let mut first_by_dword = Vec::new();
-        for (index, cell) in cells.iter().enumerate() {
-            first_by_dword.resize((cell.register.end() as usize).div_ceil(DWORD), index);
-        }
-        Self { cells, first_by_dword }
+        Self { cells: table.into_iter().map(cell).collect() }
     }
 
     /// The block with the register at `offset` reading `value`.
@@ -112,11 +102,9 @@ impl Block {
 
     /// The cells that an access touches. They are in order, and so is what they touch.
     fn touched_by(&self, access: Access) -> Range<usize> {
-        let first = self.first_by_dword.get((access.offset() / DWORD as u64) as usize);
-        let from = |start: usize| self.cells.get(start..).unwrap_or_default().iter();
-        let first = first.copied().unwrap_or(self.cells.len());
-        let first = first + from(first).take_while(|cell| cell.register.end() <= access.offset()).count();
-        first..first + from(first).take_while(|cell| cell.register.offset < access.end()).count()
+        let first = self.cells.partition_point(|cell| cell.register.end() <= access.offset());
+        let behind = self.cells.get(first..).unwrap_or_default().iter();
+        first..first + behind.take_while(|cell| cell.register.offset < access.end()).count()
     }
 
     /// The block after a reset with this fate; `fresh` is the block as it is after power-on.
