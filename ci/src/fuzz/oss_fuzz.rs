@@ -171,6 +171,17 @@ mod tests {
     }
 
     #[test]
+    fn what_the_script_leaves_out_is_told() {
+        let script = Workspace::load().unwrap().root.join(SCRIPT);
+        let lists: Vec<_> = std::fs::read_to_string(script)
+            .unwrap()
+            .lines()
+            .filter_map(|line| Some(line.trim().strip_prefix("left_out=")?.trim_matches('"').to_owned()))
+            .collect();
+        assert_eq!(lists, ["", &UNKNOWN_TO_MEMORY.join(" ")]);
+    }
+
+    #[test]
     fn a_refusal_is_told_without_the_list_of_what_there_is() {
         let said = "error: incorrect value `undefined` for `sanitizer` - one of `address` was expected";
         assert_eq!(in_short(said), "error: incorrect value `undefined` for `sanitizer`");
